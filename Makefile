@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# make help says what there is. Everything that is built lies under $(O).
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CLANG ?= clang
+# The first that runs: Ubuntu's /usr/sbin/bpftool is a wrapper that refuses
+# when the running kernel's tools are missing, as in a container.
+BPFTOOL ?= $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool \
+	/usr/lib/linux-tools-*/bpftool; do $$tool version >/dev/null 2>&1 && break; done; \
+	echo $$tool)
+PKG_CONFIG ?= pkg-config
+PYTHON ?= python3
+
+O ?= build
+ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
+VERSION := $(shell cat .version 2>/dev/null || \
+	git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+PKGS := libbpf libelf libdw capstone sqlite3 json-c zlib ncursesw
+ifneq ($(filter-out clean help lint fetch-targets,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell $(PKG_CONFIG) --short-errors --print-errors --exists \
+	'libbpf >= 1.1' $(PKGS) || echo no),)
+$(error What is needed is not there (see above); scripts/install-deps installs it)
+endif
+endif
+CPPFLAGS += -D_GNU_SOURCE -Iuser -I. -I$(O) $(shell $(PKG_CONFIG) --cflags $(PKGS))
+# Capstone's Debian 12 .pc file points into its own directory.
+CPPFLAGS += -DHEAPSONDE_VERSION='"$(VERSION)"'
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu11 -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes \
+	  -Wshadow -Wno-unused-parameter -fno-omit-frame-pointer -pthread
+LDLIBS += $(shell $(PKG_CONFIG) --libs $(PKGS)) -liberty -lm -pthread
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
+	  -Wall -Wextra -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end \
+	  -Ivmlinux/$(ARCH) -I.
+
+ifeq ($(CI),true)
+WERROR ?= 1
+endif
+ifeq ($(WERROR),1)
+CFLAGS += -Werror
+BPF_CFLAGS += -Werror
+endif
+ifeq ($(DEBUG),1)
+CFLAGS += -O0
+endif
+ifneq ($(SAN),)
+CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
+LDFLAGS += -fsanitize=$(SAN)
+endif
+ifeq ($(COVERAGE),1)
+CFLAGS += --coverage
+LDFLAGS += --coverage
+endif
+
+ifeq ($(V),1)
+say = @:
+Q :=
+else
+say = @printf '  %-7s %s\n'
+Q := @
+endif
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+program := $(O)/heapsonde
+lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c)))
+lib_objects := $(lib_sources:%.c=$(O)/%.o)
+bpf_sources := $(wildcard bpf/*.bpf.c)
+bpf_objects := $(bpf_sources:bpf/%.bpf.c=$(O)/bpf/%.bpf.o)
+skeleton := $(O)/heapsonde.skel.h
+library := $(O)/libheapsonde.a
+
+unit_sources := $(wildcard tests/unit/*.c)
+unit_programs := $(unit_sources:%.c=$(O)/%)
+bench_sources := $(wildcard tests/bench/*.c)
+bench_programs := $(bench_sources:%.c=$(O)/%)
+workload_c := $(wildcard tests/workloads/*.c)
+workload_cc := $(wildcard tests/workloads/*.cc)
+workload_so := $(wildcard tests/workloads/lib*.c)
+workloads := $(patsubst %.c,$(O)/%,$(filter-out $(workload_so),$(workload_c))) \
+	     $(workload_cc:%.cc=$(O)/%) $(workload_so:%.c=$(O)/%.so)
+
+all: $(program)
+
+-include tests/tests.mk
+
+$(program): $(O)/user/main.o $(library)
+	$(say) LINK $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(library): $(lib_objects)
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/%.o: %.c
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The files that see the BPF skeleton wait for it; all others do not.
+$(O)/user/capture/session.o $(O)/user/capture/attach.o: $(skeleton)
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(say) BPF $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/heapsonde.bpf.o: $(bpf_objects)
+	$(say) LINKBPF $@
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(skeleton): $(O)/heapsonde.bpf.o
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name heapsonde_bpf > $@
+
+$(O)/tests/unit/%: tests/unit/%.c $(library)
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(library) $(LDLIBS)
+
+$(O)/tests/bench/%: tests/bench/%.c $(library)
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(library) $(LDLIBS)
+
+# Workloads are targets, not parts of the program: flags of their own, so that
+# the compiler neither merges their allocations nor inlines their call sites.
+WORKLOAD_CFLAGS := -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -fno-omit-frame-pointer \
+	-fno-builtin -fno-optimize-sibling-calls -pthread
+
+$(O)/tests/workloads/lib%.so: tests/workloads/lib%.c
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(WORKLOAD_CFLAGS) -MMD -MP -shared -fPIC -o $@ $< -ldl
+
+$(O)/tests/workloads/%: tests/workloads/%.c
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(WORKLOAD_CFLAGS) -MMD -MP -o $@ $< -lm -ldl
+
+$(O)/tests/workloads/%: tests/workloads/%.cc
+	$(say) CXX $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) -O1 -g -Wall -Wextra -fno-omit-frame-pointer -fno-builtin \
+		-fno-optimize-sibling-calls -pthread -MMD -MP -o $@ $<
+
+workloads: $(workloads)
+
+clean:
+	$(say) CLEAN $(O)
+	$(Q)rm -rf $(O)
+
+install: $(program)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/heapsonde
+
+help:
+	@echo 'make                 build $(program)'
+	@echo 'make install         into $$(DESTDIR)$$(PREFIX)/bin (PREFIX=$(PREFIX))'
+	@echo 'make test            all tests (root; see scripts/check)'
+	@echo 'make lint            formatting, includes, shell scripts'
+	@echo 'make bench           what it costs, measured side by side'
+	@echo 'make clean           remove $(O)/'
+	@echo
+	@echo 'V=1 shows commands; WERROR=1 DEBUG=1 SAN=address,undefined COVERAGE=1;'
+	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
+
+.PHONY: all clean help install workloads
+
+-include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

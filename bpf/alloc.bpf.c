@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Allocator events: one generic program for every function of every allocator.
+ * What a probed function does, and which arguments count, comes in the attach
+ * cookie (union probe_cookie).
+ *
+ *	entry:  free is recorded; a call that allocates is remembered
+ *	return: the remembered call is settled, its stack is walked
+ *
+ * Three ways to attach share the code: one session program (v6.13), an entry
+ * and a return program on uprobe_multi links (v6.6), the same on single
+ * uprobes. Uprobe programs are preemptible (v6.0), so nothing per CPU is held
+ * across statements, all state is in task storage, every subprogram stays
+ * below 64 bytes of stack (a private per-CPU stack is given from there on,
+ * v6.13 a76ab5731e32), and preemption is switched off where that is possible.
+ */
+#include "bpf/maps.bpf.h"
+#include "bpf/unwind.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define MAP_ANONYMOUS 0x20
+#define MAX_ERRNO 4095
+#define EVENTS_PER_FILL_CHECK 32
+
+#if defined(__TARGET_ARCH_x86)
+#define RETURN_SLOT 8		/* bytes of stack that the return pops */
+#else
+#define RETURN_SLOT 0
+#endif
+
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+/*
+ * The outermost allocator call that a thread is inside of; sp 0 when it is in
+ * none. Calls nested in it are the allocator's own business.
+ */
+struct pending_call {
+	__u64 sp;		/* at the entry: identifies the call */
+	union probe_cookie cookie;
+	__u64 size;
+	__u64 ptr;		/* old block or mapping, out-pointer, or old program break */
+	__u64 old_size;		/* mremap's */
+	bool left;		/* a longjmp or throw ran since */
+};
+
+struct thread_state {
+	struct pending_call call;
+	__u32 events;		/* emitted by this thread, for the fill check */
+	__u32 pad;
+	struct unwind_state unwind;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread_state);
+} threads SEC(".maps");
+
+/*
+ * Stacks whose frames already travelled. Eight ways a bucket; a bucket that
+ * overflows only means that frames travel again.
+ */
+struct seen_bucket {
+	__u64 ids[8];
+};
+
+#define SEEN_BUCKETS 32768
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SEEN_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct seen_bucket);
+} seen SEC(".maps");
+
+/* For mmap and its kin: how far the C library's text reaches around the probe. */
+struct text_around {
+	__u64 before, after;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);		/* union probe_cookie */
+	__type(value, struct text_around);
+} texts SEC(".maps");
+
+/*
+ * The barrier keeps clang from merging the loads into one of ctx plus a
+ * computed offset, which the verifier forbids.
+ */
+#define ARGUMENT_CASE(n, value) \
+	case n: v = value; barrier_var(v); return v
+
+static __always_inline __u64 argument(struct pt_regs *ctx, __u8 position)
+{
+	__u64 v;
+
+	switch (position) {
+	ARGUMENT_CASE(0, PT_REGS_PARM1(ctx));
+	ARGUMENT_CASE(1, PT_REGS_PARM2(ctx));
+	ARGUMENT_CASE(2, PT_REGS_PARM3(ctx));
+	ARGUMENT_CASE(3, PT_REGS_PARM4(ctx));
+	}
+	return 0;
+}
+
+/* count * size, saturated: the call will fail, and the record says how large it was meant. */
+static __always_inline __u64 product(__u64 a, __u64 b)
+{
+	__u64 p = a * b;
+
+	/* Or clang makes a 128-bit multiplication of it, which BPF has not. */
+	barrier_var(p);
+	if ((a | b) >> 32 && b && p / b != a)
+		return ~0ull;
+	return p;
+}
+
+static __always_inline __u64 asked_size(struct pt_regs *ctx, union probe_cookie cookie)
+{
+	__u64 size = argument(ctx, cookie.size_arg);
+
+	if (cookie.kind != PROBE_MREMAP && cookie.count_arg != PROBE_NO_ARG)
+		size = product(argument(ctx, cookie.count_arg), size);
+	return size;
+}
+
+static __always_inline bool ignored_size(__u64 size)
+{
+	return size < cfg_min_size || size > cfg_max_size;
+}
+
+/*
+ * Records wake nobody: the reader polls. Only a ring that fills up faster than
+ * that is worth a wake-up, looked at now and then because the look costs.
+ */
+static __always_inline __u64 wake_flags(struct thread_state *t)
+{
+	if (++t->events % EVENTS_PER_FILL_CHECK)
+		return BPF_RB_NO_WAKEUP;
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) < cfg_wake_bytes)
+		return BPF_RB_NO_WAKEUP;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
+static __always_inline void fill_header(struct ev_header *h, enum event_kind kind,
+					union probe_cookie cookie)
+{
+	h->kind = kind;
+	h->tgid = cookie.tgid;
+	h->func = cookie.func;
+	/* Store what is known before the calls, or clang spills it across them. */
+	barrier();
+	h->cpu = bpf_get_smp_processor_id();
+	h->tid = (__u32)bpf_get_current_pid_tgid();
+	h->time_ns = bpf_ktime_get_ns();
+}
+
+static __always_inline void emit_address(struct thread_state *t, enum event_kind kind,
+					 union probe_cookie cookie, __u64 addr)
+{
+	struct ev_free *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(kind == EV_FREE ? COUNT_DROP_FREE : COUNT_DROP_REALLOC);
+		return;
+	}
+	fill_header(&ev->h, kind, cookie);
+	ev->addr = addr;
+	bpf_ringbuf_submit(ev, wake_flags(t));
+}
+
+/* Of the call in t->call. */
+static __noinline int emit_map(struct thread_state *t, enum event_kind kind, __u64 addr,
+			       __u64 size, __u64 stack_id)
+{
+	struct ev_map *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(COUNT_DROP_MAP);
+		return 0;
+	}
+	fill_header(&ev->h, kind, t->call.cookie);
+	ev->addr = addr;
+	ev->size = size;
+	ev->stack_id = stack_id;
+	bpf_ringbuf_submit(ev, wake_flags(t));
+	return 0;
+}
+
+static __always_inline bool was_seen(struct seen_bucket *bucket, __u64 id)
+{
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		if (bucket->ids[i] == id)
+			return true;
+	return false;
+}
+
+/*
+ * The frames of a new stack go first, then it counts as seen: a drop is
+ * repaired by the next allocation from there.
+ */
+static __noinline int emit_frames(struct thread_state *t, __u64 id)
+{
+	struct unwind_state *u = &t->unwind;
+	__u32 bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
+	struct seen_bucket *bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
+	__u32 frames = u->record.count;
+
+	if (!bucket || was_seen(bucket, id))
+		return 0;
+	if (frames > MAX_DEPTH)
+		frames = MAX_DEPTH;
+	fill_header(&u->record.h, EV_STACK, t->call.cookie);
+	u->record.stack_id = id;
+	if (bpf_ringbuf_output(&events, &u->record, sizeof(u->record) + frames * 8,
+			       BPF_RB_NO_WAKEUP)) {
+		count(COUNT_DROP_STACK);
+		return 0;
+	}
+	/* Races lose an entry at worst, and its frames travel once more. */
+	bucket->ids[id >> 55 & 7] = id;
+	return 0;
+}
+
+static __noinline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx)
+{
+	__u64 id = unwind(&t->unwind, ctx);
+
+	emit_frames(t, id);
+	return id;
+}
+
+static __always_inline struct thread_state *thread_state(__u64 flags)
+{
+	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, flags);
+}
+
+/*
+ * Whether the return of the call that was entered at @sp is still to come:
+ * the kernel has put its trampoline in place of the return address. A
+ * longjmp leaves the slot behind, and new frames overwrite it.
+ */
+static __noinline bool return_pending(__u64 sp)
+{
+#if RETURN_SLOT
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 trampoline = BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr);
+	__u64 slot = 0;
+
+	if (bpf_probe_read_user(&slot, sizeof(slot), (void *)sp))
+		return false;
+	return slot == trampoline;
+#else
+	return true;
+#endif
+}
+
+/*
+ * Whether this thread is inside an allocator call already. A remembered call
+ * that can no longer return is forgotten here: threads that leave one by
+ * longjmp or an exception must not stay "inside" for ever.
+ */
+static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
+{
+	if (!t->call.sp)
+		return false;
+	if (sp < t->call.sp && !t->call.left && return_pending(t->call.sp))
+		return true;
+	/* At the same depth it is a tail call, which the inner function's record covers. */
+	if (sp != t->call.sp && !t->call.left)
+		count(COUNT_LOST_RETURN);
+	t->call.sp = 0;
+	return false;
+}
+
+/* The C library calls its own mmap and sbrk: for malloc, thread stacks, stdio. */
+static __noinline bool called_from_inside(struct pt_regs *ctx, __u64 cookie)
+{
+	struct text_around *text = bpf_map_lookup_elem(&texts, &cookie);
+	__u64 caller = 0, probe = PT_REGS_IP(ctx);
+
+	if (!text)
+		return false;
+#if RETURN_SLOT
+	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)PT_REGS_SP(ctx)))
+		count(COUNT_READ_FAULT);
+#else
+	caller = PT_REGS_RET(ctx);
+#endif
+	return caller - probe + text->before < text->before + text->after;
+}
+
+static __always_inline __u64 program_break(void)
+{
+	return BPF_CORE_READ(bpf_get_current_task_btf(), mm, brk);
+}
+
+/* Fills the call and says whether its return matters: to session probes, 0 means yes. */
+static __always_inline int remember_call(struct thread_state *t, struct pt_regs *ctx,
+					 union probe_cookie cookie)
+{
+	t->call.cookie = cookie;
+	t->call.size = asked_size(ctx, cookie);
+	t->call.ptr = argument(ctx, cookie.ptr_arg);
+	t->call.old_size = argument(ctx, cookie.count_arg);
+	t->call.left = false;
+	t->call.sp = PT_REGS_SP(ctx);
+	return 0;
+}
+
+static __always_inline int enter_free(struct thread_state *t, struct pt_regs *ctx,
+				      union probe_cookie cookie)
+{
+	__u64 addr = argument(ctx, cookie.ptr_arg);
+
+	if (addr)
+		emit_address(t, EV_FREE, cookie, addr);
+	if (!cookie.returns)
+		return 1;
+	return remember_call(t, ctx, cookie);
+}
+
+static __always_inline int enter_realloc(struct thread_state *t, struct pt_regs *ctx,
+					 union probe_cookie cookie)
+{
+	remember_call(t, ctx, cookie);
+	if (t->call.ptr)
+		emit_address(t, EV_REALLOC_BEGIN, cookie, t->call.ptr);
+	return 0;
+}
+
+static __always_inline int enter_mapping(struct thread_state *t, struct pt_regs *ctx,
+					 union probe_cookie cookie)
+{
+	if (called_from_inside(ctx, cookie.value))
+		return 1;
+	switch (cookie.kind) {
+	case PROBE_MMAP:
+		/* File mappings are the page cache's, not the heap's. */
+		if (!(argument(ctx, 3) & MAP_ANONYMOUS))
+			return 1;
+		break;
+	case PROBE_MUNMAP:
+		t->call.cookie = cookie;
+		emit_map(t, EV_UNMAP, argument(ctx, cookie.ptr_arg),
+			 argument(ctx, cookie.size_arg), 0);
+		return 1;
+	}
+	remember_call(t, ctx, cookie);
+	if (cookie.kind == PROBE_BRK)
+		t->call.ptr = program_break();
+	return 0;
+}
+
+/*
+ * Returns 1 when the return does not matter: a session probe then has none.
+ * on_entry, on_return and capture_stack are subprograms so that each stays
+ * below 64 bytes of stack.
+ */
+static __noinline int on_entry(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	count(COUNT_PROBE_HITS);
+	if (!t) {
+		count(COUNT_NO_THREAD_STATE);
+		return 1;
+	}
+	if (cookie.kind == PROBE_LEAVE) {
+		t->call.left = true;
+		return 1;
+	}
+	if (inside_call(t, PT_REGS_SP(ctx)))
+		return 1;
+	switch (cookie.kind) {
+	case PROBE_FREE:
+		return enter_free(t, ctx, cookie);
+	case PROBE_REALLOC:
+		return enter_realloc(t, ctx, cookie);
+	case PROBE_MMAP:
+	case PROBE_MUNMAP:
+	case PROBE_MREMAP:
+	case PROBE_BRK:
+		return enter_mapping(t, ctx, cookie);
+	}
+	if (ignored_size(asked_size(ctx, cookie))) {
+		count(COUNT_IGNORED);
+		return 1;
+	}
+	return remember_call(t, ctx, cookie);
+}
+
+static __always_inline void emit_alloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+{
+	union probe_cookie cookie = t->call.cookie;
+	__u64 stack_id = addr ? capture_stack(t, ctx) : 0;
+	struct ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(COUNT_DROP_ALLOC);
+		return;
+	}
+	fill_header(&ev->h, EV_ALLOC, cookie);
+	ev->addr = addr;
+	ev->size = t->call.size;
+	ev->stack_id = stack_id;
+	ev->weight = t->call.size;
+	bpf_ringbuf_submit(ev, wake_flags(t));
+}
+
+/* A new block outside --min-size and --max-size has stack 0: only the old one's end counts. */
+static __always_inline void emit_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+{
+	union probe_cookie cookie = t->call.cookie;
+	__u64 stack_id = 0;
+	struct ev_realloc *ev;
+
+	if (addr && ignored_size(t->call.size))
+		count(COUNT_IGNORED);
+	else if (addr)
+		stack_id = capture_stack(t, ctx);
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_REALLOC);
+		return;
+	}
+	fill_header(&ev->a.h, EV_REALLOC, cookie);
+	ev->a.addr = addr;
+	ev->a.size = t->call.size;
+	ev->a.stack_id = stack_id;
+	ev->a.weight = t->call.size;
+	ev->old_addr = t->call.ptr;
+	bpf_ringbuf_submit(ev, wake_flags(t));
+}
+
+static __always_inline void return_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+{
+	if (addr >= -(__u64)MAX_ERRNO)
+		return;
+	emit_map(t, EV_MAP, addr, t->call.size, capture_stack(t, ctx));
+}
+
+static __always_inline void return_brk(struct thread_state *t, struct pt_regs *ctx)
+{
+	__u64 old = t->call.ptr, new = program_break();
+
+	if (new > old)
+		emit_map(t, EV_MAP, old, new - old, capture_stack(t, ctx));
+	else if (new < old)
+		emit_map(t, EV_UNMAP, new, old - new, 0);
+}
+
+/* posix_memalign's result is an error number; the block is in *ptr. */
+static __always_inline __u64 out_block(struct thread_state *t, __u64 error)
+{
+	__u64 addr = 0;
+
+	if (!error && bpf_probe_read_user(&addr, sizeof(addr), (void *)t->call.ptr))
+		count(COUNT_READ_FAULT);
+	return addr;
+}
+
+static __noinline int on_return(struct pt_regs *ctx)
+{
+	struct thread_state *t = thread_state(0);
+	__u64 result = PT_REGS_RC(ctx);
+
+	count(COUNT_PROBE_HITS);
+	/* Returns of nested calls come here too where they cannot be waived. */
+	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT)
+		return 0;
+	t->call.sp = 0;
+	switch (t->call.cookie.kind) {
+	case PROBE_ALLOC:
+	case PROBE_CALLOC:
+		emit_alloc(t, ctx, result);
+		break;
+	case PROBE_ALLOC_OUT:
+		emit_alloc(t, ctx, out_block(t, result));
+		break;
+	case PROBE_REALLOC:
+		emit_realloc(t, ctx, result);
+		break;
+	case PROBE_MREMAP:
+		/*
+		 * After the fact, because a failed mremap must leave the books
+		 * as they are; a thread that maps the old range in between
+		 * would be cut, which no program was seen to provoke.
+		 */
+		if (result < -(__u64)MAX_ERRNO)
+			emit_map(t, EV_UNMAP, t->call.ptr, t->call.old_size, 0);
+		return_mapping(t, ctx, result);
+		break;
+	case PROBE_MMAP:
+		return_mapping(t, ctx, result);
+		break;
+	case PROBE_BRK:
+		return_brk(t, ctx);
+		break;
+	}
+	return 0;
+}
+
+static __always_inline void guard_enter(void)
+{
+	if (cfg_preempt_guard)
+		bpf_preempt_disable();
+}
+
+static __always_inline void guard_leave(void)
+{
+	if (cfg_preempt_guard)
+		bpf_preempt_enable();
+}
+
+SEC("uprobe")
+int alloc_session(struct pt_regs *ctx)
+{
+	int waive = 0;
+
+	guard_enter();
+	if (bpf_session_is_return())
+		on_return(ctx);
+	else
+		waive = on_entry(ctx);
+	guard_leave();
+	/* The verifier of session programs wants to see 0 or 1. */
+	return waive ? 1 : 0;
+}
+
+SEC("uprobe")
+int alloc_entry(struct pt_regs *ctx)
+{
+	guard_enter();
+	on_entry(ctx);
+	guard_leave();
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_return(struct pt_regs *ctx)
+{
+	guard_enter();
+	on_return(ctx);
+	guard_leave();
+	return 0;
+}

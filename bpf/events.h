@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every byte that crosses between kernel and user space: ring buffer records,
+ * attach cookies, shared map values. The only header that both sides include.
+ *
+ * Records are fixed-width with explicit padding and begin with struct
+ * ev_header. The ring buffer is one for all CPUs, so the order of records is
+ * the order in which they were reserved; that is what makes the model exact:
+ *
+ *  - a free is recorded before the real free runs, an allocation after it
+ *    returned; so between two owners of one address the free always stands
+ *    before the allocation;
+ *  - realloc announces the old block before it runs (EV_REALLOC_BEGIN) and
+ *    settles it when it returned (EV_REALLOC); between the two, another
+ *    thread may already have been given the old address.
+ */
+#ifndef HEAPSONDE_EVENTS_H
+#define HEAPSONDE_EVENTS_H
+
+#ifndef __VMLINUX_H__
+#include <linux/types.h>
+#endif
+
+/*        kind             what it says                                   */
+#define EVENT_KINDS(X)							  \
+	X(EV_STACK,         "frames of a stack seen for the first time")  \
+	X(EV_ALLOC,         "a block was allocated, or addr 0: failed")	  \
+	X(EV_FREE,          "a block is about to be freed")		  \
+	X(EV_REALLOC_BEGIN, "a block is about to be reallocated")	  \
+	X(EV_REALLOC,       "a reallocation returned")			  \
+	X(EV_MAP,           "the program mapped memory or raised the break") \
+	X(EV_UNMAP,         "the program unmapped memory or lowered the break") \
+	X(EV_EXEC,          "a target replaced its program")		  \
+	X(EV_EXIT,          "a target's last thread ended")		  \
+	X(EV_FORK,          "a target forked")
+
+enum event_kind {
+#define X(kind, text) kind,
+	EVENT_KINDS(X)
+#undef X
+	EVENT_KINDS_COUNT
+};
+
+struct ev_header {
+	__u16 kind;		/* enum event_kind */
+	__u16 cpu;
+	__u32 tgid;		/* the target, as its PID namespace's viewer named it */
+	__u32 tid;		/* in the initial PID namespace */
+	__u32 func;		/* row of the allocator table (user/capture/allocators.h) */
+	__u64 time_ns;		/* CLOCK_MONOTONIC */
+};
+
+#define MAX_DEPTH 512		/* frames kept at most; --max-depth lowers it */
+
+/* How a stack walk ended. Reports show these; see facts in unwind.bpf.h. */
+#define UNWIND_STATUSES(X)						\
+	X(UNWIND_COMPLETE,   "complete",   "reached the bottom")	\
+	X(UNWIND_TRUNCATED,  "truncated",  "deeper than --max-depth")	\
+	X(UNWIND_GUESSED,    "guessed",    "frame pointers led to the end, some frames may be missing") \
+	X(UNWIND_FAILED,     "failed",     "the chain of frames broke")	\
+	X(UNWIND_LOST,       "lost",       "the frames were dropped on the way")
+
+enum unwind_status {
+#define X(status, name, text) status,
+	UNWIND_STATUSES(X)
+#undef X
+	UNWIND_STATUSES_COUNT
+};
+
+/* Travels once per stack; length on the ring is up to the last used pc. */
+struct ev_stack {
+	struct ev_header h;
+	__u64 stack_id;
+	__u32 count;		/* of pcs; at least 1 unless lost */
+	__u32 status;		/* enum unwind_status */
+	__u64 pcs[];		/* leaf (the allocator's caller) first; return addresses */
+};
+
+struct ev_alloc {
+	struct ev_header h;
+	__u64 addr;		/* 0: the allocation failed */
+	__u64 size;		/* bytes asked for */
+	__u64 stack_id;		/* hash of the frames; 0: not to be tracked (see ev_realloc) */
+	__u64 weight;		/* bytes this record stands for; size when exact */
+};
+
+struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN */
+	struct ev_header h;
+	__u64 addr;
+};
+
+/*
+ * EV_REALLOC settles the EV_REALLOC_BEGIN of the same thread: addr 0 and
+ * size != 0 is a failure and the old block lives on; addr 0 and size 0 freed
+ * it. With addr but stack_id 0 the new block is outside --min-size and
+ * --max-size: the old one ends, the new one is not tracked.
+ */
+struct ev_realloc {
+	struct ev_alloc a;
+	__u64 old_addr;		/* 0: realloc(NULL, size) */
+};
+
+struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
+	struct ev_header h;
+	__u64 addr;
+	__u64 size;		/* as asked for; ends anywhere in its last page */
+	__u64 stack_id;		/* EV_MAP only */
+};
+
+struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK */
+	struct ev_header h;
+	__u32 child;		/* EV_FORK: the new process; EV_EXEC: the old tid */
+	__s32 exit_code;	/* EV_EXIT: as wait(2) encodes it */
+	char comm[16];
+};
+
+#ifdef __cplusplus
+#define EV_ASSERT static_assert
+#else
+#define EV_ASSERT _Static_assert
+#endif
+EV_ASSERT(sizeof(struct ev_header) == 24, "ev_header");
+EV_ASSERT(sizeof(struct ev_stack) == 40, "ev_stack");
+EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
+EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
+EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
+EV_ASSERT(sizeof(struct ev_map) == 48, "ev_map");
+EV_ASSERT(sizeof(struct ev_process) == 48, "ev_process");
+
+/* What a probed function does. Names the branch of the one generic program. */
+enum probe_kind {
+	PROBE_ALLOC = 1,	/* returns a block of size bytes */
+	PROBE_CALLOC,		/* ... of count * size bytes */
+	PROBE_ALLOC_OUT,	/* ... through *ptr, returns 0 on success */
+	PROBE_REALLOC,		/* (ptr, [count,] size) */
+	PROBE_FREE,		/* (ptr) */
+	PROBE_MMAP,		/* (addr, size, prot, flags) returns the mapping */
+	PROBE_MUNMAP,		/* (ptr, size) */
+	PROBE_MREMAP,		/* (ptr, count = old size, size) returns the mapping */
+	PROBE_BRK,		/* moves the program break, whatever it returns */
+	PROBE_LEAVE,		/* longjmp and its kin: may leave a call unreturned */
+};
+
+#define PROBE_NO_ARG 7
+
+/*
+ * The attach cookie is the whole row of the allocator table that a probe
+ * needs, so that the programs look nothing up. Argument positions count from
+ * 0; PROBE_NO_ARG where the function has none.
+ */
+union probe_cookie {
+	__u64 value;
+	struct {
+		__u32 tgid;
+		__u8 kind;		/* enum probe_kind */
+		__u8 size_arg : 3;
+		__u8 count_arg : 3;
+		__u8 returns : 1;	/* a return probe stands behind this entry */
+		__u8 pad1 : 1;
+		__u8 ptr_arg : 3;
+		__u8 pad2 : 5;
+		__u8 func;		/* row of the allocator table */
+	};
+};
+EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
+
+/* Where BPF code loses something; one counter each, summed over CPUs. */
+#define BPF_COUNTERS(X)							\
+	X(PROBE_HITS,       "probe_hits",       "entries and returns seen") \
+	X(IGNORED,          "ignored",          "allocations outside --min-size and --max-size") \
+	X(DROP_STACK,       "drop_stack",       "ring full: frames of a stack") \
+	X(DROP_ALLOC,       "drop_alloc",       "ring full: allocation") \
+	X(DROP_FREE,        "drop_free",        "ring full: free")	\
+	X(DROP_REALLOC,     "drop_realloc",     "ring full: reallocation") \
+	X(DROP_MAP,         "drop_map",         "ring full: mapping")	\
+	X(DROP_PROCESS,     "drop_process",     "ring full: exec, exit or fork") \
+	X(NO_THREAD_STATE,  "no_thread_state",  "no memory for a thread's state") \
+	X(LOST_RETURN,      "lost_return",      "a call whose return was never seen") \
+	X(READ_FAULT,       "read_fault",       "an argument in the target's memory could not be read")
+
+enum bpf_counter {
+#define X(counter, name, text) COUNT_##counter,
+	BPF_COUNTERS(X)
+#undef X
+	BPF_COUNTERS_COUNT
+};
+
+#endif

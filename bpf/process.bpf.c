@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The lives of the targets: exec, exit, fork. These tracepoints fire for
+ * every process of the machine, so the first thing is to see whether it is
+ * one of ours.
+ */
+#include "bpf/maps.bpf.h"
+
+#define MAX_PID_NAMESPACES 32	/* MAX_PID_NS_LEVEL of the kernel */
+
+/* The PID as heapsonde's own namespace knows it, 0 if it does not. */
+static __always_inline __u32 pid_here(struct task_struct *leader)
+{
+	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
+	__u32 level = BPF_CORE_READ(pid, level);
+	const __u32 stride = bpf_core_type_size(struct upid);
+
+	for (__u32 i = 0; i <= level && i < MAX_PID_NAMESPACES; i++) {
+		struct upid *upid = (void *)__builtin_preserve_access_index(&pid->numbers) +
+				    i * stride;
+
+		if (BPF_CORE_READ(upid, ns, ns.inum) == cfg_pid_namespace)
+			return BPF_CORE_READ(upid, nr);
+	}
+	return 0;
+}
+
+static __always_inline bool watched(__u32 pid)
+{
+	return pid && bpf_map_lookup_elem(&targets, &pid);
+}
+
+static __always_inline void emit_process(struct task_struct *task, enum event_kind kind,
+					 __u32 tgid, __u32 child, __s32 exit_code)
+{
+	struct ev_process *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+
+	if (!ev) {
+		count(COUNT_DROP_PROCESS);
+		return;
+	}
+	ev->h.kind = kind;
+	ev->h.cpu = bpf_get_smp_processor_id();
+	ev->h.tgid = tgid;
+	ev->h.tid = (__u32)bpf_get_current_pid_tgid();
+	ev->h.func = 0;
+	ev->h.time_ns = bpf_ktime_get_ns();
+	ev->child = child;
+	ev->exit_code = exit_code;
+	bpf_probe_read_kernel_str(ev->comm, sizeof(ev->comm), task->comm);
+	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
+}
+
+SEC("raw_tp/sched_process_exec")
+int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid)
+{
+	__u32 pid = pid_here(BPF_CORE_READ(task, group_leader));
+
+	if (watched(pid))
+		emit_process(task, EV_EXEC, pid, old_pid, 0);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exit")
+int BPF_PROG(process_exit, struct task_struct *task)
+{
+	__u32 pid;
+
+	/* The last thread counts down to 0 before this tracepoint. */
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	pid = pid_here(BPF_CORE_READ(task, group_leader));
+	if (watched(pid)) {
+		int code = BPF_CORE_READ(task, signal, group_exit_code);
+
+		if (!code)
+			code = BPF_CORE_READ(task, exit_code);
+		emit_process(task, EV_EXIT, pid, 0, code);
+	}
+	return 0;
+}
+
+SEC("raw_tp/sched_process_fork")
+int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 pid = pid_here(BPF_CORE_READ(parent, group_leader));
+
+	/* A new thread is no new process. */
+	if (BPF_CORE_READ(child, tgid) == BPF_CORE_READ(parent, tgid))
+		return 0;
+	if (watched(pid))
+		emit_process(child, EV_FORK, pid,
+			     pid_here(BPF_CORE_READ(child, group_leader)), 0);
+	return 0;
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Discovery: on this process itself, on libraries built for the purpose and
+ * loaded into it, and on statically linked programs.
+ */
+#include "tests/unit/test.h"
+
+#include <dlfcn.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "capture/discovery.h"
+
+static char directory[] = "/tmp/heapsonde-discovery-XXXXXX";
+
+static void remove_directory(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", directory);
+	if (system(command))
+		fprintf(stderr, "%s is left behind\n", directory);
+}
+
+/* Compiles @code with @flags; skips the case on a machine without a compiler. */
+static const char *build(const char *name, const char *flags, const char *code)
+{
+	static char path[128];
+	char command[512];
+	FILE *source;
+
+	if (strstr(directory, "XXXXXX")) {
+		check(mkdtemp(directory));
+		atexit(remove_directory);
+	}
+	snprintf(path, sizeof(path), "%s/%s.c", directory, name);
+	source = fopen(path, "w");
+	check(source);
+	fputs(code, source);
+	fclose(source);
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	snprintf(command, sizeof(command), "cc -O1 -w -fno-builtin %s -o %s %s.c 2>/dev/null",
+		 flags, path, path);
+	if (system(command))
+		test_skip("cc %s does not work here", flags);
+	return path;
+}
+
+struct view {
+	struct address_space *as;
+	struct probe_plan plan;
+};
+
+static void view_init(struct view *v, pid_t pid)
+{
+	v->as = address_space_create(pid);
+	check_ok(address_space_refresh(v->as, NULL));
+	check_ok(probe_plan_init(&v->plan, v->as));
+}
+
+static void view_deinit(struct view *v)
+{
+	probe_plan_deinit(&v->plan);
+	address_space_destroy(v->as);
+}
+
+static struct object_plan *find_object(struct view *v, const char *name)
+{
+	vec_for_each(op, &v->plan.objects)
+		if (strstr(op->object->path, name))
+			return op;
+	return NULL;
+}
+
+static struct planned_probe *find_probe(struct object_plan *op, const char *symbol)
+{
+	vec_for_each(probe, &op->probes)
+		if (!strcmp(probe->function->symbol, symbol))
+			return probe;
+	return NULL;
+}
+
+static bool has_note(struct view *v, const char *a, const char *b)
+{
+	vec_for_each(note, &v->plan.notes)
+		if (strstr(*note, a) && strstr(*note, b))
+			return true;
+	return false;
+}
+
+/* Where the probe is in this process, found by the mapping of its file offset. */
+static uintptr_t address_here(struct view *v, struct object_plan *op, struct planned_probe *probe)
+{
+	const struct mapping_vec *mappings = address_space_mappings(v->as);
+
+	for (size_t i = 0; i < mappings->len; i++) {
+		const struct mapping *m = &mappings->data[i];
+
+		if (m->object == op->object && probe->file_offset - m->file_offset < m->end - m->start)
+			return m->start + probe->file_offset - m->file_offset;
+	}
+	return 0;
+}
+
+static void check_plan(struct view *v)
+{
+	vec_for_each(op, &v->plan.objects) {
+		check(op->probes.len);
+		vec_for_each(probe, &op->probes) {
+			check(probe->function == &allocator_functions[probe->func]);
+			check(probe->text_after);
+			check(*probe->placement.instruction && *probe->placement.reason);
+			for (struct planned_probe *p = op->probes.data; p < probe; p++)
+				check(p->vaddr != probe->vaddr);
+		}
+	}
+}
+
+TEST(own_c_library)
+{
+	static const char *const functions[] = { "malloc", "free", "calloc", "realloc",
+						 "posix_memalign", "mmap", "munmap", "sbrk" };
+	void *libc = dlopen("libc.so.6", RTLD_NOLOAD | RTLD_LAZY);
+	struct object_plan *op;
+	struct view v;
+
+	if (!libc)
+		test_skip("not linked with glibc");
+	view_init(&v, getpid());
+	check_plan(&v);
+	op = find_object(&v, "/libc");
+	check(op);
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		struct planned_probe *probe = find_probe(op, functions[i]);
+		uintptr_t address = (uintptr_t)dlsym(libc, functions[i]);
+
+		if (!probe)
+			test_fail("%s is not planned", functions[i]);
+		check_int(address_here(&v, op, probe), address + probe->placement.offset);
+	}
+	check(find_probe(op, "malloc")->returns);
+	check(!find_probe(op, "free")->returns);
+	check(!find_probe(op, "munmap")->returns);
+	/* aliases of others on every 64-bit glibc */
+	check(!find_probe(op, "mmap64"));
+	check(!find_probe(op, "cfree"));
+	check(!find_object(&v, "/ld-"));
+	view_deinit(&v);
+	dlclose(libc);
+}
+
+/* The text range holds the probe and ends where the segment does. */
+TEST(text_range)
+{
+	struct view v;
+
+	view_init(&v, getpid());
+	vec_for_each(op, &v.plan.objects) {
+		const struct object_segment *segments;
+		size_t count = object_segments(op->object, &segments);
+
+		vec_for_each(probe, &op->probes) {
+			uint64_t vaddr = probe->vaddr + probe->placement.offset;
+			bool found = false;
+
+			for (size_t i = 0; i < count; i++)
+				found |= segments[i].vaddr == vaddr - probe->text_before &&
+					 segments[i].size == probe->text_before + probe->text_after;
+			check(found);
+		}
+	}
+	view_deinit(&v);
+}
+
+static const char wrapper_code[] =
+	"#include <stddef.h>\n"
+	"void *malloc(size_t n) { static char a[4096]; return n < 4096 ? a : NULL; }\n"
+	"void free(void *p) { static int calls; calls++; }\n"
+	"void *calloc(size_t n, size_t m) { return malloc(n * m); }\n"
+	"void cfree(void *) __attribute__((alias(\"calloc\")));\n"
+	"void *mmap(void) { return NULL; }\n"
+	"asm(\".globl valloc\\n.type valloc, @function\\nvalloc: jmp valloc\\n\"\n"
+	"    \".globl pvalloc\\n.type pvalloc, @function\\npvalloc: nop\\nret\\n\");\n";
+
+TEST(allocator_in_front)
+{
+	const char *path = build("wrapper.so", "-shared -fPIC -Wl,-Bsymbolic", wrapper_code);
+	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	struct object_plan *front, *libc;
+	struct view v;
+
+	if (!lib)
+		test_fail("%s", dlerror());
+	view_init(&v, getpid());
+	check_plan(&v);
+	front = find_object(&v, "wrapper.so");
+	check(front);
+	check(find_probe(front, "malloc") && find_probe(front, "free"));
+	check(find_probe(front, "free")->returns);
+	check(strstr(find_probe(front, "free")->placement.reason, "nested"));
+	/* mmap is looked for in the C library alone */
+	check(!find_probe(front, "mmap"));
+	/* another kind at the same address: said, and the first row stays */
+	check(find_probe(front, "calloc") && !find_probe(front, "cfree"));
+	check(has_note(&v, "wrapper.so", "cfree is at the address of calloc"));
+#if defined(__x86_64__)
+	check(!find_probe(front, "valloc"));
+	check(has_note(&v, "wrapper.so", "valloc is not probed"));
+	check(find_probe(front, "pvalloc")->placement.emulated);
+#endif
+	libc = find_object(&v, "/libc");
+	check(libc && !find_probe(libc, "free")->returns);
+	view_deinit(&v);
+	dlclose(lib);
+}
+
+/* Half an allocator is none: a library that interposes malloc alone passes it on. */
+TEST(malloc_without_free)
+{
+	const char *path = build("half.so", "-shared -fPIC",
+				 "#include <stddef.h>\nvoid *malloc(size_t n) { return NULL; }\n");
+	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	struct view v;
+
+	check(lib);
+	view_init(&v, getpid());
+	check(!find_object(&v, "half.so"));
+	view_deinit(&v);
+	dlclose(lib);
+}
+
+TEST(unwinder)
+{
+	void *lib = dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL);
+	struct object_plan *op;
+	struct view v;
+
+	if (!lib)
+		test_skip("no libgcc_s");
+	view_init(&v, getpid());
+	op = find_object(&v, "libgcc_s");
+	check(op && find_probe(op, "_Unwind_RaiseException"));
+	check_int(find_probe(op, "_Unwind_RaiseException")->function->kind, PROBE_LEAVE);
+	check(!find_probe(op, "_Unwind_RaiseException")->returns);
+	view_deinit(&v);
+	dlclose(lib);
+}
+
+/* Runs @path until its first byte of output, so that exec and start-up are behind it. */
+static pid_t start(const char *path)
+{
+	int out[2];
+	pid_t pid;
+	char c;
+
+	check(!pipe(out));
+	pid = fork();
+	if (!pid) {
+		dup2(out[1], STDOUT_FILENO);
+		execl(path, path, NULL);
+		_exit(127);
+	}
+	close(out[1]);
+	check_int(read(out[0], &c, 1), 1);
+	close(out[0]);
+	return pid;
+}
+
+static void stop(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static const char static_code[] =
+	"#include <stdlib.h>\n#include <unistd.h>\n"
+	"int main(void) { void *volatile p = malloc(10); write(1, \"x\", 1);\n"
+	"	sleep(60); free(p); return 0; }\n";
+
+TEST(static_program)
+{
+	static const char *const flags[] = { "-static -no-pie", "-static-pie" };
+
+	for (int i = 0; i < 2; i++) {
+		const char *path = build("static", flags[i], static_code);
+		pid_t pid = start(path);
+		struct object_plan *op;
+		struct view v;
+
+		view_init(&v, pid);
+		stop(pid);
+		check_plan(&v);
+		check_int(v.plan.objects.len, 1);
+		op = find_object(&v, "static");
+		check(op && find_probe(op, "malloc") && find_probe(op, "free"));
+		check(find_probe(op, "mmap") && find_probe(op, "munmap"));
+		check(!find_probe(op, "free")->returns);
+		view_deinit(&v);
+	}
+}
+
+TEST(stripped_static_program)
+{
+	pid_t pid = start(build("stripped", "-static -s", static_code));
+	struct view v;
+
+	view_init(&v, pid);
+	stop(pid);
+	check_int(v.plan.objects.len, 0);
+	check(has_note(&v, "stripped", "statically linked"));
+	view_deinit(&v);
+}
+
+TEST(nothing_mapped)
+{
+	struct address_space *as = address_space_create(getpid());
+	struct probe_plan plan;
+
+	check_ok(probe_plan_init(&plan, as));
+	check_int(plan.objects.len, 0);
+	check_int(plan.notes.len, 0);
+	probe_plan_deinit(&plan);
+	address_space_destroy(as);
+}

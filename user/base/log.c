@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Talk on stderr; see log.h. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/format.h"
+
+static bool quiet;
+
+void log_set_quiet(bool q)
+{
+	quiet = q;
+}
+
+bool log_is_quiet(void)
+{
+	return quiet;
+}
+
+/*
+ * Messages quote names that a target chose (paths, comm), so the line is
+ * escaped as a whole: no control character of theirs reaches the terminal.
+ */
+static void say(const char *prefix, const char *fmt, va_list args)
+{
+	struct strbuf line __cleanup_strbuf = { 0 };
+	struct strbuf safe __cleanup_strbuf = { 0 };
+
+	strbuf_vaddf(&line, fmt, args);
+	format_escaped(&safe, strbuf_str(&line));
+	fprintf(stderr, "heapsonde: %s%s\n", prefix, strbuf_str(&safe));
+}
+
+void log_info(const char *fmt, ...)
+{
+	va_list args;
+
+	if (quiet)
+		return;
+	va_start(args, fmt);
+	say("", fmt, args);
+	va_end(args);
+}
+
+void log_warn(const char *fmt, ...)
+{
+	va_list args;
+
+	if (quiet)
+		return;
+	va_start(args, fmt);
+	say("warning: ", fmt, args);
+	va_end(args);
+}
+
+void log_error(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say("", fmt, args);
+	va_end(args);
+}

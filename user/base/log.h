@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Talk goes to stderr, one line each, "heapsonde: " in front. -q silences
+ * log_info() and log_warn(); errors are printed by cmd/ alone, always.
+ */
+#ifndef HEAPSONDE_BASE_LOG_H
+#define HEAPSONDE_BASE_LOG_H
+
+#include <stdbool.h>
+
+void log_set_quiet(bool quiet);
+bool log_is_quiet(void);
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Setting and removing the probes of a plan. Three methods, from the cheapest
+ * to what every kernel has; all live in descriptors of this process, so the
+ * kernel removes every probe when heapsonde ends, however it ends.
+ */
+#ifndef HEAPSONDE_CAPTURE_ATTACH_H
+#define HEAPSONDE_CAPTURE_ATTACH_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/vec.h"
+#include "capture/discovery.h"
+#include "capture/features.h"
+
+/* X(method, name, what doctor says) */
+#define ATTACH_METHODS(X)						\
+	X(ATTACH_SESSION, "session", "one session link per object, entry and return in one") \
+	X(ATTACH_MULTI, "multi", "two uprobe_multi links per object, entries and returns") \
+	X(ATTACH_SINGLE, "single", "one uprobe per function and direction")
+
+enum attach_method {
+#define X(method, name, text) method,
+	ATTACH_METHODS(X)
+#undef X
+	ATTACH_METHODS_COUNT,
+	ATTACH_BEST = ATTACH_METHODS_COUNT,	/* choose by features */
+};
+
+const char *attach_method_name(enum attach_method method);
+enum attach_method attach_method_best(const struct features *features);
+
+struct bpf_program;
+struct bpf_map;
+
+/* Programs to attach; session alone, or entry and returns. Borrowed. */
+struct attach_programs {
+	struct bpf_program *session, *entry, *returns;
+	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
+};
+
+struct bpf_link;
+
+/* One link of the kernel: a descriptor of our own, or libbpf's object. */
+struct probe_link {
+	int fd;				/* -1 when single is set */
+	struct bpf_link *single;
+};
+
+DEFINE_VEC(probe_link_vec, struct probe_link);
+
+/* Probes that are set; a zeroed struct has none. */
+struct attachment {
+	struct probe_link_vec links;
+	uint32_t probes;		/* functions probed */
+};
+
+/*
+ * Adds the probes of @object to @att. Frees are set before allocations, so
+ * that no block is seen born whose end could be missed.
+ */
+struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
+			    enum attach_method method, uint32_t pid,
+			    const struct object_plan *object) __must_check;
+
+/* Removes all probes; when it returns, none is left in the target. */
+void attachment_deinit(struct attachment *att);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which functions of a process are probed, and where: every object mapped
+ * executable is matched against the allocator table, and placement picks the
+ * instruction. The result is a plan that doctor prints and attach carries out.
+ */
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/vec.h"
+#include "capture/allocators.h"
+#include "capture/placement.h"
+#include "symbol/object.h"
+#include "symbol/symbolizer.h"
+
+struct planned_probe {
+	const struct allocator_function *function;
+	uint8_t func;			/* its row */
+	uint64_t vaddr;			/* of the function in the object */
+	uint64_t file_offset;		/* of the probed instruction */
+	bool returns;			/* needs the return as well */
+	struct placement placement;
+	/* The object's code around the probe, to tell callers inside it (see alloc.bpf.c). */
+	uint64_t text_before, text_after;	/* bytes of text below and above the probe */
+};
+
+DEFINE_VEC(planned_probe_vec, struct planned_probe);
+
+/* All probes of one object. Aliases at one address are one probe. */
+struct object_plan {
+	struct object *object;		/* borrowed from the address space */
+	struct planned_probe_vec probes;
+};
+
+DEFINE_VEC(object_plan_vec, struct object_plan);
+DEFINE_VEC(note_vec, char *);
+
+struct probe_plan {
+	struct object_plan_vec objects;	/* only those with probes, by address */
+	struct note_vec notes;		/* what was left out and why, one line each, for doctor */
+};
+
+void probe_plan_deinit(struct probe_plan *plan);
+
+/*
+ * Which rows are looked for in an object depends on what it is:
+ *
+ *	allocator	exports malloc and free, and is not the dynamic linker:
+ *			a C library, a preloaded allocator, a program with its own
+ *	C library	an allocator that exports __libc_start_main too: mmap, brk
+ *			and longjmp with their kin
+ *	unwinder	exports _Unwind_RaiseException (libgcc_s, libunwind, a
+ *			program that carries its own): the starts of exceptions
+ *
+ * A statically linked program exports nothing; its .symtab counts instead.
+ * Where an allocator stands in front of the C library's, its frees are probed
+ * at their return too, so that the frees it passes on count once.
+ *
+ * The address space must have been refreshed. An empty plan is no error here,
+ * nor is a function that cannot be probed (it leaves a note). On failure the
+ * plan is empty and needs no deinit.
+ */
+struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as)
+	__must_check;
+
+#endif

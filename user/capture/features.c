@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Feature detection; see features.h. */
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <linux/bpf.h>
+
+#include "capture/bpf_syscall.h"
+#include "capture/features.h"
+#include "symbol/object.h"
+#include "symbol/symbolizer.h"
+
+/* The place in this program where probes are tried on ourselves. Never called. */
+void __attribute__((noinline, used)) heapsonde_probe_site(void);
+
+void heapsonde_probe_site(void)
+{
+	__asm__ volatile("nop");
+}
+
+static int load_empty_program(uint32_t attach_type)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
+
+	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "heapsonde_try", "GPL", insns,
+			     sizeof(insns) / sizeof(insns[0]), &opts);
+}
+
+/* Where heapsonde_probe_site() is in our own file. */
+static struct error *own_probe_site(uint64_t *offset_ret)
+{
+	__cleanup(address_space_destroyp) struct address_space *as = NULL;
+	uint64_t site = (uintptr_t)heapsonde_probe_site;
+	const struct mapping *map;
+	struct error *err;
+
+	as = address_space_create(getpid());
+	err = address_space_refresh(as, NULL);
+	if (err)
+		return err;
+	map = address_space_find(as, site);
+	if (!map)
+		return error_create(ERROR_NOT_FOUND, "own program text is not mapped from a file");
+	*offset_ret = site - map->start + map->file_offset;
+	return NULL;
+}
+
+static bool can_link(uint32_t attach_type, uint64_t site)
+{
+	const struct uprobe_multi multi = {
+		.path = "/proc/self/exe", .offsets = &site, .count = 1, .pid = getpid(),
+	};
+	__cleanup_close int prog = load_empty_program(attach_type);
+	__cleanup_close int link = -1;
+
+	if (prog < 0)
+		return false;
+	link = uprobe_multi_link(prog, attach_type, &multi);
+	return link >= 0;
+}
+
+static bool kernel_has_function(const struct btf *btf, const char *name)
+{
+	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
+}
+
+struct error *features_detect(struct features *ret)
+{
+	__cleanup_close int prog = load_empty_program(0);
+	uint64_t site = 0;
+	struct error *err;
+	struct btf *btf;
+
+	*ret = (struct features){ 0 };
+	if (prog == -EPERM || prog == -EACCES)
+		return error_create(ERROR_PERMISSION,
+				    "not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+	if (prog < 0)
+		return error_errno(-prog, "the kernel does not load BPF programs");
+	btf = btf__load_vmlinux_btf();
+	ret->btf = btf;
+	if (btf) {
+		ret->preempt_guard = kernel_has_function(btf, "bpf_preempt_disable");
+		ret->uprobe_session = kernel_has_function(btf, "bpf_session_is_return");
+		btf__free(btf);
+	}
+	err = own_probe_site(&site);
+	if (err)
+		return error_wrap(err, "trying probes on ourselves");
+	ret->uprobe_multi = can_link(ATTACH_TYPE_UPROBE_MULTI, site);
+	ret->uprobe_session = ret->uprobe_session && can_link(ATTACH_TYPE_UPROBE_SESSION, site);
+	return NULL;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the kernel says about a process's memory, and the limit it lives under. */
+#ifndef HEAPSONDE_CAPTURE_MEMORY_H
+#define HEAPSONDE_CAPTURE_MEMORY_H
+
+#include <stdint.h>
+
+#include "model/snapshot.h"
+
+/* Resident bytes now, cheaply; -1 if the process is gone. */
+int64_t memory_rss_bytes(uint32_t pid);
+
+/*
+ * Fills all but the growth fields; reads smaps_rollup, status and the cgroup.
+ * What cannot be read is -1.
+ */
+void memory_read(uint32_t pid, struct snapshot_memory *ret);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A session watches live processes: it owns the BPF skeleton, the ring's
+ * reader, the model, the targets' address spaces and all probes.
+ *
+ *	probes -> ring -> reader thread -> model -> session_snapshot()
+ *
+ * The reader thread does nothing but feed the model; everything slow (reading
+ * maps, naming addresses, attaching to a new image) happens in the caller's
+ * thread, inside session_run() and session_snapshot().
+ */
+#ifndef HEAPSONDE_CAPTURE_SESSION_H
+#define HEAPSONDE_CAPTURE_SESSION_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "capture/attach.h"
+#include "model/snapshot.h"
+
+struct session_settings {
+	const uint32_t *pids;
+	size_t pids_count;
+	char **command;			/* NULL: attach to pids; else start this */
+	double interval_s;
+	enum attach_method method;	/* ATTACH_BEST: choose */
+	uint32_t max_depth;
+	uint64_t min_size, max_size;
+	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
+};
+
+#define SESSION_RING_BYTES (32ull << 20)
+
+struct session;
+
+/*
+ * Checks the targets, loads the programs, attaches (or starts the command
+ * with its probes in place) and begins to read. On failure nothing is left
+ * attached, and a command is not left running.
+ */
+struct error *session_create(const struct session_settings *settings, struct session **ret)
+	__must_check;
+/* Detaches everything that is still attached. */
+void session_destroy(struct session *session);
+DEFINE_CLEANUP(struct session *, session_destroy);
+
+enum session_state {
+	SESSION_RUNNING,	/* @seconds are over */
+	SESSION_ENDED,		/* all targets have exited */
+	SESSION_INTERRUPTED,	/* *interrupted became true */
+};
+
+/*
+ * Watches for @seconds (< 0: for ever), takes a sample of the timeline each
+ * settings.interval_s, follows exec and exit. Returns early as said above.
+ * Call it again to go on.
+ */
+struct error *session_run(struct session *session, double seconds,
+			  const volatile sig_atomic_t *interrupted,
+			  enum session_state *ret) __must_check;
+
+/*
+ * Ends the watching: what was recorded until now counts, all probes are
+ * removed. Snapshots can still be taken.
+ */
+void session_stop(struct session *session);
+
+enum snapshot_flags {
+	SNAPSHOT_NAMES = 1,	/* frames of every stack, with names */
+	SNAPSHOT_OLDEST = 2,	/* ages of the oldest blocks: reads all live blocks */
+};
+
+struct error *session_snapshot(struct session *session, unsigned int flags,
+			       struct snapshot **ret) __must_check;
+
+/* Of the command: as wait(2) gives it; -1 while it runs or if there is none. */
+int session_exit_status(const struct session *session);
+/* Passes a signal on to the command, if it still runs. */
+void session_signal(const struct session *session, int sig);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A process to watch: is it one that can be, who is it, does it live. Reads
+ * /proc only.
+ */
+#ifndef HEAPSONDE_CAPTURE_TARGET_H
+#define HEAPSONDE_CAPTURE_TARGET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* What names a program image; strings owned. */
+struct target_identity {
+	char *comm, *exe, *cmdline;
+};
+
+void target_identity_deinit(struct target_identity *id);
+/* What cannot be read (a process that ended) is "". */
+void target_identity_init(struct target_identity *id, uint32_t pid);
+
+/*
+ * Refuses what cannot be watched, with the reason: no such process
+ * (ERROR_NOT_FOUND), a thread's ID, a zombie, a kernel thread, a 32-bit
+ * program (ERROR_UNSUPPORTED), not ours (ERROR_PERMISSION), heapsonde itself.
+ */
+struct error *target_check(uint32_t pid) __must_check;
+
+/* Whether a dynamic loader runs in it, by the auxiliary vector's AT_BASE. */
+bool target_has_loader(uint32_t pid);
+
+/* User and system time so far in seconds; < 0 if it is gone. */
+double target_cpu_s(uint32_t pid);
+
+#endif

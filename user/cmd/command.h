@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The commands. Each takes parsed options and sets the exit status when it
+ * is not 0 and not an error; main.c prints errors and knows nothing else.
+ */
+#ifndef HEAPSONDE_CMD_COMMAND_H
+#define HEAPSONDE_CMD_COMMAND_H
+
+#include "base/error.h"
+#include "cmd/options.h"
+
+struct error *cmd_top(const struct options *opts, int *status) __must_check;
+struct error *cmd_record(const struct options *opts, int *status) __must_check;
+struct error *cmd_report(const struct options *opts, int *status) __must_check;
+struct error *cmd_export(const struct options *opts, int *status) __must_check;
+struct error *cmd_doctor(const struct options *opts, int *status) __must_check;
+
+#endif

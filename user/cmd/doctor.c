@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * heapsonde doctor: what this kernel, this user and this target allow, before
+ * anything is touched.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <json-c/json.h>
+
+#include "base/format.h"
+#include "capture/attach.h"
+#include "capture/discovery.h"
+#include "capture/features.h"
+#include "capture/session.h"
+#include "capture/target.h"
+#include "cmd/command.h"
+#include "cmd/watch.h"
+#include "export/output.h"
+
+/* What is told about one process; error says why it cannot be watched. */
+struct patient {
+	uint32_t pid;
+	struct target_identity id;
+	struct address_space *names;
+	struct probe_plan plan;
+	struct error *error;
+};
+
+DEFINE_VEC(patient_vec, struct patient);
+
+struct diagnosis {
+	struct utsname kernel;
+	struct features features;
+	struct error *features_error;	/* NULL, or why nothing can be watched */
+	enum attach_method method;
+	struct patient_vec patients;
+};
+
+static void diagnosis_deinit(struct diagnosis *d)
+{
+	vec_for_each(p, &d->patients) {
+		target_identity_deinit(&p->id);
+		probe_plan_deinit(&p->plan);
+		address_space_destroy(p->names);
+		error_destroy(p->error);
+	}
+	patient_vec_deinit(&d->patients);
+	error_destroy(d->features_error);
+}
+
+static void examine(struct patient *p, uint32_t pid)
+{
+	*p = (struct patient){ .pid = pid };
+	p->error = target_check(pid);
+	if (p->error)
+		return;
+	target_identity_init(&p->id, pid);
+	p->names = address_space_create(pid);
+	p->error = address_space_refresh(p->names, NULL);
+	if (!p->error)
+		p->error = probe_plan_init(&p->plan, p->names);
+	if (!p->error && !p->plan.objects.len)
+		p->error = error_create(ERROR_UNSUPPORTED,
+					"no known allocator is mapped in process %" PRIu32, pid);
+}
+
+static void diagnose(struct diagnosis *d, const struct options *opts)
+{
+	uname(&d->kernel);
+	d->features_error = features_detect(&d->features);
+	d->method = watch_method(opts);
+	if (d->method == ATTACH_BEST)
+		d->method = attach_method_best(&d->features);
+	vec_for_each(pid, &opts->target.pids)
+		examine(patient_vec_append(&d->patients), *pid);
+}
+
+static bool is_well(const struct diagnosis *d)
+{
+	bool well = !d->features_error && d->features.btf;
+
+	vec_for_each(p, &d->patients)
+		well = well && !p->error;
+	return well;
+}
+
+/* --- text --------------------------------------------------------------- */
+
+static void print_kernel(const struct diagnosis *d, FILE *f)
+{
+	char bytes[FORMAT_MAX];
+
+	fprintf(f, "kernel      %s %s %s\n", d->kernel.sysname, d->kernel.release,
+		d->kernel.machine);
+	fprintf(f, "user        %s\n", geteuid() ? "not root" : "root");
+	if (d->features_error) {
+		fprintf(f, "cannot run  %s\n", d->features_error->message);
+		return;
+	}
+#define X(member, name, without)					\
+	fprintf(f, "%-11s %-30s %s\n", "", name,			\
+		d->features.member ? "yes" : "no: " without);
+	FEATURES(X)
+#undef X
+	fprintf(f, "attach      %s\n", attach_method_name(d->method));
+	fprintf(f, "memory      ring buffer %s (--ring-size), 16 bytes a live block or more\n",
+		format_bytes(SESSION_RING_BYTES, bytes));
+}
+
+static void print_probe(const struct planned_probe *probe, FILE *f)
+{
+	fprintf(f, "    %-22s +%-4" PRIu32 " %-28s %-14s %s\n", probe->function->symbol,
+		probe->placement.offset, probe->placement.instruction,
+		probe->placement.emulated ? "emulated" : "single-stepped",
+		probe->placement.reason);
+}
+
+static void print_patient(const struct patient *p, FILE *f)
+{
+	struct strbuf name __cleanup_strbuf = { 0 };
+
+	format_escaped(&name, p->id.exe && *p->id.exe ? p->id.exe : "?");
+	fprintf(f, "\nprocess %" PRIu32 "  %s\n", p->pid, strbuf_str(&name));
+	if (p->error)
+		fprintf(f, "  cannot be watched: %s\n", p->error->message);
+	vec_for_each(object, &p->plan.objects) {
+		strbuf_reset(&name);
+		format_escaped(&name, object->object->path);
+		fprintf(f, "  %s: %zu probes\n", strbuf_str(&name), object->probes.len);
+		fprintf(f, "    %-22s %-5s %-28s %-14s %s\n", "function", "at", "instruction",
+			"the kernel", "why there");
+		vec_for_each(probe, &object->probes)
+			print_probe(probe, f);
+	}
+	vec_for_each(note, &p->plan.notes)
+		fprintf(f, "  note: %s\n", *note);
+}
+
+static void print_text(const struct diagnosis *d, FILE *f)
+{
+	print_kernel(d, f);
+	vec_for_each(p, &d->patients)
+		print_patient(p, f);
+	fprintf(f, "\n%s\n", is_well(d) ? "All is well: nothing was touched."
+				     : "Not all is well, see above; nothing was touched.");
+}
+
+/* --- JSON --------------------------------------------------------------- */
+
+static void add_string(struct json_object *obj, const char *key, const char *value)
+{
+	json_object_object_add(obj, key, value ? json_object_new_string(value) : NULL);
+}
+
+static struct json_object *probe_json(const struct planned_probe *probe)
+{
+	struct json_object *obj = json_object_new_object();
+
+	add_string(obj, "function", probe->function->symbol);
+	json_object_object_add(obj, "offset", json_object_new_int64(probe->placement.offset));
+	add_string(obj, "instruction", probe->placement.instruction);
+	json_object_object_add(obj, "emulated",
+			       json_object_new_boolean(probe->placement.emulated));
+	json_object_object_add(obj, "returns", json_object_new_boolean(probe->returns));
+	add_string(obj, "reason", probe->placement.reason);
+	return obj;
+}
+
+static struct json_object *object_json(const struct object_plan *object)
+{
+	struct json_object *obj = json_object_new_object();
+	struct json_object *probes = json_object_new_array();
+
+	add_string(obj, "path", object->object->path);
+	add_string(obj, "build_id", object->object->build_id);
+	vec_for_each(probe, &object->probes)
+		json_object_array_add(probes, probe_json(probe));
+	json_object_object_add(obj, "probes", probes);
+	return obj;
+}
+
+static struct json_object *patient_json(const struct patient *p)
+{
+	struct json_object *obj = json_object_new_object();
+	struct json_object *objects = json_object_new_array();
+
+	json_object_object_add(obj, "pid", json_object_new_int64(p->pid));
+	add_string(obj, "comm", p->id.comm);
+	add_string(obj, "exe", p->id.exe);
+	add_string(obj, "error", p->error ? p->error->message : NULL);
+	vec_for_each(object, &p->plan.objects)
+		json_object_array_add(objects, object_json(object));
+	json_object_object_add(obj, "objects", objects);
+	return obj;
+}
+
+static void print_json(const struct diagnosis *d, FILE *f)
+{
+	struct json_object *root = json_object_new_object();
+	struct json_object *features = json_object_new_object();
+	struct json_object *targets = json_object_new_array();
+
+	add_string(root, "heapsonde", HEAPSONDE_VERSION);
+	add_string(root, "kernel", d->kernel.release);
+	add_string(root, "machine", d->kernel.machine);
+	add_string(root, "error", d->features_error ? d->features_error->message : NULL);
+#define X(member, name, without)					\
+	json_object_object_add(features, #member,			\
+			       json_object_new_boolean(d->features.member));
+	FEATURES(X)
+#undef X
+	json_object_object_add(root, "features", features);
+	add_string(root, "attach", attach_method_name(d->method));
+	vec_for_each(p, &d->patients)
+		json_object_array_add(targets, patient_json(p));
+	json_object_object_add(root, "targets", targets);
+	json_object_object_add(root, "well", json_object_new_boolean(is_well(d)));
+	fprintf(f, "%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
+							  JSON_C_TO_STRING_NOSLASHESCAPE));
+	json_object_put(root);
+}
+
+struct error *cmd_doctor(const struct options *opts, int *status)
+{
+	__cleanup(diagnosis_deinit) struct diagnosis d = { 0 };
+	struct output *out __cleanup_output = NULL;
+	struct error *err = output_open("-", false, &out);
+
+	if (err)
+		return err;
+	diagnose(&d, opts);
+	if (opts->output.json)
+		print_json(&d, output_file(out));
+	else
+		print_text(&d, output_file(out));
+	*status = is_well(&d) ? 0 : 1;
+	return output_commit(steal_ptr(out));
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The command line, after the command's name. One table (options.c) holds
+ * every option of every command; parsing, defaults, checks and --help derive
+ * from it. Nothing here acts: commands read the struct.
+ */
+#ifndef HEAPSONDE_CMD_OPTIONS_H
+#define HEAPSONDE_CMD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "base/vec.h"
+
+/*
+ * X(symbol, name, what stands on the usage line behind the name, purpose)
+ * The help of a command begins with its row.
+ */
+#define COMMANDS(X)							\
+	X(COMMAND_TOP, "top", "-p PID[,PID...] [options]",		\
+	  "live view of a running process: what holds memory, what grows") \
+	X(COMMAND_RECORD, "record", "{-p PID[,PID...] | -- CMD [ARG...]} [-o FILE] [options]", \
+	  "watch a running process, or start CMD, and keep a recording")	\
+	X(COMMAND_REPORT, "report", "{FILE | -p PID[,PID...] -d SECONDS} [options]", \
+	  "print what a recording, or some seconds of a live process, shows") \
+	X(COMMAND_EXPORT, "export", "FILE --format FORMAT [-o OUT] [options]", \
+	  "turn a recording into another tool's format")		\
+	X(COMMAND_DIFF, "diff", "OLD NEW [options]",			\
+	  "what grew between two recordings")				\
+	X(COMMAND_DOCTOR, "doctor", "[-p PID] [options]",		\
+	  "what this kernel, this user and this target allow")
+
+enum command {
+#define X(symbol, name, usage, purpose) symbol,
+	COMMANDS(X)
+#undef X
+	COMMANDS_COUNT
+};
+
+/* Choices: X(symbol, name). The first one is the default where there is one. */
+#define MODE_CHOICES(X)	  X(MODE_AUTO, "auto") X(MODE_EXACT, "exact")
+#define STACK_CHOICES(X)  X(STACK_AUTO, "auto") X(STACK_FP, "fp")
+#define ATTACH_CHOICES(X) X(ATTACH_CHOICE_AUTO, "auto") X(ATTACH_CHOICE_SESSION, "session") \
+			  X(ATTACH_CHOICE_MULTI, "multi") X(ATTACH_CHOICE_SINGLE, "single")
+#define FORMAT_CHOICES(X) X(FORMAT_FOLDED, "folded") X(FORMAT_JSON, "json")
+
+#define X(symbol, name) symbol,
+enum mode_choice { MODE_CHOICES(X) };
+enum stack_choice { STACK_CHOICES(X) };
+enum attach_choice { ATTACH_CHOICES(X) };
+enum format_choice { FORMAT_CHOICES(X) };
+#undef X
+
+DEFINE_VEC(pid_vec, uint32_t);
+DEFINE_VEC(path_vec, const char *);
+
+/* Whom to watch and how. */
+struct target_options {
+	struct pid_vec pids;		/* each once, in the order given */
+	char **command;			/* CMD ARG… NULL, borrowed from argv; NULL if none */
+	double duration_s;		/* 0: until the target exits or Ctrl-C */
+	double interval_s;
+	int mode;			/* enum mode_choice */
+	int stack;			/* enum stack_choice */
+	int attach;			/* enum attach_choice */
+	uint64_t max_depth;		/* 1 to MAX_DEPTH */
+	uint64_t min_size, max_size;	/* bytes; max_size UINT64_MAX: no bound */
+	uint64_t ring_size;		/* bytes; 0: chosen by the session */
+};
+
+/* What becomes of the result. */
+struct output_options {
+	bool json;
+	const char *path;		/* "-" is stdout; NULL: the command's default */
+	int format;			/* enum format_choice */
+	const char *metric, *sort;	/* names of METRICS, never NULL */
+	uint64_t limit;			/* stacks shown; 0 is all */
+	bool force;
+};
+
+/* Strings are borrowed from argv. */
+struct options {
+	enum command command;
+	bool help;			/* print options_help() and end well */
+	bool quiet;
+	struct target_options target;
+	struct output_options output;
+	struct path_vec files;		/* what stands without an option */
+};
+
+const char *command_name(enum command command);
+/* One line: what the command is for. */
+const char *command_purpose(enum command command);
+
+/*
+ * Parses argv[1..]; argv[0] is the command's name. @opts is initialised
+ * here, in failure as well; options_deinit() in any case. With --help nothing
+ * else is checked. Whatever is wrong is one ERROR_USAGE line that names it.
+ */
+struct error *options_parse(struct options *opts, enum command command, int argc,
+			    char **argv) __must_check;
+void options_deinit(struct options *opts);
+
+/* Usage line, purpose and options with their defaults. */
+void options_help(enum command command, FILE *out);
+
+#endif

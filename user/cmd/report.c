@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* heapsonde report: what a recording, or some seconds of a live process, shows. */
+#include "base/log.h"
+#include "cmd/command.h"
+#include "cmd/watch.h"
+#include "export/json.h"
+#include "export/output.h"
+#include "export/text.h"
+#include "recording/reader.h"
+
+static struct error *live_snapshot(const struct options *opts, struct snapshot **ret)
+{
+	__cleanup(session_destroyp) struct session *session = NULL;
+	struct error *err;
+
+	watch_catch_signals();
+	err = watch_create(opts, &session);
+	if (err)
+		return err;
+	log_info("watching for %g s; Ctrl-C reports what was seen so far",
+		 opts->target.duration_s);
+	err = watch_run(session, opts, NULL, NULL);
+	if (err)
+		return err;
+	session_stop(session);
+	return session_snapshot(session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, ret);
+}
+
+static struct error *recorded_snapshot(const char *path, struct snapshot **ret)
+{
+	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
+	struct error *err = recording_open(path, &reader);
+
+	if (err)
+		return err;
+	return recording_snapshot(reader, -1, ret);
+}
+
+struct error *cmd_report(const struct options *opts, int *status)
+{
+	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
+	struct output *out __cleanup_output = NULL;
+	struct error *err;
+
+	if (opts->files.len)
+		err = recorded_snapshot(opts->files.data[0], &snap);
+	else
+		err = live_snapshot(opts, &snap);
+	if (err)
+		return err;
+	snapshot_sort(snap, opts->output.sort);
+	err = output_open(opts->output.path ? opts->output.path : "-", opts->output.force, &out);
+	if (err)
+		return err;
+	if (opts->output.json)
+		export_json(snap, output_file(out), opts->output.limit);
+	else
+		export_text(snap, output_file(out), &(struct text_options){
+			.limit = opts->output.limit, .sort = opts->output.sort });
+	return output_commit(steal_ptr(out));
+}

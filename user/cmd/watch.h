@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What record, report -p and top share: options to a session, and signals. */
+#ifndef HEAPSONDE_CMD_WATCH_H
+#define HEAPSONDE_CMD_WATCH_H
+
+#include <signal.h>
+
+#include "capture/session.h"
+#include "cmd/options.h"
+
+/* What --attach asks for; ATTACH_BEST when it leaves the choice. */
+enum attach_method watch_method(const struct options *opts);
+
+/* Starts a session as the options say. */
+struct error *watch_create(const struct options *opts, struct session **ret) __must_check;
+
+/*
+ * Becomes true at SIGINT, SIGTERM or SIGHUP, once watch_catch_signals() was
+ * called; the signal itself is left in watch_signal.
+ */
+extern volatile sig_atomic_t watch_interrupted;
+extern volatile sig_atomic_t watch_signal;
+void watch_catch_signals(void);
+
+/*
+ * Watches until the duration is over, all targets ended or a signal came. A
+ * command that was started gets the first signal itself and is awaited; the
+ * second one ends the watching. Calls @tick (may be NULL) each interval.
+ */
+struct error *watch_run(struct session *session, const struct options *opts,
+			struct error *(*tick)(void *arg), void *arg) __must_check;
+
+#endif

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The JSON report. json-c renders strings and numbers; the object around them
+ * is written piece by piece, so that one stack at a time is in memory.
+ */
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/strbuf.h"
+#include "base/utf8.h"
+#include "export/json.h"
+#include "recording/schema.h"
+
+#ifndef HEAPSONDE_VERSION
+#define HEAPSONDE_VERSION "unknown"
+#endif
+
+#define JSON_SCHEMA 1
+
+/* JSON is UTF-8, names of a target need not be. */
+static json_object *string(const char *s)
+{
+	struct strbuf valid __cleanup_strbuf = { 0 };
+
+	if (!s)
+		return NULL;
+	utf8_repair(&valid, s);
+	return json_object_new_string_len(strbuf_str(&valid), (int)valid.len);
+}
+
+/* Integral up to 2^53 without an exponent, else nine digits: below any noise. */
+static json_object *number(double value)
+{
+	char text[40];
+
+	if (!isfinite(value))
+		return NULL;
+	if (fabs(value) < 0x1p53 && value == rint(value))
+		snprintf(text, sizeof(text), "%.1f", value == 0 ? 0.0 : value);
+	else
+		snprintf(text, sizeof(text), "%.9g", value);
+	return json_object_new_double_s(value, text);
+}
+
+static json_object *hex(uint64_t value, const char *format)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), format, value);
+	return json_object_new_string(text);
+}
+
+#define hex_address(value) hex(value, "0x%" PRIx64)
+#define hex_id(value) hex(value, "%016" PRIx64)
+
+static json_object *field_value(const struct field *field, const void *base)
+{
+	const char *p = (const char *)base + field->offset;
+	int64_t n;
+	double d;
+
+	switch (field->type) {
+	case FIELD_INT64:
+		memcpy(&n, p, sizeof(n));
+		return field->optional && n < 0 ? NULL : json_object_new_int64(n);
+	case FIELD_UINT32:
+		return json_object_new_int64(*(const uint32_t *)p);
+	case FIELD_DOUBLE:
+		memcpy(&d, p, sizeof(d));
+		return field->optional && d < 0 ? NULL : number(d);
+	case FIELD_BOOL:
+		return json_object_new_boolean(*(const bool *)p);
+	case FIELD_STRING:
+		return string(*(const char *const *)p);
+	}
+	return NULL;
+}
+
+static void add_fields(json_object *obj, const struct fields *fields, const void *base)
+{
+	fields_for_each(field, fields)
+		json_object_object_add(obj, field->name, field_value(field, base));
+}
+
+static json_object *fields_object(const struct fields *fields, const void *base)
+{
+	json_object *obj = json_object_new_object();
+
+	add_fields(obj, fields, base);
+	return obj;
+}
+
+static json_object *list_item(const struct snapshot *snap, enum snapshot_list list, size_t i)
+{
+	const struct list_fields *kind = &snapshot_lists[list];
+
+	return fields_object(&kind->fields,
+			     snapshot_list(snap, list)->data + i * kind->item_size);
+}
+
+static json_object *frame_object(const struct frame *frame)
+{
+	json_object *obj = json_object_new_object();
+
+	json_object_object_add(obj, "pc", hex_address(frame->pc));
+	json_object_object_add(obj, "function", string(frame->function));
+	json_object_object_add(obj, "module", string(frame->module));
+	json_object_object_add(obj, "build_id", string(frame->build_id));
+	json_object_object_add(obj, "offset", json_object_new_uint64(frame->offset));
+	json_object_object_add(obj, "file", string(frame->file));
+	json_object_object_add(obj, "line", frame->line ? json_object_new_int64(frame->line) : NULL);
+	json_object_object_add(obj, "inlined", json_object_new_boolean(frame->inlined));
+	json_object_object_add(obj, "raw", string(frame->raw));
+	json_object_object_add(obj, "path", string(frame->path));
+	json_object_object_add(obj, "column",
+			       frame->column ? json_object_new_int64(frame->column) : NULL);
+	return obj;
+}
+
+static json_object *stack_object(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	json_object *obj = json_object_new_object(), *frames = json_object_new_array();
+
+	json_object_object_add(obj, "id", hex_id(stack->id));
+	json_object_object_add(obj, "target", json_object_new_int64(stack->target));
+	add_fields(obj, &metric_fields, &stack->m);
+	json_object_object_add(obj, "kind", string(memory_kind_name(stack->kind)));
+	json_object_object_add(obj, "status", string(unwind_status_name(stack->status)));
+	for (uint32_t i = 0; i < stack->frame_count; i++)
+		json_object_array_add(frames, frame_object(&snapshot_frames(snap, stack)[i]));
+	json_object_object_add(obj, "frames", frames);
+	return obj;
+}
+
+/* Writes one value and frees it. */
+static void put_value(FILE *f, json_object *value)
+{
+	fputs(json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN |
+					     JSON_C_TO_STRING_NOSLASHESCAPE), f);
+	json_object_put(value);
+}
+
+static void put_member(FILE *f, const char *name, json_object *value)
+{
+	fprintf(f, ",\n\"%s\": ", name);
+	put_value(f, value);
+}
+
+static void put_array_item(FILE *f, size_t i, json_object *item)
+{
+	fputs(i ? ",\n  " : "\n  ", f);
+	put_value(f, item);
+}
+
+static void put_list(FILE *f, const char *name, const struct snapshot *snap,
+		     enum snapshot_list list)
+{
+	fprintf(f, ",\n\"%s\": [", name);
+	for (size_t i = 0; i < snapshot_list(snap, list)->len; i++)
+		put_array_item(f, i, list_item(snap, list, i));
+	fputs("]", f);
+}
+
+static void put_stacks(FILE *f, const struct snapshot *snap, size_t limit)
+{
+	size_t count = snap->stacks.len;
+
+	if (limit && count > limit)
+		count = limit;
+	fputs(",\n\"stacks\": [", f);
+	for (size_t i = 0; i < count; i++)
+		put_array_item(f, i, stack_object(snap, &snap->stacks.data[i]));
+	fputs("]", f);
+}
+
+static json_object *memory_object(const struct snapshot *snap)
+{
+	json_object *obj = fields_object(&snapshot_parts[PART_MEMORY], snap);
+	json_object *account = json_object_new_array();
+
+	for (size_t i = 0; i < snap->account.len; i++)
+		json_object_array_add(account, list_item(snap, LIST_ACCOUNT, i));
+	json_object_object_add(obj, "account", account);
+	return obj;
+}
+
+static void put_part(FILE *f, const struct snapshot *snap, enum snapshot_part part)
+{
+	put_member(f, snapshot_parts[part].name, fields_object(&snapshot_parts[part], snap));
+}
+
+void export_json(const struct snapshot *snap, FILE *f, size_t limit)
+{
+	fputs("{\"heapsonde\": ", f);
+	put_value(f, string(snap->version ? snap->version : HEAPSONDE_VERSION));
+	put_member(f, "schema", json_object_new_int(JSON_SCHEMA));
+	put_list(f, "targets", snap, LIST_TARGETS);
+	fields_for_each(field, &snapshot_parts[PART_SNAPSHOT])
+		put_member(f, field->name, field_value(field, snap));
+	put_part(f, snap, PART_TOTALS);
+	put_part(f, snap, PART_LOSS);
+	put_stacks(f, snap, limit);
+	put_list(f, "reclaim", snap, LIST_RECLAIM);
+	put_member(f, "memory", memory_object(snap));
+	put_member(f, "runtime", NULL);
+	put_list(f, "timeline", snap, LIST_TIMELINE);
+	put_part(f, snap, PART_UNWIND);
+	put_part(f, snap, PART_COST);
+	fputs("}\n", f);
+}

@@ -1,0 +1,483 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The report for people: who was watched, what it adds up to, what is
+ * missing, the stacks that hold most, and what the words mean.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/format.h"
+#include "base/strbuf.h"
+#include "export/text.h"
+#include "recording/schema.h"
+
+#define WIDTH 100		/* columns */
+#define FUNCTION_WIDTH 56	/* of a function before its place stands aside */
+
+/* Small things */
+
+/* "1,234,567": exact counts, as people read them. */
+static void add_grouped(struct strbuf *sb, int64_t value)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%" PRIu64,
+			   value < 0 ? -(uint64_t)value : (uint64_t)value);
+
+	if (value < 0)
+		strbuf_addch(sb, '-');
+	for (int i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			strbuf_addch(sb, ',');
+		strbuf_addch(sb, digits[i]);
+	}
+}
+
+static void put_grouped(FILE *f, int64_t value)
+{
+	struct strbuf sb __cleanup_strbuf = { 0 };
+
+	add_grouped(&sb, value);
+	fputs(strbuf_str(&sb), f);
+}
+
+static void put_escaped(FILE *f, const char *s)
+{
+	struct strbuf sb __cleanup_strbuf = { 0 };
+
+	format_escaped(&sb, s);
+	fputs(strbuf_str(&sb), f);
+}
+
+/* At most @columns bytes of @s, escaped, "..." at the cut. */
+static void add_shortened(struct strbuf *sb, const char *s, size_t columns)
+{
+	struct strbuf whole __cleanup_strbuf = { 0 };
+	size_t keep = columns - 3;
+
+	format_escaped(&whole, s);
+	if (whole.len <= columns) {
+		strbuf_addstr(sb, strbuf_str(&whole));
+		return;
+	}
+	/* Not in the middle of a UTF-8 character. */
+	while (keep && (whole.data[keep] & 0xc0) == 0x80)
+		keep--;
+	strbuf_add(sb, whole.data, keep);
+	strbuf_addstr(sb, "...");
+}
+
+static const char *bytes(int64_t value, char buf[FORMAT_MAX])
+{
+	return format_bytes(value, buf);
+}
+
+/* Rates and slopes: "+1.2 MiB/s", "0" when nothing moves. */
+static const char *slope(double per_s, char buf[FORMAT_MAX])
+{
+	char number[FORMAT_MAX];
+
+	if (fabs(per_s) < 0.5)
+		return "0";
+	format_bytes(llround(per_s), number);
+	snprintf(buf, FORMAT_MAX, "%s%.26s/s", per_s > 0 ? "+" : "", number);
+	return buf;
+}
+
+static double ratio(double part, double whole)
+{
+	return whole > 0 ? part / whole : 0;
+}
+
+/* Header */
+
+static void put_target(FILE *f, const struct snapshot_target *target)
+{
+	struct strbuf line __cleanup_strbuf = { 0 };
+
+	strbuf_addf(&line, "  pid %u  ", target->pid);
+	add_shortened(&line, target->comm, 40);
+	if (target->exe[0]) {
+		strbuf_addstr(&line, "  ");
+		add_shortened(&line, target->exe, WIDTH - 40);
+	}
+	fprintf(f, "%s", strbuf_str(&line));
+	if (target->exited) {
+		fputs("  - ", f);
+		put_escaped(f, target->exit_reason ? target->exit_reason : "ended");
+	}
+	fputc('\n', f);
+}
+
+static void put_header(FILE *f, const struct snapshot *snap)
+{
+	char buf[FORMAT_MAX];
+
+	fprintf(f, "Heap of %s, watched for %s\n",
+		snap->targets.len == 1 ? "one process" : "several programs",
+		format_duration(snap->duration_s, buf));
+	for (size_t i = 0; i < snap->targets.len; i++)
+		put_target(f, &snap->targets.data[i]);
+}
+
+/* Totals */
+
+static void put_total(FILE *f, const char *name, int64_t size, int64_t count,
+		      const char *what)
+{
+	char buf[FORMAT_MAX];
+
+	fprintf(f, "  %-10s %10s in ", name, bytes(size, buf));
+	put_grouped(f, count);
+	fprintf(f, " %s", what);
+}
+
+static void put_rate(FILE *f, int64_t size, int64_t count, double duration_s)
+{
+	char b[FORMAT_MAX], c[FORMAT_MAX];
+
+	if (duration_s > 0)
+		fprintf(f, " (%s/s, %s per second)",
+			bytes((int64_t)((double)size / duration_s), b),
+			format_count((int64_t)((double)count / duration_s), c));
+	fputc('\n', f);
+}
+
+static void put_growth(FILE *f, const struct metrics *m)
+{
+	char buf[FORMAT_MAX];
+
+	if (fabs(m->growth_bytes_per_s) >= 0.5)
+		fprintf(f, ", %s %s (%.0f %% sure)",
+			m->growth_bytes_per_s > 0 ? "growing" : "shrinking",
+			slope(m->growth_bytes_per_s, buf), m->growth_confidence * 100);
+	fputc('\n', f);
+}
+
+static void put_counts(FILE *f, const struct snapshot *snap)
+{
+	const struct snapshot_totals *totals = &snap->totals;
+	const struct metrics *m = &totals->m;
+	char buf[FORMAT_MAX];
+
+	put_total(f, "live", m->live_bytes, m->live_count, "blocks");
+	put_growth(f, m);
+	fprintf(f, "  %-10s %10s was the most that was live at once\n", "peak",
+		bytes(m->peak_live_bytes, buf));
+	put_total(f, "allocated", m->alloc_bytes, m->alloc_count, "allocations");
+	put_rate(f, m->alloc_bytes, m->alloc_count, snap->duration_s);
+	put_total(f, "freed", m->free_bytes, m->free_count, "frees");
+	put_rate(f, m->free_bytes, m->free_count, snap->duration_s);
+	fprintf(f, "  %-10s %9.1f%% of allocations\n", "temporary",
+		100 * ratio((double)m->temporary_count, (double)m->alloc_count));
+}
+
+/* Counts that are mostly 0, and then not worth a line. */
+static void put_rare_counts(FILE *f, const struct snapshot_totals *totals)
+{
+	static const char *const texts[] = {
+		"frees of blocks that were allocated before heapsonde attached",
+		"allocations failed", "allocations ignored (--min-size, --max-size)",
+	};
+	const int64_t counts[] = {
+		totals->unknown_free_count, totals->failed_alloc_count, totals->ignored_count,
+	};
+
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		if (!counts[i])
+			continue;
+		fputs("  also       ", f);
+		put_grouped(f, counts[i]);
+		fprintf(f, " %s\n", texts[i]);
+	}
+}
+
+static void put_memory(FILE *f, const struct snapshot_memory *memory)
+{
+	char buf[FORMAT_MAX];
+
+	if (memory->rss_bytes < 0)
+		return;
+	fprintf(f, "  %-10s %10s resident", "RSS", bytes(memory->rss_bytes, buf));
+	if (memory->anon_bytes >= 0)
+		fprintf(f, " (%s anonymous)", bytes(memory->anon_bytes, buf));
+	if (memory->swap_bytes > 0)
+		fprintf(f, ", %s swapped out", bytes(memory->swap_bytes, buf));
+	if (fabs(memory->growth_bytes_per_s) >= 0.5)
+		fprintf(f, ", %s", slope(memory->growth_bytes_per_s, buf));
+	fputc('\n', f);
+	if (memory->limit_bytes < 0)
+		return;
+	fprintf(f, "  %-10s %10s", "limit", bytes(memory->limit_bytes, buf));
+	if (memory->limit_kind)
+		fprintf(f, " (%s)", memory->limit_kind);
+	if (memory->seconds_to_limit >= 0)
+		fprintf(f, ", reached in %s at this slope",
+			format_duration(memory->seconds_to_limit, buf));
+	fputc('\n', f);
+}
+
+static void put_cost(FILE *f, const struct snapshot *snap)
+{
+	const struct snapshot_cost *cost = &snap->cost;
+	struct strbuf sample __cleanup_strbuf = { 0 };
+	char buf[FORMAT_MAX];
+
+	if (snap->sample_bytes >= 0)
+		strbuf_addf(&sample, ", one sample each %s", bytes(snap->sample_bytes, buf));
+	fprintf(f, "  %-10s %10s level, stacks by %s%s\n", "mode", snap->mode,
+		snap->stack_mode, strbuf_str(&sample));
+	fprintf(f, "  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
+	if (cost->probe_ns_per_hit >= 0)
+		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);
+	if (cost->target_cpu_share >= 0)
+		fprintf(f, ", %.1f %% of the target's CPU time", cost->target_cpu_share * 100);
+	fprintf(f, "; heapsonde itself: %.1f s of CPU", cost->own_cpu_s);
+	if (cost->own_rss_bytes >= 0)
+		fprintf(f, ", %s", bytes(cost->own_rss_bytes, buf));
+	fputc('\n', f);
+}
+
+/* What is missing */
+
+static void put_loss(FILE *f, const struct snapshot_loss *loss)
+{
+	const struct { int64_t count; const char *text; } losses[] = {
+		{ loss->dropped_events, "events dropped" },
+		{ loss->dropped_stacks, "stacks dropped" },
+		{ loss->untracked_allocs, "allocations not tracked" },
+		{ loss->missed_probes, "probe hits missed" },
+	};
+	const char *separator = "";
+
+	if (loss->complete) {
+		fputs("\nComplete: nothing was lost.\n", f);
+		return;
+	}
+	fputs("\nINCOMPLETE: ", f);
+	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++) {
+		if (!losses[i].count)
+			continue;
+		fputs(separator, f);
+		put_grouped(f, losses[i].count);
+		fprintf(f, " %s", losses[i].text);
+		separator = ", ";
+	}
+	fprintf(f, "%s.\nTotals are lower bounds, and a block whose free was lost may look live"
+		" until its address is used again.\n", *separator ? "" : "some events were lost");
+}
+
+static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
+{
+	const struct { int64_t count; const char *text; } rows[] = {
+		{ unwind->truncated, "cut at --max-depth" },
+		{ unwind->guessed, "may lack some callers" },
+		{ unwind->failed, "broke off before the bottom" },
+	};
+	const char *separator = "Call paths: ";
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!rows[i].count)
+			continue;
+		fputs(separator, f);
+		put_grouped(f, rows[i].count);
+		fprintf(f, " %s", rows[i].text);
+		separator = ", ";
+	}
+	if (*separator == ',')
+		fprintf(f, " (of %" PRId64 ").\n", unwind->complete + unwind->truncated +
+			unwind->guessed + unwind->failed);
+}
+
+/* The table */
+
+static void put_table_head(FILE *f)
+{
+	fprintf(f, "%4s %10s %6s %9s %13s %9s %10s %9s %5s\n", "#", "live", "share", "blocks",
+		"growth", "oldest", "allocated", "allocs", "temp");
+}
+
+static void put_row(FILE *f, const char *rank, const struct metrics *m,
+		    const struct metrics *total)
+{
+	char live[FORMAT_MAX], blocks[FORMAT_MAX], growth[FORMAT_MAX], oldest[FORMAT_MAX];
+	char allocated[FORMAT_MAX], allocs[FORMAT_MAX];
+
+	fprintf(f, "%4s %10s %5.1f%% %9s %13s %9s %10s %9s %4.0f%%", rank,
+		bytes(m->live_bytes, live),
+		100 * ratio((double)m->live_bytes, (double)total->live_bytes),
+		format_count(m->live_count, blocks), slope(m->growth_bytes_per_s, growth),
+		m->live_count ? format_duration(m->oldest_live_s, oldest) : "-",
+		bytes(m->alloc_bytes, allocated), format_count(m->alloc_count, allocs),
+		100 * ratio((double)m->temporary_count, (double)m->alloc_count));
+}
+
+/* "cache.c:120 (inlined)", "libfoo.so+0x1234", or nothing when nothing is known. */
+static void add_place(struct strbuf *sb, const struct frame *frame)
+{
+	const char *slash;
+
+	if (frame->file) {
+		slash = strrchr(frame->file, '/');
+		format_escaped(sb, slash ? slash + 1 : frame->file);
+		if (frame->line)
+			strbuf_addf(sb, ":%u", frame->line);
+		if (frame->module[0]) {
+			strbuf_addstr(sb, "  ");
+			format_escaped(sb, frame->module);
+		}
+	} else if (frame->module[0]) {
+		format_escaped(sb, frame->module);
+		strbuf_addf(sb, "+0x%" PRIx64, frame->offset);
+	}
+	if (frame->inlined)
+		strbuf_addstr(sb, "  (inlined)");
+}
+
+static void put_frame(FILE *f, const struct frame *frame)
+{
+	struct strbuf name __cleanup_strbuf = { 0 }, place __cleanup_strbuf = { 0 };
+
+	add_place(&place, frame);
+	if (!frame->function && !place.len) {
+		fprintf(f, "       [0x%" PRIx64 "]\n", frame->pc);
+		return;
+	}
+	add_shortened(&name, frame->function ? frame->function : "??", FUNCTION_WIDTH);
+	fprintf(f, "       %-32s", strbuf_str(&name));
+	if (place.len)
+		fprintf(f, "  %s", strbuf_str(&place));
+	fputc('\n', f);
+}
+
+/* One line more than allowed is shown rather than counted. */
+static void put_frames(FILE *f, const struct snapshot *snap,
+		       const struct snapshot_stack *stack, size_t depth)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	size_t shown = stack->frame_count;
+
+	if (shown > depth + 1)
+		shown = depth;
+	for (size_t i = 0; i < shown; i++)
+		put_frame(f, &frames[i]);
+	if (shown < stack->frame_count)
+		fprintf(f, "       … %zu more (--json shows all)\n", stack->frame_count - shown);
+	if (stack->status == UNWIND_LOST || !stack->frame_count)
+		fputs("       [call path lost on the way]\n", f);
+	else if (stack->status != UNWIND_COMPLETE)
+		fprintf(f, "       [%s]\n", stack->status == UNWIND_TRUNCATED ?
+			"deeper than --max-depth" : stack->status == UNWIND_GUESSED ?
+			"some callers may be missing above" : "callers from here on unknown");
+}
+
+static void put_stack(FILE *f, const struct snapshot *snap, size_t i, size_t depth)
+{
+	const struct snapshot_stack *stack = &snap->stacks.data[i];
+	char rank[24];
+
+	snprintf(rank, sizeof(rank), "%zu", i + 1);
+	fputc('\n', f);
+	put_row(f, rank, &stack->m, &snap->totals.m);
+	if (stack->kind != MEMORY_HEAP)
+		fprintf(f, "  %s", memory_kind_name(stack->kind));
+	if (snap->targets.len > 1)
+		fprintf(f, "  pid %u", snap->targets.data[stack->target].pid);
+	fputc('\n', f);
+	put_frames(f, snap, stack, depth);
+}
+
+/* Slopes of a sum are not the sum of robust slopes, but near it; ages are the oldest. */
+static void metrics_add(struct metrics *sum, const struct metrics *m)
+{
+#define X(name, type, unit, header, help) sum->name += m->name;
+	METRICS(X)
+#undef X
+}
+
+static struct metrics sum_from(const struct snapshot *snap, size_t first)
+{
+	struct metrics sum = { 0 };
+	double oldest = 0;
+
+	for (size_t i = first; i < snap->stacks.len; i++) {
+		metrics_add(&sum, &snap->stacks.data[i].m);
+		oldest = fmax(oldest, snap->stacks.data[i].m.oldest_live_s);
+	}
+	sum.oldest_live_s = oldest;
+	return sum;
+}
+
+static void put_others(FILE *f, const struct snapshot *snap, size_t shown)
+{
+	struct metrics sum = sum_from(snap, shown);
+	size_t count = snap->stacks.len - shown;
+
+	if (!count)
+		return;
+	fputc('\n', f);
+	put_row(f, "", &sum, &snap->totals.m);
+	fprintf(f, "\n       (%zu other %s: --limit 0 shows all)\n", count,
+		count == 1 ? "call path" : "call paths");
+}
+
+/* The stacks worth showing: those that have any of the metric sorted by. */
+static size_t stacks_shown(const struct snapshot *snap, const struct text_options *options)
+{
+	size_t limit = options->limit ? options->limit : SIZE_MAX, n = 0;
+	double value;
+
+	while (n < snap->stacks.len && n < limit &&
+	       metrics_get(&snap->stacks.data[n].m, options->sort, &value) && value != 0)
+		n++;
+	return n;
+}
+
+static void put_table(FILE *f, const struct snapshot *snap, const struct text_options *options)
+{
+	size_t shown = stacks_shown(snap, options);
+
+	fputc('\n', f);
+	if (!snap->stacks.len) {
+		fputs("No allocation was seen. If the program is idle, watch it longer (-d)"
+		      " or while it works.\n", f);
+		return;
+	}
+	if (!snap->totals.m.live_count)
+		fputs("Nothing is live: everything allocated since attach was freed again.\n\n", f);
+	fprintf(f, "Top %zu of %zu call paths by %s, callers below callees\n\n", shown,
+		snap->stacks.len, options->sort);
+	put_table_head(f);
+	for (size_t i = 0; i < shown; i++)
+		put_stack(f, snap, i, options->depth);
+	put_others(f, snap, shown);
+}
+
+static void put_legend(FILE *f)
+{
+	fputs("\n"
+	      "live: allocated since heapsonde attached and not freed yet. What was allocated before is not\n"
+	      "counted, and live memory is not always a leak: look for what keeps growing and gets old.\n"
+	      "share: of all live bytes. growth: slope of live bytes over the watched time. oldest: age of the\n"
+	      "oldest live block. temp: allocations freed by the same thread before it allocated again.\n", f);
+}
+
+void export_text(const struct snapshot *snap, FILE *f, const struct text_options *options)
+{
+	struct text_options o = *options;
+
+	if (!o.depth)
+		o.depth = TEXT_DEPTH;
+	if (!o.sort)
+		o.sort = "live_bytes";
+	put_header(f, snap);
+	fputc('\n', f);
+	put_counts(f, snap);
+	put_rare_counts(f, &snap->totals);
+	put_memory(f, &snap->memory);
+	put_cost(f, snap);
+	put_loss(f, &snap->loss);
+	put_unwind(f, &snap->unwind);
+	put_table(f, snap, &o);
+	put_legend(f);
+}

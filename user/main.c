@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The command table, nothing else. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cmd/command.h"
+#include "cmd/version.h"
+
+static struct error *(*const commands[COMMANDS_COUNT])(const struct options *, int *) = {
+	[COMMAND_TOP] = cmd_top,
+	[COMMAND_RECORD] = cmd_record,
+	[COMMAND_REPORT] = cmd_report,
+	[COMMAND_EXPORT] = cmd_export,
+	[COMMAND_DOCTOR] = cmd_doctor,
+};
+
+static void usage(FILE *out)
+{
+	fputs("usage: heapsonde COMMAND [options]\n\n"
+	      "A heap profiler for running Linux processes.\n\n", out);
+	for (int i = 0; i < COMMANDS_COUNT; i++)
+		if (commands[i])
+			fprintf(out, "  %-8s %s\n", command_name(i), command_purpose(i));
+	fputs("\n'heapsonde COMMAND --help' tells more; 'heapsonde --version -v' what this kernel has.\n",
+	      out);
+}
+
+static int find_command(const char *name)
+{
+	for (int i = 0; i < COMMANDS_COUNT; i++)
+		if (commands[i] && !strcmp(command_name(i), name))
+			return i;
+	return -1;
+}
+
+/* Prints the one line and gives the exit status that goes with it. */
+static int fail(struct error *err, int status)
+{
+	log_error("%s", err->message);
+	if (err->code == ERROR_USAGE)
+		status = 2;
+	error_destroy(err);
+	return status ? status : 1;
+}
+
+static int run(int argc, char **argv)
+{
+	__cleanup(options_deinit) struct options opts = { 0 };
+	int command = find_command(argv[1]), status = 0;
+	struct error *err;
+
+	if (command < 0) {
+		log_error("there is no command '%s': try 'heapsonde --help'", argv[1]);
+		return 2;
+	}
+	err = options_parse(&opts, command, argc - 1, argv + 1);
+	if (err)
+		return fail(err, 0);
+	if (opts.help) {
+		options_help(command, stdout);
+		return 0;
+	}
+	log_set_quiet(opts.quiet);
+	err = commands[command](&opts, &status);
+	return err ? fail(err, status) : status;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+		usage(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		return cmd_version(argc > 2 && !strcmp(argv[2], "-v"));
+	return run(argc, argv);
+}

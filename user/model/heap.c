@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What allocations, frees and reallocations do to an image's live blocks, also
+ * when records between them were lost. A realloc is a free of the old block
+ * and an allocation of the new one.
+ */
+#include "model/model.h"
+
+/* arm64 pointers may carry tags in their top byte; a block has but one address. */
+static uint64_t untag(uint64_t addr)
+{
+	return addr & (UINT64_MAX >> 8);
+}
+
+static void block_freed(struct model *model, const struct block *block, bool temporary)
+{
+	agg_free(&model->agg, block->row, block->bytes, block->count,
+		 temporary ? block->count : 0);
+}
+
+/* Enters a block. One that is there already was freed, and that record was lost. */
+static void put_block(struct model *model, struct image *image, uint64_t addr,
+		      const struct block *block)
+{
+	struct block old;
+
+	if (blocks_put(&image->blocks, addr, block, &old)) {
+		block_freed(model, &old, false);
+		model->counts.settled_by_reuse++;
+	}
+}
+
+/*
+ * The thread has gone on without a word of how its realloc ended: the record
+ * was lost. The old block is taken for freed and the new one is not known.
+ */
+static void settle_lost_realloc(struct model *model, struct thread *thread)
+{
+	if (!thread->pending)
+		return;
+	thread->pending = false;
+	if (thread->pending_known)
+		block_freed(model, &thread->pending_block, false);
+	model->counts.untracked_allocs++;
+}
+
+static struct thread *add_thread(struct model *model, struct image *image, uint32_t tid)
+{
+	if (threads_crowded(&image->threads)) {
+		vec_for_each(thread, &image->threads.list) {
+			if (!thread->active)
+				settle_lost_realloc(model, thread);
+		}
+		threads_sweep(&image->threads);
+	}
+	return threads_add(&image->threads, tid);
+}
+
+static struct thread *thread_of(struct model *model, struct image *image, uint32_t tid)
+{
+	struct thread *thread = threads_find(&image->threads, tid);
+
+	if (!thread)
+		thread = add_thread(model, image, tid);
+	thread->active = true;
+	return thread;
+}
+
+/*
+ * How many allocations a sample of @weight bytes stands for: weight / size,
+ * rounded up or down by a draw that is right on average and, being made from
+ * the record itself, the same in a replay.
+ */
+static uint64_t sampled_count(const struct ev_alloc *ev)
+{
+	uint64_t draw = (ev->addr ^ ev->h.time_ns) * 0x9e3779b97f4a7c15u >> 32;
+
+	return ev->weight / ev->size + (draw % ev->size < ev->weight % ev->size);
+}
+
+static struct block block_of(struct model *model, struct image *image, const struct ev_alloc *ev)
+{
+	struct block block = {
+		.bytes = ev->size,
+		.count = 1,
+		.row = model_row_of(model, image, ev->stack_id, MEMORY_HEAP),
+		.birth = model_birth(model, ev->h.time_ns),
+	};
+
+	/* A sample stands for at least itself; any other weight says nothing. */
+	if (ev->weight > ev->size && ev->size) {
+		block.bytes = ev->weight;
+		block.count = sampled_count(ev);
+	}
+	return block;
+}
+
+static void allocated(struct model *model, struct image *image, struct thread *thread,
+		      const struct ev_alloc *ev)
+{
+	uint64_t addr = untag(ev->addr);
+	struct block block = block_of(model, image, ev);
+
+	if (!block.row) {
+		model->counts.untracked_allocs++;
+		return;
+	}
+	put_block(model, image, addr, &block);
+	agg_alloc(&model->agg, block.row, block.bytes, block.count);
+	threads_set_last(&image->threads, thread, addr);
+}
+
+void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev)
+{
+	struct thread *thread = thread_of(model, image, ev->h.tid);
+
+	settle_lost_realloc(model, thread);
+	if (untag(ev->addr))
+		allocated(model, image, thread, ev);
+	else
+		model->counts.failed_alloc_count++;
+}
+
+void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev)
+{
+	struct thread *thread = thread_of(model, image, ev->h.tid);
+	uint64_t addr = untag(ev->addr);
+	struct block block;
+
+	settle_lost_realloc(model, thread);
+	if (!addr)
+		return;
+	if (blocks_take(&image->blocks, addr, &block))
+		block_freed(model, &block, thread->last == addr);
+	else
+		model->counts.unknown_free_count++;
+}
+
+void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev)
+{
+	struct thread *thread = thread_of(model, image, ev->h.tid);
+	uint64_t addr = untag(ev->addr);
+
+	settle_lost_realloc(model, thread);
+	if (!addr)
+		return;
+	/*
+	 * Out of the table, because from now on another thread may be given
+	 * this address; its bytes stay live until the outcome is known.
+	 */
+	thread->pending = true;
+	thread->pending_addr = addr;
+	thread->pending_known = blocks_take(&image->blocks, addr, &thread->pending_block);
+	thread->pending_last = thread->last == addr;
+}
+
+/* Takes the block that is being reallocated; false if it is unknown. */
+static bool take_old(struct model *model, struct image *image, struct thread *thread,
+		     uint64_t addr, struct block *ret, bool *last_ret)
+{
+	if (thread->pending && thread->pending_addr == addr) {
+		thread->pending = false;
+		*ret = thread->pending_block;
+		*last_ret = thread->pending_last;
+		return thread->pending_known;
+	}
+	/* EV_REALLOC_BEGIN of this one was lost, and perhaps EV_REALLOC of another. */
+	settle_lost_realloc(model, thread);
+	*last_ret = thread->last == addr;
+	return addr && blocks_take(&image->blocks, addr, ret);
+}
+
+/* The realloc failed: the old block lives on where it was. */
+static void put_back(struct model *model, struct image *image, uint64_t addr,
+		     const struct block *block)
+{
+	struct block newer;
+
+	if (blocks_put(&image->blocks, addr, block, &newer)) {
+		/* Its place was given away since, so it was freed unseen. */
+		blocks_put(&image->blocks, addr, &newer, &(struct block){ 0 });
+		block_freed(model, block, false);
+		model->counts.settled_by_reuse++;
+	}
+}
+
+void heap_on_realloc(struct model *model, struct image *image, const struct ev_realloc *ev)
+{
+	struct thread *thread = thread_of(model, image, ev->a.h.tid);
+	uint64_t old_addr = untag(ev->old_addr);
+	struct block old;
+	bool last, known;
+
+	known = take_old(model, image, thread, old_addr, &old, &last);
+	if (!untag(ev->a.addr) && ev->a.size) {
+		model->counts.failed_alloc_count++;
+		if (known)
+			put_back(model, image, old_addr, &old);
+		return;
+	}
+	if (known)
+		block_freed(model, &old, last);
+	else if (old_addr)
+		model->counts.unknown_free_count++;
+	if (untag(ev->a.addr))
+		allocated(model, image, thread, &ev->a);
+}

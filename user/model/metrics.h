@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The metrics, once. A row here appears in the tables, in JSON, in the
+ * recording's schema, in --sort and in --metric. See README, "Metrics".
+ */
+#ifndef HEAPSONDE_MODEL_METRICS_H
+#define HEAPSONDE_MODEL_METRICS_H
+
+#include <stdint.h>
+
+enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_RATIO };
+
+/*
+ * X(name, type, unit, column header, help)
+ * int64_t metrics of all stacks add up to the totals, except peak's (they
+ * add up to the peak).
+ */
+#define METRICS(X)							\
+	X(live_bytes,        int64_t, UNIT_BYTES, "live",	\
+	  "allocated since attach and not freed yet")			\
+	X(live_count,        int64_t, UNIT_COUNT, "blocks",	\
+	  "blocks allocated since attach and not freed yet")		\
+	X(alloc_bytes,       int64_t, UNIT_BYTES, "allocated",		\
+	  "all bytes allocated since attach")				\
+	X(alloc_count,       int64_t, UNIT_COUNT, "allocs",	\
+	  "all allocations since attach")				\
+	X(free_bytes,        int64_t, UNIT_BYTES, "freed",		\
+	  "all bytes freed since attach")				\
+	X(free_count,        int64_t, UNIT_COUNT, "frees",	\
+	  "all frees of blocks allocated since attach")			\
+	X(temporary_count,   int64_t, UNIT_COUNT, "temporary",		\
+	  "freed by the same thread with no other allocation of it between") \
+	X(peak_live_bytes,   int64_t, UNIT_BYTES, "at peak",		\
+	  "live bytes at the moment when the target's were highest")	\
+	X(growth_bytes_per_s, double, UNIT_BYTES_PER_S, "growth/s",	\
+	  "slope of live bytes over the watched time (robust fit)")	\
+	X(growth_confidence, double,  UNIT_RATIO, "confidence",		\
+	  "how surely it grows or shrinks, 0 to 1")			\
+	X(oldest_live_s,     double,  UNIT_SECONDS, "oldest",		\
+	  "age of the oldest live block")
+
+struct metrics {
+#define X(name, type, unit, header, help) type name;
+	METRICS(X)
+#undef X
+};
+
+#endif

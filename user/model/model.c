@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Where records enter: they are checked, wait in a short queue while what
+ * they will touch is prefetched, and are dispatched in order. See sink.h.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/model.h"
+
+#define EPOCH_SHIFT_MIN 20	/* 1 ms; 65536 of them last a minute */
+
+struct model *model_create(void)
+{
+	struct model *model = xcalloc(1, sizeof(*model));
+
+	model->epoch_shift = EPOCH_SHIFT_MIN;
+	model->brk_func = -1;
+	agg_init(&model->agg);
+	stacks_init(&model->stacks);
+	return model;
+}
+
+static void image_drop_tables(struct image *image)
+{
+	blocks_deinit(&image->blocks);
+	regions_deinit(&image->regions);
+	threads_deinit(&image->threads);
+	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++)
+		map64_deinit(&image->rows[kind]);
+}
+
+void model_destroy(struct model *model)
+{
+	if (!model)
+		return;
+	vec_for_each(image, &model->images) {
+		image_drop_tables(*image);
+		row_birth_vec_deinit(&(*image)->oldest);
+		free(*image);
+	}
+	image_vec_deinit(&model->images);
+	image_info_vec_deinit(&model->infos);
+	map64_deinit(&model->by_tgid);
+	agg_deinit(&model->agg);
+	stacks_deinit(&model->stacks);
+	growth_deinit(&model->growth);
+	region_cut_vec_deinit(&model->cuts);
+	free(model);
+}
+
+void model_set_brk_func(struct model *model, unsigned int func)
+{
+	model->brk_func = func;
+}
+
+uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,
+		      enum memory_kind kind)
+{
+	uint32_t row = map64_get(&image->rows[kind], stack_id), stack;
+
+	if (row)
+		return row;
+	stack = stacks_intern(&model->stacks, stack_id);
+	row = stack ? agg_add_row(&model->agg, stack, image->number, kind) : 0;
+	if (row)
+		map64_set(&image->rows[kind], stack_id, row);
+	return row;
+}
+
+/* Makes epochs 1 << @shift times as long, and births as much smaller. */
+static void coarsen_births(struct model *model, unsigned int shift)
+{
+	model->epoch_shift += shift;
+	vec_for_each(image, &model->images) {
+		if (model->infos.data[(*image)->number].ended)
+			continue;
+		blocks_coarsen(&(*image)->blocks, shift);
+		vec_for_each(thread, &(*image)->threads.list)
+			thread->pending_block.birth >>= shift;
+	}
+}
+
+uint16_t model_birth(struct model *model, uint64_t time_ns)
+{
+	uint64_t since = time_ns > model->start_ns ? time_ns - model->start_ns : 0;
+	unsigned int shift = 0;
+
+	if (!model->started) {
+		model->started = true;
+		model->start_ns = time_ns;
+		return 0;
+	}
+	while (since >> (model->epoch_shift + shift) > UINT16_MAX)
+		shift++;
+	if (shift)
+		coarsen_births(model, shift);
+	return since >> model->epoch_shift;
+}
+
+void image_each_oldest(const struct model *model, struct image *image,
+		       void (*fn)(void *arg, uint32_t row, uint64_t birth_ns), void *arg)
+{
+	uint16_t *oldest = xmalloc(model->agg.len * sizeof(*oldest));
+
+	memset(oldest, 0xff, model->agg.len * sizeof(*oldest));
+	blocks_oldest(&image->blocks, oldest);
+	map64_for_each(slot, &image->rows[MEMORY_HEAP]) {
+		const struct agg_row *row = &model->agg.rows[slot->value];
+
+		if (row->alloc_count > row->free_count)
+			fn(arg, slot->value, model_birth_ns(model, oldest[slot->value]));
+	}
+	free(oldest);
+	/* Blocks in the middle of a realloc are in no table. */
+	vec_for_each(thread, &image->threads.list) {
+		const struct block *block = &thread->pending_block;
+
+		if (thread->pending && thread->pending_known)
+			fn(arg, block->row, model_birth_ns(model, block->birth));
+	}
+	vec_for_each(piece, &image->regions.pieces) {
+		const struct region_mapping *mapping =
+			&image->regions.mappings.data[piece->mapping];
+
+		fn(arg, mapping->row, mapping->birth_ns);
+	}
+}
+
+static void keep_oldest(void *arg, uint32_t row, uint64_t birth_ns)
+{
+	row_birth_vec_push(arg, (struct row_birth){ row, birth_ns });
+}
+
+/* The image is over: what is live in it stays so in its rows, its tables go. */
+static void end_image(struct model *model, struct image *image, uint64_t time_ns)
+{
+	model->infos.data[image->number].ended = true;
+	if (model->recent == image)
+		model->recent = NULL;
+	image_each_oldest(model, image, keep_oldest, &image->oldest);
+	image->ended_ns = time_ns;
+	image->ended_seq = model->agg.peak_seq;
+	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++) {
+		map64_for_each(slot, &image->rows[kind])
+			model->agg.live -= agg_row_live(&model->agg.rows[slot->value]);
+	}
+	image_drop_tables(image);
+}
+
+/* Begins an image of @tgid; NULL if there are too many. */
+static struct image *begin_image(struct model *model, uint32_t tgid, const char comm[16])
+{
+	uint32_t before = map64_get(&model->by_tgid, tgid);
+	struct model_image info = { .tgid = tgid };
+	struct image *image;
+
+	if (model->images.len >= IMAGES_MAX)
+		return NULL;
+	if (before)
+		info.generation = model->infos.data[before - 1].generation + 1;
+	memcpy(info.comm, comm, sizeof(info.comm) - 1);
+	image = xcalloc(1, sizeof(*image));
+	image->number = model->images.len;
+	blocks_init(&image->blocks);
+	image_vec_push(&model->images, image);
+	image_info_vec_push(&model->infos, info);
+	map64_set(&model->by_tgid, tgid, model->images.len);
+	return image;
+}
+
+/* The image of @tgid that has not ended, or NULL. */
+static struct image *running_image(struct model *model, uint32_t tgid)
+{
+	uint32_t number;
+
+	if (model->recent && model->recent_tgid == tgid)
+		return model->recent;
+	number = map64_get(&model->by_tgid, tgid);
+	if (!number || model->infos.data[number - 1].ended)
+		return NULL;
+	model->recent = model->images.data[number - 1];
+	model->recent_tgid = tgid;
+	return model->recent;
+}
+
+static struct image *image_of(struct model *model, uint32_t tgid)
+{
+	struct image *image = running_image(model, tgid);
+
+	return image ? image : begin_image(model, tgid, (char[16]){ 0 });
+}
+
+/* A new program in @tgid; what still ran there is over. */
+static void replace_image(struct model *model, uint32_t tgid, const struct ev_process *ev)
+{
+	struct image *image = running_image(model, tgid);
+
+	if (image)
+		end_image(model, image, ev->h.time_ns);
+	begin_image(model, tgid, ev->comm);
+}
+
+static void on_exit_event(struct model *model, struct image *image, const struct ev_process *ev)
+{
+	struct model_image *info = &model->infos.data[image->number];
+
+	info->exited = true;
+	info->exit_code = ev->exit_code;
+	end_image(model, image, ev->h.time_ns);
+}
+
+static void dispatch_to_image(struct model *model, struct image *image, const union record *rec)
+{
+	switch (rec->h.kind) {
+	case EV_ALLOC:
+		heap_on_alloc(model, image, &rec->alloc);
+		break;
+	case EV_FREE:
+		heap_on_free(model, image, &rec->free);
+		break;
+	case EV_REALLOC_BEGIN:
+		heap_on_realloc_begin(model, image, &rec->free);
+		break;
+	case EV_REALLOC:
+		heap_on_realloc(model, image, &rec->realloc);
+		break;
+	case EV_MAP:
+		mapping_on_map(model, image, &rec->map);
+		break;
+	case EV_UNMAP:
+		mapping_on_unmap(model, image, &rec->map);
+		break;
+	case EV_EXIT:
+		on_exit_event(model, image, &rec->process);
+		break;
+	}
+}
+
+static void dispatch(struct model *model, const union record *rec)
+{
+	struct image *image;
+
+	if (rec->h.kind == EV_EXEC) {
+		replace_image(model, rec->h.tgid, &rec->process);
+		return;
+	}
+	image = image_of(model, rec->h.tgid);
+	if (rec->h.kind == EV_FORK) {
+		/* If something still runs under the child's number, its exit was lost. */
+		replace_image(model, rec->process.child, &rec->process);
+		return;
+	}
+	if (image)
+		dispatch_to_image(model, image, rec);
+	else if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC || rec->h.kind == EV_MAP)
+		model->counts.untracked_allocs++;
+}
+
+static void dispatch_first(struct model *model)
+{
+	const union record *rec = &model->queue[model->queue_first];
+
+	model->queue_first = (model->queue_first + 1) % QUEUE_LEN;
+	model->queue_len--;
+	dispatch(model, rec);
+}
+
+void model_drain(struct model *model)
+{
+	while (model->queue_len)
+		dispatch_first(model);
+}
+
+/* Asks for the memory that the record will touch when its turn comes. */
+static void prefetch(struct model *model, const union record *rec)
+{
+	if (!model->recent || model->recent_tgid != rec->h.tgid)
+		return;
+	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC)
+		blocks_prefetch(&model->recent->blocks, rec->alloc.addr);
+	else if (rec->h.kind == EV_FREE || rec->h.kind == EV_REALLOC_BEGIN)
+		blocks_prefetch(&model->recent->blocks, rec->free.addr);
+}
+
+/* Frames belong to an id and not to a moment, so they need not wait. */
+static void feed_stack(struct model *model, const void *record, size_t size)
+{
+	struct ev_stack ev;
+
+	memcpy(&ev, record, sizeof(ev));
+	if (ev.count > MAX_DEPTH || size - sizeof(ev) < ev.count * sizeof(ev.pcs[0]) ||
+	    ev.status >= UNWIND_STATUSES_COUNT || (!ev.count && ev.status != UNWIND_LOST)) {
+		model->counts.malformed++;
+		return;
+	}
+	stacks_set_frames(&model->stacks, ev.stack_id, (const char *)record + sizeof(ev),
+			  ev.count, ev.status);
+}
+
+/* Bytes of each kind, without a stack's frames. */
+static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
+	[EV_STACK] = sizeof(struct ev_stack),
+	[EV_ALLOC] = sizeof(struct ev_alloc),
+	[EV_FREE] = sizeof(struct ev_free),
+	[EV_REALLOC_BEGIN] = sizeof(struct ev_free),
+	[EV_REALLOC] = sizeof(struct ev_realloc),
+	[EV_MAP] = sizeof(struct ev_map),
+	[EV_UNMAP] = sizeof(struct ev_map),
+	[EV_EXEC] = sizeof(struct ev_process),
+	[EV_EXIT] = sizeof(struct ev_process),
+	[EV_FORK] = sizeof(struct ev_process),
+};
+
+void model_feed(struct model *model, const void *record, size_t size)
+{
+	union record *rec;
+	uint16_t kind;
+
+	if (size >= sizeof(kind))
+		memcpy(&kind, record, sizeof(kind));
+	if (size < sizeof(kind) || kind >= EVENT_KINDS_COUNT || size < record_bytes[kind]) {
+		model->counts.malformed++;
+		return;
+	}
+	if (kind == EV_STACK) {
+		feed_stack(model, record, size);
+		return;
+	}
+	if (model->queue_len == QUEUE_LEN)
+		dispatch_first(model);
+	rec = &model->queue[(model->queue_first + model->queue_len++) % QUEUE_LEN];
+	memcpy(rec, record, record_bytes[kind]);
+	prefetch(model, rec);
+}
+
+/*
+ * What was a thread's last allocation may no longer be: the loss may hide a
+ * later one. Pending reallocs need nothing, the thread's next record settles them.
+ */
+void model_note_loss(struct model *model, uint64_t count)
+{
+	model_drain(model);
+	model->lost += count;
+	vec_for_each(image, &model->images) {
+		if (count && !model->infos.data[(*image)->number].ended)
+			threads_forget_last(&(*image)->threads);
+	}
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The model's inside, shared by its own files only:
+ *
+ *	model.c		records in: checks, queue, images, dispatch
+ *	heap.c		what allocations, frees and reallocations do
+ *	mapping.c	what maps and unmaps do
+ *	rows.c		metrics out
+ */
+#ifndef HEAPSONDE_MODEL_MODEL_H
+#define HEAPSONDE_MODEL_MODEL_H
+
+#include "model/aggregate.h"
+#include "model/blocks.h"
+#include "model/growth.h"
+#include "model/regions.h"
+#include "model/sink.h"
+#include "model/stacks.h"
+#include "model/threads.h"
+
+#define IMAGES_MAX (1u << 20)
+_Static_assert(IMAGES_MAX <= 1u << 30, "struct agg_row's image");
+
+/* Records wait here while the memory that they will touch is fetched. */
+#define QUEUE_LEN 16
+
+union record {
+	struct ev_header h;
+	struct ev_alloc alloc;
+	struct ev_free free;
+	struct ev_realloc realloc;
+	struct ev_map map;
+	struct ev_process process;
+};
+_Static_assert(sizeof(union record) == 64, "a queued record is one cache line");
+
+/* The oldest live block of a row whose image has ended. */
+struct row_birth {
+	uint32_t row;
+	uint64_t birth_ns;
+};
+
+DEFINE_VEC(row_birth_vec, struct row_birth);
+
+/*
+ * One program image, beside its public struct model_image. When it ends, the
+ * tables go and only what rows need remains.
+ */
+struct image {
+	uint32_t number;
+	struct blocks blocks;
+	struct regions regions;
+	struct threads threads;
+	struct map64 rows[MEMORY_KINDS_COUNT];	/* stack id -> row */
+	uint64_t ended_ns;
+	uint64_t ended_seq;			/* agg.peak_seq then */
+	struct row_birth_vec oldest;
+};
+
+DEFINE_VEC(image_info_vec, struct model_image);
+DEFINE_VEC(image_vec, struct image *);
+
+struct model {
+	union record queue[QUEUE_LEN];
+	unsigned int queue_first, queue_len;
+
+	struct image_info_vec infos;
+	struct image_vec images;	/* as infos */
+	struct map64 by_tgid;		/* tgid -> number of its newest image + 1 */
+	struct image *recent;		/* one that has not ended, and its tgid */
+	uint32_t recent_tgid;
+
+	struct agg agg;
+	struct stacks stacks;
+	struct growth growth;
+	struct region_cut_vec cuts;	/* scratch */
+	struct model_totals counts;	/* all but the metrics */
+	uint64_t lost;			/* records, by model_note_loss() */
+	int64_t brk_func;		/* h.func of EV_MAP that moves the break; -1: none */
+
+	/* A birth is the number of an epoch of 1 << epoch_shift ns since start_ns. */
+	uint64_t start_ns;
+	unsigned int epoch_shift;
+	bool started;
+};
+
+/* Dispatches what waits in the queue; whoever reads the model does so first. */
+void model_drain(struct model *model);
+
+/* The row of that stack, or 0 if there are too many. */
+uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,
+		      enum memory_kind kind);
+
+/* The number of the epoch that @time_ns is in; makes epochs longer if they have run out. */
+uint16_t model_birth(struct model *model, uint64_t time_ns);
+
+static inline uint64_t model_birth_ns(const struct model *model, uint16_t birth)
+{
+	return model->start_ns + ((uint64_t)birth << model->epoch_shift);
+}
+
+/*
+ * Calls fn(arg, row, birth_ns) for the oldest block of each row of a running
+ * image, and more often than once for some.
+ */
+void image_each_oldest(const struct model *model, struct image *image,
+		       void (*fn)(void *arg, uint32_t row, uint64_t birth_ns), void *arg);
+
+void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
+void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev);
+void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev);
+void heap_on_realloc(struct model *model, struct image *image, const struct ev_realloc *ev);
+
+void mapping_on_map(struct model *model, struct image *image, const struct ev_map *ev);
+void mapping_on_unmap(struct model *model, struct image *image, const struct ev_map *ev);
+
+#endif

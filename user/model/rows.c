@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Metrics out: rows and totals as of now. Records still in the queue are
+ * dispatched first, which is why functions that promise not to change the
+ * model take the const away: what one sees from outside does not change.
+ */
+#include <stdlib.h>
+
+#include "model/model.h"
+
+#define NS_PER_S 1e9
+
+static struct model *settled(const struct model *model)
+{
+	struct model *writable = (struct model *)model;
+
+	model_drain(writable);
+	return writable;
+}
+
+size_t model_images(const struct model *model, const struct model_image **ret)
+{
+	*ret = settled(model)->infos.data;
+	return model->infos.len;
+}
+
+void model_mark_time(struct model *model, uint64_t time_ns)
+{
+	model_drain(model);
+	growth_mark(&model->growth, time_ns, &model->agg);
+}
+
+size_t model_block_bytes(const struct model *model)
+{
+	size_t bytes = 0;
+
+	vec_for_each(image, &settled(model)->images)
+		bytes += blocks_bytes(&(*image)->blocks);
+	return bytes;
+}
+
+/* Ages of the oldest blocks by row, in ns, as of a moment. */
+struct ages {
+	uint64_t *of_row;
+	uint64_t now_ns;
+};
+
+static void note_age(void *arg, uint32_t row, uint64_t birth_ns)
+{
+	struct ages *ages = arg;
+	uint64_t age = ages->now_ns > birth_ns ? ages->now_ns - birth_ns : 0;
+
+	if (age > ages->of_row[row])
+		ages->of_row[row] = age;
+}
+
+/* The caller frees. Blocks of an image that has ended aged until then. */
+static uint64_t *ages_of_rows(struct model *model, uint64_t now_ns)
+{
+	struct ages ages = { xcalloc(model->agg.len, sizeof(uint64_t)), now_ns };
+
+	vec_for_each(slot, &model->images) {
+		struct image *image = *slot;
+
+		if (model->infos.data[image->number].ended) {
+			ages.now_ns = image->ended_ns;
+			vec_for_each(oldest, &image->oldest)
+				note_age(&ages, oldest->row, oldest->birth_ns);
+		} else {
+			ages.now_ns = now_ns;
+			image_each_oldest(model, image, note_age, &ages);
+		}
+	}
+	return ages.of_row;
+}
+
+/* A row's share of the peak; nothing if its image ended before that moment. */
+static int64_t peak_of_row(const struct model *model, const struct agg_row *row)
+{
+	const struct image *image = model->images.data[row->image];
+
+	if (model->infos.data[row->image].ended && model->agg.peak_seq != image->ended_seq)
+		return 0;
+	return agg_row_peak(&model->agg, row);
+}
+
+static struct metrics metrics_of_row(const struct model *model, const struct agg_row *row)
+{
+	return (struct metrics){
+		.live_bytes = agg_row_live(row),
+		.live_count = (int64_t)(row->alloc_count - row->free_count),
+		.alloc_bytes = (int64_t)row->alloc_bytes,
+		.alloc_count = (int64_t)row->alloc_count,
+		.free_bytes = (int64_t)row->free_bytes,
+		.free_count = (int64_t)row->free_count,
+		.temporary_count = (int64_t)row->temporary_count,
+		.peak_live_bytes = peak_of_row(model, row),
+	};
+}
+
+static void set_growth(struct metrics *m, struct trend trend)
+{
+	m->growth_bytes_per_s = trend.per_s;
+	m->growth_confidence = trend.confidence;
+}
+
+static struct model_row row_out(const struct model *model, const struct agg_row *row)
+{
+	const struct stack *stack = &model->stacks.list.data[row->stack];
+
+	return (struct model_row){
+		.image = row->image,
+		.kind = row->kind,
+		.stack_id = stack->id,
+		.status = stack->status,
+		.pcs = stack->pcs,
+		.pc_count = stack->count,
+	};
+}
+
+/* Adds what adds up; the oldest of all is the oldest of any. */
+static void totals_add(struct metrics *sum, const struct metrics *m)
+{
+	sum->live_bytes += m->live_bytes;
+	sum->live_count += m->live_count;
+	sum->alloc_bytes += m->alloc_bytes;
+	sum->alloc_count += m->alloc_count;
+	sum->free_bytes += m->free_bytes;
+	sum->free_count += m->free_count;
+	sum->temporary_count += m->temporary_count;
+	if (m->oldest_live_s > sum->oldest_live_s)
+		sum->oldest_live_s = m->oldest_live_s;
+}
+
+void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
+		struct model_row_vec *rows, struct model_totals *totals)
+{
+	struct model *now = settled(model);
+	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(now, now_ns) : NULL;
+	struct metrics sum = { 0 };
+
+	for (uint32_t i = 1; i < model->agg.len; i++) {
+		const struct agg_row *row = &model->agg.rows[i];
+		struct metrics m = metrics_of_row(model, row);
+
+		if (ages)
+			m.oldest_live_s = (double)ages[i] / NS_PER_S;
+		totals_add(&sum, &m);
+		if (rows) {
+			set_growth(&m, growth_of_row(&model->growth, i));
+			model_row_vec_push(rows, row_out(model, row));
+			rows->data[rows->len - 1].m = m;
+		}
+	}
+	if (!totals)
+		return;
+	*totals = model->counts;
+	totals->m = sum;
+	totals->m.peak_live_bytes = model->agg.peak;
+	set_growth(&totals->m, growth_of_row(&model->growth, 0));
+}

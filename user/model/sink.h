@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event sink: where records of bpf/events.h enter the model, one at a
+ * time and in ring order. It knows neither libbpf nor libelf nor curses.
+ *
+ *	records -> model_feed() -> stacks, live blocks, rows -> model_rows()
+ *
+ * One model holds all targets. Not thread-safe: the caller locks.
+ */
+#ifndef HEAPSONDE_MODEL_SINK_H
+#define HEAPSONDE_MODEL_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/events.h"
+#include "base/cleanup.h"
+#include "model/metrics.h"
+#include "model/snapshot.h"
+
+struct model;
+
+struct model *model_create(void);
+void model_destroy(struct model *model);
+DEFINE_CLEANUP(struct model *, model_destroy);
+
+/*
+ * EV_MAP records with this h.func (a row of the allocator table) are raises of
+ * the break and go to rows of MEMORY_BRK; all others to MEMORY_MMAP.
+ */
+void model_set_brk_func(struct model *model, unsigned int func);
+
+/*
+ * Takes one record of @size bytes (struct ev_*). A malformed record (unknown
+ * kind, too short) is counted and otherwise ignored. EV_EXEC ends the image
+ * of its tgid: its rows stay, its blocks are kept as they are, and what comes
+ * after belongs to a new image.
+ */
+void model_feed(struct model *model, const void *record, size_t size);
+
+/*
+ * From here on numbers may be inexact: tells the model that @count records
+ * were lost, so that an address reused or a free unmatched is judged rightly.
+ */
+void model_note_loss(struct model *model, uint64_t count);
+
+/* Images in order of their first event; EV_EXEC adds one. */
+struct model_image {
+	uint32_t tgid;
+	uint32_t generation;	/* 0 for the first of this tgid */
+	bool ended;		/* exec or exit */
+	int exit_code;		/* as wait(2); valid if exited */
+	bool exited;
+	char comm[16];		/* the new one's, from EV_EXEC; "" for the first */
+};
+
+size_t model_images(const struct model *model, const struct model_image **ret);
+
+/* One row per image, stack and memory kind. */
+struct model_row {
+	uint32_t image;
+	enum memory_kind kind;
+	uint64_t stack_id;
+	uint32_t status;	/* enum unwind_status; UNWIND_LOST if never seen */
+	const uint64_t *pcs;	/* borrowed until model_destroy() */
+	uint32_t pc_count;
+	struct metrics m;
+};
+
+DEFINE_VEC(model_row_vec, struct model_row);
+
+struct model_totals {
+	struct metrics m;		/* growth over the total live bytes */
+	int64_t unknown_free_count, failed_alloc_count, ignored_count;
+	int64_t settled_by_reuse;	/* blocks whose free was lost, seen when the address came again */
+	int64_t malformed;		/* records that made no sense */
+	int64_t untracked_allocs;	/* allocations known to have happened but not held */
+};
+
+/*
+ * Marks a moment of the timeline for the robust growth fit (Theil-Sen over at
+ * most 24 thinned marks; confidence by the Mann-Kendall test).
+ */
+void model_mark_time(struct model *model, uint64_t time_ns);
+
+enum model_rows_flags {
+	MODEL_OLDEST = 1,	/* fill oldest_live_s: scans all live blocks */
+};
+
+/*
+ * Appends all rows with their metrics as of now to @rows and fills @totals
+ * (either may be NULL). @now_ns is CLOCK_MONOTONIC, for ages.
+ */
+void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
+		struct model_row_vec *rows, struct model_totals *totals);
+
+/* Bytes held by the live-block tables, for the books and the benchmark. */
+size_t model_block_bytes(const struct model *model);
+
+#endif

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Snapshots, their order, and metrics by name; see snapshot.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/strpool.h"
+#include "model/snapshot.h"
+
+const char *memory_kind_name(enum memory_kind kind)
+{
+	static const char *const names[MEMORY_KINDS_COUNT] = {
+		[MEMORY_HEAP] = "heap",
+		[MEMORY_MMAP] = "mmap",
+		[MEMORY_BRK] = "brk",
+	};
+
+	return kind < MEMORY_KINDS_COUNT ? names[kind] : "unknown";
+}
+
+struct snapshot *snapshot_create(void)
+{
+	struct snapshot *snap = xcalloc(1, sizeof(*snap));
+
+	snap->strings = strpool_create();
+	snap->version = snap->mode = snap->stack_mode = snapshot_string(snap, "");
+	snap->sample_bytes = -1;
+	snap->loss.complete = true;
+	snap->memory = (struct snapshot_memory){
+		-1, -1, -1, -1, -1, -1, -1, -1, snap->version, 0, -1,
+	};
+	snap->cost.probe_ns_per_hit = snap->cost.target_cpu_share = -1;
+	return snap;
+}
+
+void snapshot_destroy(struct snapshot *snap)
+{
+	if (!snap)
+		return;
+	strpool_destroy(snap->strings);
+	snapshot_target_vec_deinit(&snap->targets);
+	snapshot_stack_vec_deinit(&snap->stacks);
+	frame_vec_deinit(&snap->frames);
+	snapshot_reclaim_vec_deinit(&snap->reclaim);
+	snapshot_account_vec_deinit(&snap->account);
+	snapshot_sample_vec_deinit(&snap->timeline);
+	free(snap);
+}
+
+const char *snapshot_string(struct snapshot *snap, const char *s)
+{
+	return s ? strpool_intern(snap->strings, s) : NULL;
+}
+
+struct sort_key {
+	double value;
+	size_t position;	/* before, so that equals keep their order */
+};
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct sort_key *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? 1 : -1;
+	return x->position < y->position ? -1 : 1;
+}
+
+void snapshot_sort(struct snapshot *snap, const char *metric)
+{
+	size_t len = snap->stacks.len;
+	struct sort_key *keys __cleanup_free = xcalloc(len, sizeof(*keys));
+	struct snapshot_stack *sorted;
+
+	for (size_t i = 0; i < len; i++) {
+		keys[i].position = i;
+		if (!metrics_get(&snap->stacks.data[i].m, metric, &keys[i].value))
+			return;
+	}
+	qsort(keys, len, sizeof(*keys), compare_keys);
+	sorted = xcalloc(len, sizeof(*sorted));
+	for (size_t i = 0; i < len; i++)
+		sorted[i] = snap->stacks.data[keys[i].position];
+	free(snap->stacks.data);
+	snap->stacks.data = sorted;
+	snap->stacks.cap = len;
+}
+
+bool metrics_get(const struct metrics *m, const char *name, double *ret)
+{
+#define X(metric, type, unit, header, help)	\
+	if (!strcmp(name, #metric)) {		\
+		*ret = (double)m->metric;	\
+		return true;			\
+	}
+	METRICS(X)
+#undef X
+	return false;
+}
+
+const char *metrics_names(void)
+{
+#define X(metric, type, unit, header, help) ", " #metric
+	return &METRICS(X)[2];
+#undef X
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A snapshot: everything that was known at one moment, frozen. It is what
+ * views and exports draw, what JSON prints, what a recording stores and gives
+ * back; none of them ever sees the live model. It is composed by
+ * capture/session.c from a live target or by recording/reader.c from a file.
+ *
+ * One owner: snapshot_destroy() frees all of it. Strings are interned in
+ * the snapshot's own pool and never NULL unless said so here.
+ */
+#ifndef HEAPSONDE_MODEL_SNAPSHOT_H
+#define HEAPSONDE_MODEL_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/vec.h"
+#include "model/metrics.h"
+
+/* What kind of memory a stack asked for. */
+enum memory_kind { MEMORY_HEAP, MEMORY_MMAP, MEMORY_BRK, MEMORY_KINDS_COUNT };
+const char *memory_kind_name(enum memory_kind kind);	/* "heap", "mmap", "brk" */
+
+/*
+ * One line of a stack. An inlined function has a frame of its own, above the
+ * (not inlined) frame of the function it stands in, and shares its pc.
+ */
+struct frame {
+	uint64_t pc;		/* in the target; a return address, except signal frames */
+	uint64_t offset;	/* in the module: ELF virtual address of pc */
+	const char *function;	/* demangled; NULL if unknown */
+	const char *raw;	/* as the symbol table has it; NULL if unknown */
+	const char *module;	/* file name of the object; "" if none is mapped there */
+	const char *path;	/* whole path as the target sees it; "" */
+	const char *build_id;	/* hexadecimal; "" if it has none */
+	const char *file;	/* source file; NULL if unknown */
+	uint32_t line, column;	/* 0 if unknown */
+	bool inlined;
+};
+
+DEFINE_VEC(frame_vec, struct frame);
+
+/* Rows of the same target and stack but other memory kind are separate. */
+struct snapshot_stack {
+	uint64_t id;		/* hash of the frames */
+	uint32_t target;	/* index into targets */
+	enum memory_kind kind;
+	uint32_t status;	/* enum unwind_status of bpf/events.h */
+	uint32_t frame_first, frame_count;	/* slice of frames, leaf first */
+	struct metrics m;
+};
+
+/* One program image: a PID that execs has two of them. */
+struct snapshot_target {
+	uint32_t pid;
+	const char *comm, *exe, *cmdline;
+	bool exited;
+	const char *exit_reason;	/* NULL while it runs */
+};
+
+struct snapshot_totals {
+	struct metrics m;
+	int64_t unknown_free_count, failed_alloc_count, ignored_count;
+};
+
+struct snapshot_loss {
+	int64_t dropped_events, dropped_stacks, untracked_allocs, missed_probes;
+	bool complete;		/* every number is exact */
+};
+
+struct snapshot_reclaim {
+	double t_s;
+	const char *kind;
+	int64_t bytes;
+	uint32_t pid;
+	const char *detail;
+};
+
+struct snapshot_account { const char *kind; int64_t bytes; };
+
+/* Bytes; -1 where the kernel does not tell. */
+struct snapshot_memory {
+	int64_t rss_bytes, pss_bytes, anon_bytes, file_bytes, shmem_bytes;
+	int64_t swap_bytes, page_tables_bytes;
+	int64_t limit_bytes;		/* -1: none */
+	const char *limit_kind;		/* "cgroup" or "machine" */
+	double growth_bytes_per_s;
+	double seconds_to_limit;	/* < 0: not foreseeable */
+};
+
+struct snapshot_sample {
+	double t_s;
+	int64_t live_bytes, rss_bytes, alloc_bytes, free_bytes;
+};
+
+/* Stacks by how their walk ended. */
+struct snapshot_unwind { int64_t complete, truncated, guessed, failed; };
+
+struct snapshot_cost {
+	int64_t probe_hits;
+	double probe_ns_per_hit;	/* < 0: not measured */
+	double target_cpu_share;	/* of the target's CPU time; < 0: not measured */
+	double own_cpu_s;
+	int64_t own_rss_bytes;
+};
+
+DEFINE_VEC(snapshot_stack_vec, struct snapshot_stack);
+DEFINE_VEC(snapshot_target_vec, struct snapshot_target);
+DEFINE_VEC(snapshot_reclaim_vec, struct snapshot_reclaim);
+DEFINE_VEC(snapshot_account_vec, struct snapshot_account);
+DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
+
+struct strpool;
+
+struct snapshot {
+	struct strpool *strings;
+	const char *version;		/* of the heapsonde that watched */
+	double duration_s;		/* since attach */
+	const char *mode, *stack_mode;
+	int64_t sample_bytes;		/* -1 when exact */
+	struct snapshot_target_vec targets;
+	struct snapshot_totals totals;
+	struct snapshot_loss loss;
+	struct snapshot_stack_vec stacks;
+	struct frame_vec frames;
+	struct snapshot_reclaim_vec reclaim;
+	struct snapshot_memory memory;
+	struct snapshot_account_vec account;	/* adds up to rss_bytes */
+	struct snapshot_sample_vec timeline;
+	struct snapshot_unwind unwind;
+	struct snapshot_cost cost;
+};
+
+struct snapshot *snapshot_create(void);
+void snapshot_destroy(struct snapshot *snap);
+DEFINE_CLEANUP(struct snapshot *, snapshot_destroy);
+
+/* A copy of @s that lives as long as the snapshot; NULL stays NULL. */
+const char *snapshot_string(struct snapshot *snap, const char *s);
+
+/* Largest first, by the metric of that name (one of METRICS); stable. */
+void snapshot_sort(struct snapshot *snap, const char *metric);
+
+static inline const struct frame *
+snapshot_frames(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	return snap->frames.data + stack->frame_first;
+}
+
+/* The metric named @name as a number, or false if there is no such metric. */
+bool metrics_get(const struct metrics *m, const char *name, double *ret);
+/* "live_bytes, live_count, …" for messages. */
+const char *metrics_names(void);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading a recording: any of its moments comes back as the snapshot that
+ * was appended there. The file is foreign input; it is never written to.
+ */
+#ifndef HEAPSONDE_RECORDING_READER_H
+#define HEAPSONDE_RECORDING_READER_H
+
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "model/snapshot.h"
+
+struct recording_reader;
+
+/*
+ * ERROR_CORRUPT when the file is no recording or damaged, ERROR_UNSUPPORTED
+ * when a newer heapsonde wrote it. A recording whose writer was killed, or is
+ * still at work, is read up to its last interval, also where nothing can be
+ * written beside it.
+ */
+struct error *recording_open(const char *path, struct recording_reader **ret)
+	__must_check;
+void recording_reader_destroy(struct recording_reader *rec);
+DEFINE_CLEANUP(struct recording_reader *, recording_reader_destroy);
+
+/* Moments recorded, at least 1. */
+struct error *recording_moments(struct recording_reader *rec, size_t *ret) __must_check;
+
+/*
+ * The last moment at or before @t_s seconds since attach; < 0: the last of
+ * all. Before the first moment: the first. Sorted by live_bytes.
+ */
+struct error *recording_snapshot(struct recording_reader *rec, double t_s,
+				 struct snapshot **ret) __must_check;
+
+#endif

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The field tables; see schema.h. */
+#include <math.h>
+
+#include "recording/schema.h"
+
+#define ARRAY_FIELDS(text, array) { text, array, sizeof(array) / sizeof((array)[0]) }
+
+#define FIELD(type_, name_, base, member) { #name_, type_, false, offsetof(base, member) }
+#define OPTIONAL(type_, name_, base, member) { #name_, type_, true, offsetof(base, member) }
+
+/* The field type that goes with a metric's C type. */
+#define METRIC_TYPE(type) \
+	_Generic((type)0, int64_t: FIELD_INT64, double: FIELD_DOUBLE)
+
+#define X(name, type, unit, header, help) \
+	{ #name, METRIC_TYPE(type), false, offsetof(struct metrics, name) },
+static const struct field metrics_fields[] = { METRICS(X) };
+#undef X
+
+const struct fields metric_fields = ARRAY_FIELDS("sample", metrics_fields);
+
+static const struct field moment[] = {
+	FIELD(FIELD_DOUBLE, duration_s, struct snapshot, duration_s),
+	FIELD(FIELD_STRING, mode, struct snapshot, mode),
+	OPTIONAL(FIELD_INT64, sample_bytes, struct snapshot, sample_bytes),
+	FIELD(FIELD_STRING, stack_mode, struct snapshot, stack_mode),
+};
+
+static const struct field totals[] = {
+#define X(name, type, unit, header, help) \
+	{ #name, METRIC_TYPE(type), false, offsetof(struct snapshot, totals.m.name) },
+	METRICS(X)
+#undef X
+	FIELD(FIELD_INT64, unknown_free_count, struct snapshot, totals.unknown_free_count),
+	FIELD(FIELD_INT64, failed_alloc_count, struct snapshot, totals.failed_alloc_count),
+	FIELD(FIELD_INT64, ignored_count, struct snapshot, totals.ignored_count),
+};
+
+static const struct field loss[] = {
+	FIELD(FIELD_INT64, dropped_events, struct snapshot, loss.dropped_events),
+	FIELD(FIELD_INT64, dropped_stacks, struct snapshot, loss.dropped_stacks),
+	FIELD(FIELD_INT64, untracked_allocs, struct snapshot, loss.untracked_allocs),
+	FIELD(FIELD_INT64, missed_probes, struct snapshot, loss.missed_probes),
+	FIELD(FIELD_BOOL, complete, struct snapshot, loss.complete),
+};
+
+static const struct field memory[] = {
+	OPTIONAL(FIELD_INT64, rss_bytes, struct snapshot, memory.rss_bytes),
+	OPTIONAL(FIELD_INT64, pss_bytes, struct snapshot, memory.pss_bytes),
+	OPTIONAL(FIELD_INT64, anon_bytes, struct snapshot, memory.anon_bytes),
+	OPTIONAL(FIELD_INT64, file_bytes, struct snapshot, memory.file_bytes),
+	OPTIONAL(FIELD_INT64, shmem_bytes, struct snapshot, memory.shmem_bytes),
+	OPTIONAL(FIELD_INT64, swap_bytes, struct snapshot, memory.swap_bytes),
+	OPTIONAL(FIELD_INT64, page_tables_bytes, struct snapshot, memory.page_tables_bytes),
+	OPTIONAL(FIELD_INT64, limit_bytes, struct snapshot, memory.limit_bytes),
+	OPTIONAL(FIELD_STRING, limit_kind, struct snapshot, memory.limit_kind),
+	FIELD(FIELD_DOUBLE, growth_bytes_per_s, struct snapshot, memory.growth_bytes_per_s),
+	OPTIONAL(FIELD_DOUBLE, seconds_to_limit, struct snapshot, memory.seconds_to_limit),
+};
+
+static const struct field unwind[] = {
+	FIELD(FIELD_INT64, complete, struct snapshot, unwind.complete),
+	FIELD(FIELD_INT64, truncated, struct snapshot, unwind.truncated),
+	FIELD(FIELD_INT64, guessed, struct snapshot, unwind.guessed),
+	FIELD(FIELD_INT64, failed, struct snapshot, unwind.failed),
+};
+
+static const struct field cost[] = {
+	FIELD(FIELD_INT64, probe_hits, struct snapshot, cost.probe_hits),
+	OPTIONAL(FIELD_DOUBLE, probe_ns_per_hit, struct snapshot, cost.probe_ns_per_hit),
+	OPTIONAL(FIELD_DOUBLE, target_cpu_share, struct snapshot, cost.target_cpu_share),
+	FIELD(FIELD_DOUBLE, own_cpu_s, struct snapshot, cost.own_cpu_s),
+	OPTIONAL(FIELD_INT64, own_rss_bytes, struct snapshot, cost.own_rss_bytes),
+};
+
+const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT] = {
+	[PART_SNAPSHOT] = ARRAY_FIELDS("snapshot", moment),
+	[PART_TOTALS] = ARRAY_FIELDS("totals", totals),
+	[PART_LOSS] = ARRAY_FIELDS("loss", loss),
+	[PART_MEMORY] = ARRAY_FIELDS("memory", memory),
+	[PART_UNWIND] = ARRAY_FIELDS("unwind", unwind),
+	[PART_COST] = ARRAY_FIELDS("cost", cost),
+};
+
+static const struct field target[] = {
+	FIELD(FIELD_UINT32, pid, struct snapshot_target, pid),
+	FIELD(FIELD_STRING, comm, struct snapshot_target, comm),
+	FIELD(FIELD_STRING, exe, struct snapshot_target, exe),
+	FIELD(FIELD_STRING, cmdline, struct snapshot_target, cmdline),
+	FIELD(FIELD_BOOL, exited, struct snapshot_target, exited),
+	OPTIONAL(FIELD_STRING, exit_reason, struct snapshot_target, exit_reason),
+};
+
+static const struct field account[] = {
+	FIELD(FIELD_STRING, kind, struct snapshot_account, kind),
+	FIELD(FIELD_INT64, bytes, struct snapshot_account, bytes),
+};
+
+static const struct field timeline[] = {
+	FIELD(FIELD_DOUBLE, t_s, struct snapshot_sample, t_s),
+	FIELD(FIELD_INT64, live_bytes, struct snapshot_sample, live_bytes),
+	OPTIONAL(FIELD_INT64, rss_bytes, struct snapshot_sample, rss_bytes),
+	FIELD(FIELD_INT64, alloc_bytes, struct snapshot_sample, alloc_bytes),
+	FIELD(FIELD_INT64, free_bytes, struct snapshot_sample, free_bytes),
+};
+
+static const struct field reclaim[] = {
+	FIELD(FIELD_DOUBLE, t_s, struct snapshot_reclaim, t_s),
+	FIELD(FIELD_STRING, kind, struct snapshot_reclaim, kind),
+	FIELD(FIELD_INT64, bytes, struct snapshot_reclaim, bytes),
+	FIELD(FIELD_UINT32, pid, struct snapshot_reclaim, pid),
+	FIELD(FIELD_STRING, detail, struct snapshot_reclaim, detail),
+};
+
+#define LIST(text, array, type, member, every) \
+	{ ARRAY_FIELDS(text, array), sizeof(type), offsetof(struct snapshot, member), every }
+
+const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
+	[LIST_TARGETS] = LIST("target", target, struct snapshot_target, targets, false),
+	[LIST_ACCOUNT] = LIST("account", account, struct snapshot_account, account, true),
+	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
+	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
+};
+
+const char *unwind_status_name(uint32_t status)
+{
+	static const char *const names[] = {
+#define X(symbol, name, text) name,
+		UNWIND_STATUSES(X)
+#undef X
+	};
+
+	return names[status < UNWIND_STATUSES_COUNT ? status : UNWIND_LOST];
+}
+
+/* Whole nanoseconds below 2^53 survive the trip through seconds. */
+static int64_t to_ns(double seconds)
+{
+	return fabs(seconds) < 9e6 ? llround(seconds * 1e9) : 0;
+}
+
+void metrics_age(struct metrics *m, double from_s, double to_s)
+{
+	if (m->live_count > 0 && m->oldest_live_s > 0 && to_s != from_s)
+		m->oldest_live_s = (double)(to_ns(to_s) - to_ns(from_s) +
+					    to_ns(m->oldest_live_s)) / 1e9;
+}

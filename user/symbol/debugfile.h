@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where the names and lines of a stripped file are kept: in a separate debug
+ * file, found by build id or by .gnu_debuglink (gdb's manual, "Separate Debug
+ * Files"), or compressed in its own .gnu_debugdata ("MiniDebugInfo").
+ */
+#ifndef HEAPSONDE_SYMBOL_DEBUGFILE_H
+#define HEAPSONDE_SYMBOL_DEBUGFILE_H
+
+#include "symbol/object.h"
+
+/*
+ * The separate debug file of @obj, looked for below @root_fd (-1: none) and
+ * then on the host, and taken only if its build id, or without one its
+ * checksum, is right. Open for reading, for the caller to close; -1 if there
+ * is none.
+ */
+int debugfile_open(const struct object *obj, int root_fd);
+
+/* What .gnu_debugdata unpacks to, in a memfd for the caller to close; -1 if none. */
+int debugfile_open_embedded(const struct object *obj);
+
+#endif

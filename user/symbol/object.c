@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* One ELF file: identity, segments, and the way to its symbols; see object.h. */
+#include <errno.h>
+#include <gelf.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "symbol/debugfile.h"
+#include "symbol/elfread.h"
+#include "symbol/object.h"
+#include "symbol/symtab.h"
+
+#define NOTES_MAX (64 << 10)
+
+/* A PT_LOAD as far as the file reaches: [vaddr, vaddr + size) is at offset. */
+struct load {
+	uint64_t vaddr, size, offset;
+	bool executable;
+};
+
+DEFINE_VEC(load_vec, struct load);
+DEFINE_VEC(segment_vec, struct object_segment);
+
+struct object_private {
+	struct load_vec loads;
+	struct segment_vec segments;
+	struct symtab *symtab;		/* NULL until the first question */
+	int root_fd;
+};
+
+/* ---- Opening ---- */
+
+static struct error *not_for_us(const char *path, const char *what)
+{
+	return error_create(ERROR_UNSUPPORTED, "%s: %s; only 64-bit programs of this machine can be watched",
+			    path, what);
+}
+
+static const char *machine_name(uint16_t machine)
+{
+	switch (machine) {
+	case EM_X86_64:
+		return "x86-64";
+	case EM_AARCH64:
+		return "arm64";
+	case EM_RISCV:
+		return "RISC-V";
+	case EM_PPC64:
+		return "POWER";
+	case EM_S390:
+		return "s390";
+	case EM_LOONGARCH:
+		return "LoongArch";
+	case EM_MIPS:
+		return "MIPS";
+	default:
+		return "another machine";
+	}
+}
+
+/* Says why this file is not one that elfread_open() and we can use, or NULL. */
+static struct error *check_kind(int fd, const char *path)
+{
+	__cleanup_free char *what = NULL;
+	Elf64_Ehdr ehdr;
+
+	if (elfread_some(fd, 0, &ehdr, sizeof(ehdr)) < EI_NIDENT + 4 ||
+	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG))
+		return error_create(ERROR_UNSUPPORTED, "%s: not an ELF file", path);
+	/* The fields read here stand at the same place in both classes. */
+	if (ehdr.e_ident[EI_CLASS] == ELFCLASS32)
+		return not_for_us(path, "a 32-bit ELF file");
+	if (ehdr.e_ident[EI_CLASS] != ELFCLASS64)
+		return error_create(ERROR_CORRUPT, "%s: an ELF file of unknown class", path);
+	if (ehdr.e_ident[EI_DATA] != ELFDATA2LSB)
+		return not_for_us(path, "a big-endian ELF file");
+	if (ehdr.e_machine != ELF_MACHINE_HERE) {
+		what = xasprintf("an ELF file for %s (machine %u)",
+				 machine_name(ehdr.e_machine), ehdr.e_machine);
+		return not_for_us(path, what);
+	}
+	if (ehdr.e_type != ET_EXEC && ehdr.e_type != ET_DYN)
+		return error_create(ERROR_UNSUPPORTED,
+				    "%s: an ELF file, but neither program nor library", path);
+	return NULL;
+}
+
+static void add_load(struct object_private *priv, const GElf_Phdr *phdr, uint64_t file_size)
+{
+	struct load load = {
+		.vaddr = phdr->p_vaddr,
+		.size = phdr->p_filesz,
+		.offset = phdr->p_offset,
+		.executable = phdr->p_flags & PF_X,
+	};
+
+	if (load.offset >= file_size)
+		return;
+	if (load.size > file_size - load.offset)
+		load.size = file_size - load.offset;
+	if (!load.size || load.vaddr > UINT64_MAX - load.size)
+		return;
+	load_vec_push(&priv->loads, load);
+}
+
+static int by_vaddr(const void *va, const void *vb)
+{
+	const struct load *a = va, *b = vb;
+
+	return (a->vaddr > b->vaddr) - (a->vaddr < b->vaddr);
+}
+
+/* The ABI wants PT_LOADs sorted and disjoint; what overlaps is left out. */
+static void keep_disjoint(struct object_private *priv)
+{
+	struct load_vec *loads = &priv->loads;
+	size_t kept = 0;
+
+	if (!loads->len)
+		return;
+	qsort(loads->data, loads->len, sizeof(*loads->data), by_vaddr);
+	for (size_t i = 0; i < loads->len; i++) {
+		const struct load *load = &loads->data[i];
+
+		if (kept && load->vaddr - loads->data[kept - 1].vaddr < loads->data[kept - 1].size)
+			continue;
+		loads->data[kept++] = *load;
+	}
+	loads->len = kept;
+	vec_for_each(load, loads) {
+		if (load->executable)
+			segment_vec_push(&priv->segments, (struct object_segment){
+				load->vaddr, load->size, load->offset });
+	}
+}
+
+static char *read_build_id(int fd, const GElf_Phdr *phdr)
+{
+	size_t size = phdr->p_filesz < NOTES_MAX ? phdr->p_filesz : NOTES_MAX;
+	__cleanup_free void *notes = xmalloc(size);
+
+	return elfread_build_id(notes, elfread_some(fd, phdr->p_offset, notes, size),
+				phdr->p_align);
+}
+
+static struct error *read_headers(struct object *obj, uint64_t file_size)
+{
+	__cleanup_elf Elf *elf = elfread_open(obj->fd);
+	size_t count = 0;
+	GElf_Phdr phdr;
+
+	if (!elf || elf_getphdrnum(elf, &count))
+		return error_create(ERROR_CORRUPT, "%s: broken ELF header: %s",
+				    obj->path, elf_errmsg(-1));
+	for (size_t i = 0; i < count; i++) {
+		if (!gelf_getphdr(elf, i, &phdr))
+			break;
+		if (phdr.p_type == PT_LOAD)
+			add_load(obj->priv, &phdr, file_size);
+		if (phdr.p_type == PT_NOTE && !obj->build_id)
+			obj->build_id = read_build_id(obj->fd, &phdr);
+	}
+	keep_disjoint(obj->priv);
+	if (!obj->build_id)
+		obj->build_id = xstrdup("");
+	if (!obj->priv->loads.len)
+		return error_create(ERROR_CORRUPT, "%s: an ELF file without segments", obj->path);
+	return NULL;
+}
+
+struct error *object_create(int fd, const char *path, struct object **ret)
+{
+	struct object *obj __cleanup(object_destroyp) = xcalloc(1, sizeof(*obj));
+	struct error *err;
+	struct stat st;
+
+	obj->fd = fd;
+	obj->path = xstrdup(path);
+	obj->priv = xcalloc(1, sizeof(*obj->priv));
+	obj->priv->root_fd = -1;
+	if (fstat(fd, &st))
+		return error_errno(errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return error_create(ERROR_UNSUPPORTED, "%s: not a regular file", path);
+	obj->dev = st.st_dev;
+	obj->ino = st.st_ino;
+	obj->deleted = !st.st_nlink;
+	err = check_kind(fd, path) ?: read_headers(obj, st.st_size);
+	if (err)
+		return err;
+	*ret = steal_ptr(obj);
+	return NULL;
+}
+
+void object_destroy(struct object *obj)
+{
+	if (!obj)
+		return;
+	symtab_destroy(obj->priv->symtab);
+	load_vec_deinit(&obj->priv->loads);
+	segment_vec_deinit(&obj->priv->segments);
+	free(obj->priv);
+	free(obj->build_id);
+	free(obj->path);
+	if (obj->fd >= 0)
+		close(obj->fd);
+	free(obj);
+}
+
+void object_set_root(struct object *obj, int root_fd)
+{
+	obj->priv->root_fd = root_fd;
+}
+
+/* ---- Segments ---- */
+
+size_t object_segments(const struct object *obj, const struct object_segment **ret)
+{
+	*ret = obj->priv->segments.data;
+	return obj->priv->segments.len;
+}
+
+static const struct load *load_at_vaddr(const struct object *obj, uint64_t vaddr)
+{
+	vec_for_each(load, &obj->priv->loads) {
+		if (vaddr - load->vaddr < load->size)
+			return load;
+	}
+	return NULL;
+}
+
+bool object_vaddr_to_offset(const struct object *obj, uint64_t vaddr, uint64_t *ret)
+{
+	const struct load *load = load_at_vaddr(obj, vaddr);
+
+	if (load)
+		*ret = vaddr - load->vaddr + load->offset;
+	return load;
+}
+
+bool object_offset_to_vaddr(const struct object *obj, uint64_t offset, uint64_t *ret)
+{
+	vec_for_each(load, &obj->priv->loads) {
+		if (offset - load->offset < load->size) {
+			*ret = offset - load->offset + load->vaddr;
+			return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * How well @load explains a mapping of file offset @offset: the loader maps
+ * whole pages, so that neighbours in the file share one; the text's mapping
+ * begins where an executable segment begins, or was split off from it later.
+ */
+static int mapping_fit(const struct load *load, uint64_t offset, uint64_t page)
+{
+	uint64_t first = load->offset & ~(page - 1);
+
+	if (offset < first || offset >= load->offset + load->size)
+		return 0;
+	return 1 + 2 * load->executable + (offset == first);
+}
+
+bool object_bias(const struct object *obj, uint64_t start, uint64_t offset, uint64_t *ret)
+{
+	const struct load *best = NULL;
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	int best_fit = 0;
+
+	vec_for_each(load, &obj->priv->loads) {
+		int fit = mapping_fit(load, offset, page);
+
+		if (fit > best_fit) {
+			best_fit = fit;
+			best = load;
+		}
+	}
+	if (best)
+		*ret = start - (offset - best->offset + best->vaddr);
+	return best;
+}
+
+size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t len)
+{
+	const struct load *load = load_at_vaddr(obj, vaddr);
+
+	if (!load)
+		return 0;
+	if (len > load->size - (vaddr - load->vaddr))
+		len = load->size - (vaddr - load->vaddr);
+	return elfread_some(obj->fd, vaddr - load->vaddr + load->offset, buf, len);
+}
+
+/* ---- Symbols ---- */
+
+/* A stripped file's names: of its debug file, else the few it carries compressed. */
+static void add_debug_symbols(const struct object *obj, struct symtab *symtab)
+{
+	__cleanup_close int separate = debugfile_open(obj, obj->priv->root_fd);
+	__cleanup_close int embedded = -1;
+
+	if (separate >= 0 && symtab_add_file(symtab, separate))
+		return;
+	embedded = debugfile_open_embedded(obj);
+	if (embedded >= 0)
+		symtab_add_file(symtab, embedded);
+}
+
+static struct symtab *symtab_of(struct object *obj)
+{
+	struct object_private *priv = obj->priv;
+
+	if (priv->symtab)
+		return priv->symtab;
+	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
+	if (!symtab_add_file(priv->symtab, obj->fd))
+		add_debug_symbols(obj, priv->symtab);
+	symtab_finish(priv->symtab);
+	return priv->symtab;
+}
+
+size_t object_symbols(struct object *obj, const struct object_symbol **ret)
+{
+	return symtab_functions(symtab_of(obj), ret);
+}
+
+const struct object_symbol *object_find_symbol(struct object *obj, uint64_t vaddr)
+{
+	return symtab_find(symtab_of(obj), vaddr);
+}
+
+size_t object_find_exported(struct object *obj, const char *name,
+			    struct object_symbol *ret, size_t max)
+{
+	return symtab_find_exported(symtab_of(obj), name, ret, max);
+}
+
+const char *object_demangle(struct object *obj, const struct object_symbol *sym)
+{
+	return symtab_demangle(symtab_of(obj), sym);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One ELF file of a target, open for as long as somebody maps it: its
+ * segments, its symbols sorted by address, its build id. Read once, lazily.
+ * The file is foreign input: everything in it is checked before it is used.
+ */
+#ifndef HEAPSONDE_SYMBOL_OBJECT_H
+#define HEAPSONDE_SYMBOL_OBJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/error.h"
+#include "base/vec.h"
+
+struct object {
+	int fd;			/* open for reading; of the vDSO a copy in a memfd */
+	char *path;		/* as the target names it; "[vdso]" */
+	uint64_t dev, ino;
+	char *build_id;		/* hexadecimal, "" if none */
+	bool deleted;		/* the name is gone from the file system */
+	struct object_private *priv;
+};
+
+/*
+ * Takes ownership of @fd even on failure. ERROR_UNSUPPORTED, saying what it is,
+ * if not a 64-bit ELF program or library of this machine; ERROR_CORRUPT if it
+ * is one but its headers lie.
+ */
+struct error *object_create(int fd, const char *path, struct object **ret)
+	__must_check;
+void object_destroy(struct object *obj);
+DEFINE_CLEANUP(struct object *, object_destroy);
+
+/*
+ * Separate debug files are looked for below this directory first (an O_PATH
+ * descriptor, borrowed for the object's life; -1: only on the host). To be
+ * said before the first question about symbols.
+ */
+void object_set_root(struct object *obj, int root_fd);
+
+/* Executable segments (PT_LOAD with PF_X) by virtual address; size is that in the file. */
+struct object_segment { uint64_t vaddr, size, offset; };
+size_t object_segments(const struct object *obj, const struct object_segment **ret);
+
+/* Virtual address <-> file offset through the PT_LOADs; false if outside. */
+bool object_vaddr_to_offset(const struct object *obj, uint64_t vaddr, uint64_t *ret);
+bool object_offset_to_vaddr(const struct object *obj, uint64_t offset, uint64_t *ret);
+
+/*
+ * The load bias of a mapping: @start, where the file's @offset is mapped,
+ * minus the virtual address that the PT_LOADs give that offset. False if no
+ * segment reaches there.
+ */
+bool object_bias(const struct object *obj, uint64_t start, uint64_t offset, uint64_t *ret);
+
+/*
+ * Copies up to @len bytes of file contents at @vaddr; returns how many (0 if
+ * outside the file).
+ */
+size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t len);
+
+struct object_symbol {
+	uint64_t vaddr, size;
+	const char *name;	/* raw, without @version; borrowed from the object */
+	bool exported;		/* in .dynsym */
+};
+
+/*
+ * Function symbols (STT_FUNC, STT_GNU_IFUNC excluded) of .dynsym and .symtab,
+ * sorted by vaddr, all names of an address kept (aliases stand side by side,
+ * the best first). All lie in an executable segment; size is 0 where the
+ * file does not tell it. A file without .symtab lends that of its separate
+ * debug file or of its .gnu_debugdata.
+ */
+size_t object_symbols(struct object *obj, const struct object_symbol **ret);
+
+/*
+ * The symbol that holds @vaddr, or NULL: the innermost whose size covers it,
+ * of aliases GLOBAL before WEAK before LOCAL, then the shortest. A symbol
+ * without size (labels of hand-written assembly, which object_symbols() does
+ * not list) reaches to the next symbol, and only where no size covers.
+ */
+const struct object_symbol *object_find_symbol(struct object *obj, uint64_t vaddr);
+/* Every address that an exported symbol of this name has (versions differ); count. */
+size_t object_find_exported(struct object *obj, const char *name,
+			    struct object_symbol *ret, size_t max);
+
+/* Demangled (C++, Rust, D) or the raw name itself; cached, owned by the object. */
+const char *object_demangle(struct object *obj, const struct object_symbol *sym);
+
+#endif

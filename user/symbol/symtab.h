@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The symbol table of one object: function symbols gathered from one or more
+ * files (the object itself, its debug file), then indexed once.
+ *
+ *	symtab_create() -> symtab_add_file()... -> symtab_finish() -> questions
+ *
+ * Addresses overlap, nest and repeat in real tables; finishing flattens them
+ * into disjoint ranges that name the best symbol, so that a question is one
+ * binary search however the table looks.
+ */
+#ifndef HEAPSONDE_SYMBOL_SYMTAB_H
+#define HEAPSONDE_SYMBOL_SYMTAB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "symbol/object.h"
+
+struct symtab;
+
+/* Symbols outside of @segments (sorted, disjoint; borrowed) are ignored. */
+struct symtab *symtab_create(const struct object_segment *segments, size_t count);
+void symtab_destroy(struct symtab *symtab);
+DEFINE_CLEANUP(struct symtab *, symtab_destroy);
+
+/*
+ * Adds .symtab and .dynsym of the ELF file @fd (borrowed), or what
+ * PT_DYNAMIC tells of the latter if there are no section headers. What makes
+ * no sense is left out. Returns whether the file has a .symtab.
+ */
+bool symtab_add_file(struct symtab *symtab, int fd);
+void symtab_finish(struct symtab *symtab);
+
+size_t symtab_functions(const struct symtab *symtab, const struct object_symbol **ret);
+const struct object_symbol *symtab_find(const struct symtab *symtab, uint64_t vaddr);
+size_t symtab_find_exported(struct symtab *symtab, const char *name,
+			    struct object_symbol *ret, size_t max);
+/* The demangled name, or the raw one; cached. @sym may be a copy. */
+const char *symtab_demangle(struct symtab *symtab, const struct object_symbol *sym);
+
+#endif
