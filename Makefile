@@ -59,7 +59,7 @@ ifeq ($(V),1)
 say = @:
 Q :=
 else
-say = @printf '  %-7s %s\n'
+say = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),@:,@printf '  %-7s %s\n')
 Q := @
 endif
 
@@ -104,7 +104,7 @@ $(O)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The files that see the BPF skeleton wait for it; all others do not.
-$(O)/user/capture/session.o $(O)/user/capture/attach.o: $(skeleton)
+$(addprefix $(O)/user/capture/,session.o follow.o compose.o): $(skeleton)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(say) BPF $@

@@ -9,7 +9,7 @@
  *
  * Three ways to attach share the code: one session program (v6.13), an entry
  * and a return program on uprobe_multi links (v6.6), the same on single
- * uprobes. Uprobe programs are preemptible (v6.0), so nothing per CPU is held
+ * uprobes; plain frees have a program of their own. Uprobe programs are preemptible (v6.0), so nothing per CPU is held
  * across statements, all state is in task storage, every subprogram stays
  * below 64 bytes of stack (a private per-CPU stack is given from there on,
  * v6.13 a76ab5731e32), and preemption is switched off where that is possible.
@@ -49,7 +49,7 @@ struct pending_call {
 struct thread_state {
 	struct pending_call call;
 	__u32 events;		/* emitted by this thread, for the fill check */
-	__u32 pad;
+	__u32 tid;
 	struct unwind_state unwind;
 };
 
@@ -148,31 +148,36 @@ static __always_inline __u64 wake_flags(struct thread_state *t)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
+/*
+ * The time of the current tick: reading the clock costs as much as all the
+ * rest of a record. Shared by all CPUs and racy, which shifts a time by a tick.
+ */
+struct {
+	__u64 jiffies, ns;
+} tick;		/* not static: clang would split it into two without types */
+
+static __always_inline __u64 tick_ns(void)
+{
+	__u64 jiffies = bpf_jiffies64();
+
+	if (jiffies != tick.jiffies) {
+		tick.ns = bpf_ktime_get_ns();
+		tick.jiffies = jiffies;
+	}
+	return tick.ns;
+}
+
 static __always_inline void fill_header(struct ev_header *h, enum event_kind kind,
-					union probe_cookie cookie)
+					union probe_cookie cookie, __u32 tid)
 {
 	h->kind = kind;
 	h->tgid = cookie.tgid;
 	h->func = cookie.func;
+	h->tid = tid;
 	/* Store what is known before the calls, or clang spills it across them. */
 	barrier();
 	h->cpu = bpf_get_smp_processor_id();
-	h->tid = (__u32)bpf_get_current_pid_tgid();
-	h->time_ns = bpf_ktime_get_ns();
-}
-
-static __always_inline void emit_address(struct thread_state *t, enum event_kind kind,
-					 union probe_cookie cookie, __u64 addr)
-{
-	struct ev_free *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
-
-	if (!ev) {
-		count(kind == EV_FREE ? COUNT_DROP_FREE : COUNT_DROP_REALLOC);
-		return;
-	}
-	fill_header(&ev->h, kind, cookie);
-	ev->addr = addr;
-	bpf_ringbuf_submit(ev, wake_flags(t));
+	h->time_ns = tick_ns();
 }
 
 /* Of the call in t->call. */
@@ -185,10 +190,12 @@ static __noinline int emit_map(struct thread_state *t, enum event_kind kind, __u
 		count(COUNT_DROP_MAP);
 		return 0;
 	}
-	fill_header(&ev->h, kind, t->call.cookie);
+	fill_header(&ev->h, kind, t->call.cookie, t->tid);
 	ev->addr = addr;
 	ev->size = size;
 	ev->stack_id = stack_id;
+	ev->is_brk = t->call.cookie.kind == PROBE_BRK;
+	ev->pad = 0;
 	bpf_ringbuf_submit(ev, wake_flags(t));
 	return 0;
 }
@@ -206,18 +213,14 @@ static __always_inline bool was_seen(struct seen_bucket *bucket, __u64 id)
  * The frames of a new stack go first, then it counts as seen: a drop is
  * repaired by the next allocation from there.
  */
-static __noinline int emit_frames(struct thread_state *t, __u64 id)
+static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bucket, __u64 id)
 {
 	struct unwind_state *u = &t->unwind;
-	__u32 bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
-	struct seen_bucket *bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
 	__u32 frames = u->record.count;
 
-	if (!bucket || was_seen(bucket, id))
-		return 0;
 	if (frames > MAX_DEPTH)
 		frames = MAX_DEPTH;
-	fill_header(&u->record.h, EV_STACK, t->call.cookie);
+	fill_header(&u->record.h, EV_STACK, t->call.cookie, t->tid);
 	u->record.stack_id = id;
 	if (bpf_ringbuf_output(&events, &u->record, sizeof(u->record) + frames * 8,
 			       BPF_RB_NO_WAKEUP)) {
@@ -229,17 +232,26 @@ static __noinline int emit_frames(struct thread_state *t, __u64 id)
 	return 0;
 }
 
-static __noinline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx)
+static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx)
 {
 	__u64 id = unwind(&t->unwind, ctx);
+	__u32 bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
+	struct seen_bucket *bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
 
-	emit_frames(t, id);
+	if (bucket && !was_seen(bucket, id))
+		emit_frames(t, bucket, id);
 	return id;
 }
 
 static __always_inline struct thread_state *thread_state(__u64 flags)
 {
-	return bpf_task_storage_get(&threads, bpf_get_current_task_btf(), NULL, flags);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct thread_state *t = bpf_task_storage_get(&threads, task, NULL, flags);
+
+	/* Not once for all: a thread that calls exec takes over the first one's. */
+	if (t)
+		t->tid = task->pid;
+	return t;
 }
 
 /*
@@ -315,30 +327,58 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	return 0;
 }
 
+static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u64 addr)
+{
+	struct ev_free *ev;
+
+	if (!addr) {
+		count(COUNT_QUIET_HITS);
+		return;
+	}
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_FREE);
+		return;
+	}
+	fill_header(&ev->h, EV_FREE, cookie, tid);
+	ev->addr = addr;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+/* A free that passes on to another allocator's is awaited, so that it counts once. */
 static __always_inline int enter_free(struct thread_state *t, struct pt_regs *ctx,
 				      union probe_cookie cookie)
 {
-	__u64 addr = argument(ctx, cookie.ptr_arg);
-
-	if (addr)
-		emit_address(t, EV_FREE, cookie, addr);
+	emit_free(cookie, t->tid, argument(ctx, cookie.ptr_arg));
 	if (!cookie.returns)
 		return 1;
 	return remember_call(t, ctx, cookie);
 }
 
-static __always_inline int enter_realloc(struct thread_state *t, struct pt_regs *ctx,
-					 union probe_cookie cookie)
+static __noinline int enter_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 cookie_value)
 {
+	union probe_cookie cookie = { .value = cookie_value };
+	struct ev_free *ev;
+
 	remember_call(t, ctx, cookie);
-	if (t->call.ptr)
-		emit_address(t, EV_REALLOC_BEGIN, cookie, t->call.ptr);
+	if (!t->call.ptr)
+		return 0;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_REALLOC);
+		return 0;
+	}
+	fill_header(&ev->h, EV_REALLOC_BEGIN, cookie, t->tid);
+	ev->addr = t->call.ptr;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
-static __always_inline int enter_mapping(struct thread_state *t, struct pt_regs *ctx,
-					 union probe_cookie cookie)
+static __noinline int enter_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 cookie_value)
 {
+	union probe_cookie cookie = { .value = cookie_value };
+
+	count(COUNT_QUIET_HITS);
 	if (called_from_inside(ctx, cookie.value))
 		return 1;
 	switch (cookie.kind) {
@@ -361,38 +401,42 @@ static __always_inline int enter_mapping(struct thread_state *t, struct pt_regs 
 
 /*
  * Returns 1 when the return does not matter: a session probe then has none.
- * on_entry, on_return and capture_stack are subprograms so that each stays
- * below 64 bytes of stack.
+ * What is rare is a subprogram, so that each stays below 64 bytes of stack;
+ * what is frequent is not, because a call costs as much as a map look-up.
  */
-static __noinline int on_entry(struct pt_regs *ctx)
+static __always_inline int on_entry(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	count(COUNT_PROBE_HITS);
 	if (!t) {
 		count(COUNT_NO_THREAD_STATE);
+		count(COUNT_QUIET_HITS);
 		return 1;
 	}
 	if (cookie.kind == PROBE_LEAVE) {
 		t->call.left = true;
+		count(COUNT_QUIET_HITS);
 		return 1;
 	}
-	if (inside_call(t, PT_REGS_SP(ctx)))
+	if (inside_call(t, PT_REGS_SP(ctx))) {
+		count(COUNT_QUIET_HITS);
 		return 1;
+	}
 	switch (cookie.kind) {
 	case PROBE_FREE:
 		return enter_free(t, ctx, cookie);
 	case PROBE_REALLOC:
-		return enter_realloc(t, ctx, cookie);
+		return enter_realloc(t, ctx, cookie.value);
 	case PROBE_MMAP:
 	case PROBE_MUNMAP:
 	case PROBE_MREMAP:
 	case PROBE_BRK:
-		return enter_mapping(t, ctx, cookie);
+		return enter_mapping(t, ctx, cookie.value);
 	}
 	if (ignored_size(asked_size(ctx, cookie))) {
 		count(COUNT_IGNORED);
+		count(COUNT_QUIET_HITS);
 		return 1;
 	}
 	return remember_call(t, ctx, cookie);
@@ -408,7 +452,7 @@ static __always_inline void emit_alloc(struct thread_state *t, struct pt_regs *c
 		count(COUNT_DROP_ALLOC);
 		return;
 	}
-	fill_header(&ev->h, EV_ALLOC, cookie);
+	fill_header(&ev->h, EV_ALLOC, cookie, t->tid);
 	ev->addr = addr;
 	ev->size = t->call.size;
 	ev->stack_id = stack_id;
@@ -417,7 +461,7 @@ static __always_inline void emit_alloc(struct thread_state *t, struct pt_regs *c
 }
 
 /* A new block outside --min-size and --max-size has stack 0: only the old one's end counts. */
-static __always_inline void emit_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+static __noinline int emit_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
 {
 	union probe_cookie cookie = t->call.cookie;
 	__u64 stack_id = 0;
@@ -430,32 +474,37 @@ static __always_inline void emit_realloc(struct thread_state *t, struct pt_regs 
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
-		return;
+		return 0;
 	}
-	fill_header(&ev->a.h, EV_REALLOC, cookie);
+	fill_header(&ev->a.h, EV_REALLOC, cookie, t->tid);
 	ev->a.addr = addr;
 	ev->a.size = t->call.size;
 	ev->a.stack_id = stack_id;
 	ev->a.weight = t->call.size;
 	ev->old_addr = t->call.ptr;
 	bpf_ringbuf_submit(ev, wake_flags(t));
+	return 0;
 }
 
-static __always_inline void return_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+static __noinline int return_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
 {
+	count(COUNT_QUIET_HITS);
 	if (addr >= -(__u64)MAX_ERRNO)
-		return;
+		return 0;
 	emit_map(t, EV_MAP, addr, t->call.size, capture_stack(t, ctx));
+	return 0;
 }
 
-static __always_inline void return_brk(struct thread_state *t, struct pt_regs *ctx)
+static __noinline int return_brk(struct thread_state *t, struct pt_regs *ctx)
 {
 	__u64 old = t->call.ptr, new = program_break();
 
+	count(COUNT_QUIET_HITS);
 	if (new > old)
 		emit_map(t, EV_MAP, old, new - old, capture_stack(t, ctx));
 	else if (new < old)
 		emit_map(t, EV_UNMAP, new, old - new, 0);
+	return 0;
 }
 
 /* posix_memalign's result is an error number; the block is in *ptr. */
@@ -473,10 +522,11 @@ static __noinline int on_return(struct pt_regs *ctx)
 	struct thread_state *t = thread_state(0);
 	__u64 result = PT_REGS_RC(ctx);
 
-	count(COUNT_PROBE_HITS);
 	/* Returns of nested calls come here too where they cannot be waived. */
-	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT)
+	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT) {
+		count(COUNT_QUIET_HITS);
 		return 0;
+	}
 	t->call.sp = 0;
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
@@ -488,6 +538,9 @@ static __noinline int on_return(struct pt_regs *ctx)
 		break;
 	case PROBE_REALLOC:
 		emit_realloc(t, ctx, result);
+		break;
+	case PROBE_FREE:
+		count(COUNT_QUIET_HITS);
 		break;
 	case PROBE_MREMAP:
 		/*
@@ -519,6 +572,18 @@ static __always_inline void guard_leave(void)
 {
 	if (cfg_preempt_guard)
 		bpf_preempt_enable();
+}
+
+/* Half of all hits: a free that no other call can surround needs no state. */
+SEC("uprobe")
+int alloc_free(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
+	guard_enter();
+	emit_free(cookie, (__u32)bpf_get_current_pid_tgid(), argument(ctx, cookie.ptr_arg));
+	guard_leave();
+	return 0;
 }
 
 SEC("uprobe")

@@ -21,21 +21,25 @@
 #include <linux/types.h>
 #endif
 
-/*        kind             what it says                                   */
+/*
+ * X(kind, hits, what it says): hits is how many probe hits stand behind one
+ * record. All others are in the counter QUIET_HITS, so that the frequent
+ * records cost no counting.
+ */
 #define EVENT_KINDS(X)							  \
-	X(EV_STACK,         "frames of a stack seen for the first time")  \
-	X(EV_ALLOC,         "a block was allocated, or addr 0: failed")	  \
-	X(EV_FREE,          "a block is about to be freed")		  \
-	X(EV_REALLOC_BEGIN, "a block is about to be reallocated")	  \
-	X(EV_REALLOC,       "a reallocation returned")			  \
-	X(EV_MAP,           "the program mapped memory or raised the break") \
-	X(EV_UNMAP,         "the program unmapped memory or lowered the break") \
-	X(EV_EXEC,          "a target replaced its program")		  \
-	X(EV_EXIT,          "a target's last thread ended")		  \
-	X(EV_FORK,          "a target forked")
+	X(EV_STACK,         0, "frames of a stack seen for the first time") \
+	X(EV_ALLOC,         2, "a block was allocated, or addr 0: failed") \
+	X(EV_FREE,          1, "a block is about to be freed")		  \
+	X(EV_REALLOC_BEGIN, 0, "a block is about to be reallocated")	  \
+	X(EV_REALLOC,       2, "a reallocation returned")		  \
+	X(EV_MAP,           0, "the program mapped memory or raised the break") \
+	X(EV_UNMAP,         0, "the program unmapped memory or lowered the break") \
+	X(EV_EXEC,          0, "a target replaced its program")		  \
+	X(EV_EXIT,          0, "a target's last thread ended")		  \
+	X(EV_FORK,          0, "a target forked")
 
 enum event_kind {
-#define X(kind, text) kind,
+#define X(kind, hits, text) kind,
 	EVENT_KINDS(X)
 #undef X
 	EVENT_KINDS_COUNT
@@ -47,7 +51,7 @@ struct ev_header {
 	__u32 tgid;		/* the target, as its PID namespace's viewer named it */
 	__u32 tid;		/* in the initial PID namespace */
 	__u32 func;		/* row of the allocator table (user/capture/allocators.h) */
-	__u64 time_ns;		/* CLOCK_MONOTONIC */
+	__u64 time_ns;		/* CLOCK_MONOTONIC at the tick before; order is the ring's */
 };
 
 #define MAX_DEPTH 512		/* frames kept at most; --max-depth lowers it */
@@ -105,6 +109,8 @@ struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 	__u64 addr;
 	__u64 size;		/* as asked for; ends anywhere in its last page */
 	__u64 stack_id;		/* EV_MAP only */
+	__u32 is_brk;		/* the program break moved */
+	__u32 pad;
 };
 
 struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK */
@@ -124,7 +130,7 @@ EV_ASSERT(sizeof(struct ev_stack) == 40, "ev_stack");
 EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
 EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
-EV_ASSERT(sizeof(struct ev_map) == 48, "ev_map");
+EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
 EV_ASSERT(sizeof(struct ev_process) == 48, "ev_process");
 
 /* What a probed function does. Names the branch of the one generic program. */
@@ -156,7 +162,7 @@ union probe_cookie {
 		__u8 size_arg : 3;
 		__u8 count_arg : 3;
 		__u8 returns : 1;	/* a return probe stands behind this entry */
-		__u8 pad1 : 1;
+		__u8 nests : 1;		/* a free that may stand inside another call */
 		__u8 ptr_arg : 3;
 		__u8 pad2 : 5;
 		__u8 func;		/* row of the allocator table */
@@ -166,7 +172,7 @@ EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 
 /* Where BPF code loses something; one counter each, summed over CPUs. */
 #define BPF_COUNTERS(X)							\
-	X(PROBE_HITS,       "probe_hits",       "entries and returns seen") \
+	X(QUIET_HITS,       "quiet_hits",       "probe hits without a record of their own") \
 	X(IGNORED,          "ignored",          "allocations outside --min-size and --max-size") \
 	X(DROP_STACK,       "drop_stack",       "ring full: frames of a stack") \
 	X(DROP_ALLOC,       "drop_alloc",       "ring full: allocation") \

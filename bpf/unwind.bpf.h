@@ -14,6 +14,7 @@
 #include "bpf/maps.bpf.h"
 
 #define WINDOW_BYTES 2048
+#define FIRST_WINDOW_BYTES 512	/* most stacks' upper frames, for half the price */
 #define WINDOW_WORDS (WINDOW_BYTES / 8)
 #define PAGE_BYTES 4096
 
@@ -24,6 +25,7 @@ struct unwind_state {
 	__u64 window_base;
 	__u32 window_bytes;	/* valid ones */
 	__u32 pad;
+	__u64 stack_end;	/* 0: not met yet */
 	__u64 window[WINDOW_WORDS];
 	/* The record as it travels: header and frames are contiguous. */
 	struct ev_stack record;
@@ -42,17 +44,23 @@ static __always_inline void add_frame(struct unwind_state *u, __u64 pc)
 }
 
 /*
- * Makes [addr, addr + 16) readable from the window. A stack's end may lie less
- * than a window away: then what is left of the page is read.
+ * Makes [addr, addr + 16) readable from the window. Near a stack's end a whole
+ * window does not fit, and a read that fails is dearer than ten that succeed:
+ * where that end is gets remembered for the thread.
  */
 static __always_inline bool fill_window(struct unwind_state *u, __u64 addr)
 {
-	__u32 rest = PAGE_BYTES - (addr & (PAGE_BYTES - 1));
+	__u64 rest = u->stack_end - addr;
+	__u32 bytes = u->window_bytes ? WINDOW_BYTES : FIRST_WINDOW_BYTES;
 
 	u->window_base = addr;
-	u->window_bytes = WINDOW_BYTES;
-	if (!bpf_probe_read_user(u->window, WINDOW_BYTES, (void *)addr))
+	u->window_bytes = bytes;
+	if (rest >= bytes && !bpf_probe_read_user(u->window, bytes, (void *)addr))
 		return true;
+	if (rest >= bytes) {
+		rest = PAGE_BYTES - (addr & (PAGE_BYTES - 1));
+		u->stack_end = addr + rest;
+	}
 	if (rest >= WINDOW_BYTES || rest < 16)
 		return false;
 	u->window_bytes = rest;

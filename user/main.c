@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command table, nothing else. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,15 @@ static void usage(FILE *out)
 			fprintf(out, "  %-8s %s\n", command_name(i), command_purpose(i));
 	fputs("\n'heapsonde COMMAND --help' tells more; 'heapsonde --version -v' what this kernel has.\n",
 	      out);
+}
+
+/* What was printed must have arrived: a full disk or a closed pipe is told. */
+static int finish(int status)
+{
+	if (!fflush(stdout) && !ferror(stdout))
+		return status;
+	log_error("cannot write to standard output: %s", strerror(errno));
+	return 1;
 }
 
 static int find_command(const char *name)
@@ -59,7 +69,7 @@ static int run(int argc, char **argv)
 		return fail(err, 0);
 	if (opts.help) {
 		options_help(command, stdout);
-		return 0;
+		return finish(0);
 	}
 	log_set_quiet(opts.quiet);
 	err = commands[command](&opts, &status);
@@ -74,9 +84,9 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
 		usage(stdout);
-		return 0;
+		return finish(0);
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
-		return cmd_version(argc > 2 && !strcmp(argv[2], "-v"));
+		return finish(cmd_version(argc > 2 && !strcmp(argv[2], "-v")));
 	return run(argc, argv);
 }

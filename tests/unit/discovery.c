@@ -94,10 +94,9 @@ static uintptr_t address_here(struct view *v, struct object_plan *op, struct pla
 {
 	const struct mapping_vec *mappings = address_space_mappings(v->as);
 
-	for (size_t i = 0; i < mappings->len; i++) {
-		const struct mapping *m = &mappings->data[i];
-
-		if (m->object == op->object && probe->file_offset - m->file_offset < m->end - m->start)
+	vec_for_each(m, mappings) {
+		if (m->object == op->object &&
+		    probe->file_offset - m->file_offset < m->end - m->start)
 			return m->start + probe->file_offset - m->file_offset;
 	}
 	return 0;

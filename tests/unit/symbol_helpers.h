@@ -67,7 +67,9 @@ static inline bool compile(const char *path, const char *source, const char *fla
 	__cleanup_free char *c = scratch("source.c");
 
 	write_file(c, source);
-	return shell("cc -O1 -o '%s' '%s' %s 2> /dev/null", path, c, flags);
+	/* No reordering: assembly between functions is to stay between them. */
+	return shell("cc -O1 -fno-toplevel-reorder -o '%s' '%s' %s 2> /dev/null",
+		     path, c, flags);
 }
 
 static inline bool compile_library(const char *path, const char *source)

@@ -79,7 +79,7 @@ static char test_why[512];
 
 int main(void)
 {
-	int failed = 0;
+	volatile int failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	for (volatile int i = 0; i < test_cases_count; i++) {

@@ -146,8 +146,8 @@ int main(int argc, char **argv)
 	pthread_t threads[64];
 
 	if (parse(argc, argv)) {
-		fprintf(stderr, "usage: churn [-s SIZE] [-D DEPTH] [-t THREADS] [-n PAIRS | -S SECONDS]"
-			" [-r RATE] [-l EVERY] [-w]\n");
+		fprintf(stderr, "usage: churn [-s SIZE] [-D DEPTH] [-t THREADS]"
+			" [-n PAIRS | -S SECONDS] [-r RATE] [-l EVERY] [-w]\n");
 		return 2;
 	}
 	pthread_barrier_init(&gate, NULL, opt.threads + 1);

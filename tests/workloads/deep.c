@@ -53,11 +53,12 @@ SITE void sort_something(void)
 	qsort(numbers, 5, sizeof(int), site_callback);
 }
 
-SITE void run(int depth)
+/* The counts come from outside, or the loops are unrolled into many call sites. */
+SITE void run(int depth, int odd, int even)
 {
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < odd; i++)
 		step_odd(depth);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < even; i++)
 		step_even(depth);
 	sort_something();
 }
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
 	memcpy(chains, books_text, books_len);
 	books_len = 0;
 	books_ready();
-	run(depth);
+	run(depth, 5, 3);
 	books_write(chains);
 	books_wait();
 	return 0;

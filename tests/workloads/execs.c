@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * execs [thread]: allocates, writes its books, and executes itself, from
- * the main thread or from another one. The second image allocates from its
- * first instruction on and writes books of its own.
+ * execs [thread [wait]]: allocates, writes its books, and executes itself,
+ * from the main thread or from another one. The second image allocates from
+ * its first instruction on, or waits for a line, and writes books of its own.
  */
 #include <pthread.h>
 
@@ -26,16 +26,16 @@ static void drop(struct block *b)
 	free(book_free(b));
 }
 
-static void *exec_second(void *arg)
+/* @wait: the second image's second argument, or NULL. */
+static void *exec_second(void *wait)
 {
-	char *args[] = { "execs", "second", NULL };
+	char *args[] = { "execs", "second", wait, NULL };
 
-	(void)arg;
 	execv("/proc/self/exe", args);
 	abort();
 }
 
-static void first_image(int by_thread)
+static void first_image(int by_thread, char *wait)
 {
 	struct block b[97];
 	pthread_t thread;
@@ -47,15 +47,17 @@ static void first_image(int by_thread)
 		drop(&b[i]);
 	books_write("");
 	if (!by_thread)
-		exec_second(NULL);
-	pthread_create(&thread, NULL, exec_second, NULL);
+		exec_second(wait);
+	pthread_create(&thread, NULL, exec_second, wait);
 	pthread_join(thread, NULL);
 }
 
-static void second_image(void)
+static void second_image(int wait)
 {
 	struct block b[61];
 
+	if (wait)
+		books_wait();
 	for (int i = 0; i < 61; i++)
 		b[i] = site_second_image(7 + i);
 	for (int i = 0; i < 17; i++)
@@ -66,8 +68,8 @@ static void second_image(void)
 int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "second"))
-		second_image();
+		second_image(argc > 2);
 	else
-		first_image(argc > 1);
+		first_image(argc > 1, argv[argc > 2 ? 2 : argc]);
 	return 0;
 }

@@ -192,7 +192,7 @@ static void reallocated(void)
 	for (int i = 64; i < 71; i++)
 		site_realloc_zero(&b[i]);
 	for (int i = 71; i < 74; i++) {
-		b[i] = site_realloc_large(&b[i], (1 << 20) + i);	/* to a mapping of its own */
+		b[i] = site_realloc_large(&b[i], (1 << 20) + i);	/* gets a mapping */
 		b[i] = site_realloc_large(&b[i], (3 << 20) + i);	/* the mapping grows */
 		b[i] = site_realloc_large(&b[i], 99);			/* and is given up */
 	}

@@ -21,6 +21,7 @@ enum error_code {
 	ERROR_NOT_FOUND,
 	ERROR_GONE,		/* the target ended */
 	ERROR_CORRUPT,		/* a file is not what it claims to be */
+	ERROR_EXEC,		/* a command was found but could not be run */
 };
 
 struct error {

@@ -32,16 +32,27 @@ enum attach_method attach_method_best(const struct features *features)
 	return ATTACH_SINGLE;
 }
 
-static union probe_cookie probe_cookie(const struct planned_probe *probe, uint32_t pid)
+bool attach_frees_nest(const struct probe_plan *plan)
+{
+	vec_for_each(object, &plan->objects)
+		vec_for_each(probe, &object->probes)
+			if (probe->function->kind == PROBE_FREE && probe->returns)
+				return true;
+	return false;
+}
+
+static union probe_cookie probe_cookie(const struct attach_job *job,
+				       const struct planned_probe *probe)
 {
 	union probe_cookie cookie = { 0 };
 
-	cookie.tgid = pid;
+	cookie.tgid = job->pid;
 	cookie.kind = probe->function->kind;
 	cookie.size_arg = probe->function->size_arg;
 	cookie.count_arg = probe->function->count_arg;
 	cookie.ptr_arg = probe->function->ptr_arg;
 	cookie.returns = probe->returns;
+	cookie.nests = job->frees_nest;
 	cookie.func = probe->func;
 	return cookie;
 }
@@ -68,7 +79,24 @@ static int attach_rank(const struct planned_probe *probe)
 
 #define ATTACH_RANKS 4
 
-/* Offsets and cookies in attach order; @returns_only leaves out entry-only probes. */
+/* Which probes of an object a program is for. */
+enum probe_role {
+	ROLE_FREES,		/* frees that need nothing but their argument */
+	ROLE_CALLS,		/* all others, at their entry */
+	ROLE_RETURNS,		/* those of them whose return counts */
+};
+
+static bool has_role(const struct attach_job *job, const struct planned_probe *probe,
+		     enum probe_role role)
+{
+	bool plain_free = probe->function->kind == PROBE_FREE && !job->frees_nest;
+
+	if (role == ROLE_FREES)
+		return plain_free;
+	return !plain_free && (role == ROLE_CALLS || probe->returns);
+}
+
+/* Offsets and cookies in attach order. */
 struct probe_arrays {
 	uint64_t *offsets, *cookies;
 	uint32_t count;
@@ -80,18 +108,18 @@ static void probe_arrays_deinit(struct probe_arrays *arrays)
 	free(arrays->cookies);
 }
 
-static void probe_arrays_init(struct probe_arrays *arrays, const struct object_plan *object,
-			      uint32_t pid, bool returns_only)
+static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_job *job,
+			      enum probe_role role)
 {
-	arrays->offsets = xcalloc(object->probes.len, sizeof(uint64_t));
-	arrays->cookies = xcalloc(object->probes.len, sizeof(uint64_t));
+	arrays->offsets = xcalloc(job->object->probes.len, sizeof(uint64_t));
+	arrays->cookies = xcalloc(job->object->probes.len, sizeof(uint64_t));
 	arrays->count = 0;
 	for (int rank = 0; rank < ATTACH_RANKS; rank++) {
-		vec_for_each(probe, &object->probes) {
-			if (attach_rank(probe) != rank || (returns_only && !probe->returns))
+		vec_for_each(probe, &job->object->probes) {
+			if (attach_rank(probe) != rank || !has_role(job, probe, role))
 				continue;
 			arrays->offsets[arrays->count] = probe->file_offset;
-			arrays->cookies[arrays->count++] = probe_cookie(probe, pid).value;
+			arrays->cookies[arrays->count++] = probe_cookie(job, probe).value;
 		}
 	}
 }
@@ -108,61 +136,60 @@ static struct error *attach_error(int errnum, const struct object_plan *object)
 }
 
 static struct error *attach_multi(struct attachment *att, struct bpf_program *prog,
-				  uint32_t attach_type, uint32_t pid,
-				  const struct object_plan *object, bool returns_only)
+				  uint32_t attach_type, const struct attach_job *job,
+				  enum probe_role role)
 {
 	__cleanup(probe_arrays_deinit) struct probe_arrays arrays = { 0 };
 	char path[32];
 	int fd;
 
-	probe_arrays_init(&arrays, object, pid, returns_only);
+	probe_arrays_init(&arrays, job, role);
 	if (!arrays.count)
 		return NULL;
-	object_fd_path(object, path);
+	object_fd_path(job->object, path);
 	fd = uprobe_multi_link(bpf_program__fd(prog), attach_type,
 			       &(struct uprobe_multi){
 				       .path = path,
 				       .offsets = arrays.offsets,
 				       .cookies = arrays.cookies,
 				       .count = arrays.count,
-				       .flags = returns_only ? UPROBE_MULTI_RETURN : 0,
-				       .pid = pid,
+				       .flags = role == ROLE_RETURNS ? UPROBE_MULTI_RETURN : 0,
+				       .pid = job->pid,
 			       });
 	if (fd < 0)
-		return attach_error(-fd, object);
+		return attach_error(-fd, job->object);
 	probe_link_vec_push(&att->links, (struct probe_link){ .fd = fd });
 	return NULL;
 }
 
 static struct error *attach_singles(struct attachment *att, struct bpf_program *prog,
-				    uint32_t pid, const struct object_plan *object,
-				    bool returns_only)
+				    const struct attach_job *job, enum probe_role role)
 {
 	__cleanup(probe_arrays_deinit) struct probe_arrays arrays = { 0 };
 	char path[32];
 
-	probe_arrays_init(&arrays, object, pid, returns_only);
-	object_fd_path(object, path);
+	probe_arrays_init(&arrays, job, role);
+	object_fd_path(job->object, path);
 	for (uint32_t i = 0; i < arrays.count; i++) {
 		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = arrays.cookies[i],
-			    .retprobe = returns_only);
+			    .retprobe = role == ROLE_RETURNS);
 		struct bpf_link *link = bpf_program__attach_uprobe_opts(
-			prog, pid, path, arrays.offsets[i], &opts);
+			prog, job->pid, path, arrays.offsets[i], &opts);
 
 		if (!link)
-			return attach_error(errno, object);
+			return attach_error(errno, job->object);
 		probe_link_vec_push(&att->links, (struct probe_link){ .fd = -1, .single = link });
 	}
 	return NULL;
 }
 
 /* For probes that tell callers inside the C library from the program's own. */
-static struct error *publish_texts(const struct attach_programs *programs, uint32_t pid,
-				   const struct object_plan *object)
+static struct error *publish_texts(const struct attach_programs *programs,
+				   const struct attach_job *job)
 {
-	vec_for_each(probe, &object->probes) {
+	vec_for_each(probe, &job->object->probes) {
 		uint64_t around[2] = { probe->text_before, probe->text_after };
-		uint64_t key = probe_cookie(probe, pid).value;
+		uint64_t key = probe_cookie(job, probe).value;
 
 		switch (probe->function->kind) {
 		case PROBE_MMAP:
@@ -181,37 +208,38 @@ static struct error *publish_texts(const struct attach_programs *programs, uint3
 }
 
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
-			    enum attach_method method, uint32_t pid,
-			    const struct object_plan *object)
+			    const struct attach_job *job)
 {
-	struct error *err = publish_texts(programs, pid, object);
+	struct error *err = publish_texts(programs, job);
 
 	if (err)
 		return err;
 	/*
-	 * Returns before entries: a call remembered at its entry must find its
-	 * return watched; a return without an entry is ignored.
+	 * Frees first, as above. Returns before entries: a call remembered at
+	 * its entry must find its return watched, and a return without an
+	 * entry is ignored.
 	 */
-	switch (method) {
-	case ATTACH_SESSION:
-		err = attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION, pid,
-				   object, false);
-		break;
-	case ATTACH_MULTI:
-		err = attach_multi(att, programs->returns, ATTACH_TYPE_UPROBE_MULTI, pid,
-				   object, true);
+	if (job->method == ATTACH_SINGLE) {
+		err = attach_singles(att, programs->free, job, ROLE_FREES);
 		if (!err)
-			err = attach_multi(att, programs->entry, ATTACH_TYPE_UPROBE_MULTI, pid,
-					   object, false);
-		break;
-	default:
-		err = attach_singles(att, programs->returns, pid, object, true);
+			err = attach_singles(att, programs->returns, job, ROLE_RETURNS);
 		if (!err)
-			err = attach_singles(att, programs->entry, pid, object, false);
-		break;
+			err = attach_singles(att, programs->entry, job, ROLE_CALLS);
+	} else {
+		err = attach_multi(att, programs->free, ATTACH_TYPE_UPROBE_MULTI, job,
+				   ROLE_FREES);
+		if (!err && job->method == ATTACH_SESSION)
+			err = attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION,
+					   job, ROLE_CALLS);
+		if (!err && job->method == ATTACH_MULTI)
+			err = attach_multi(att, programs->returns, ATTACH_TYPE_UPROBE_MULTI,
+					   job, ROLE_RETURNS);
+		if (!err && job->method == ATTACH_MULTI)
+			err = attach_multi(att, programs->entry, ATTACH_TYPE_UPROBE_MULTI, job,
+					   ROLE_CALLS);
 	}
 	if (!err)
-		att->probes += object->probes.len;
+		att->probes += job->object->probes.len;
 	return err;
 }
 

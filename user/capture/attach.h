@@ -16,8 +16,8 @@
 
 /* X(method, name, what doctor says) */
 #define ATTACH_METHODS(X)						\
-	X(ATTACH_SESSION, "session", "one session link per object, entry and return in one") \
-	X(ATTACH_MULTI, "multi", "two uprobe_multi links per object, entries and returns") \
+	X(ATTACH_SESSION, "session", "per object one session link, entry and return in one, and one for frees") \
+	X(ATTACH_MULTI, "multi", "uprobe_multi links per object: frees, entries, returns") \
 	X(ATTACH_SINGLE, "single", "one uprobe per function and direction")
 
 enum attach_method {
@@ -29,14 +29,16 @@ enum attach_method {
 };
 
 const char *attach_method_name(enum attach_method method);
+/* Whether discovery found an allocator that stands in front of another. */
+bool attach_frees_nest(const struct probe_plan *plan);
 enum attach_method attach_method_best(const struct features *features);
 
 struct bpf_program;
 struct bpf_map;
 
-/* Programs to attach; session alone, or entry and returns. Borrowed. */
+/* Programs to attach: free, and session or entry and returns. Borrowed. */
 struct attach_programs {
-	struct bpf_program *session, *entry, *returns;
+	struct bpf_program *free, *session, *entry, *returns;
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
 };
 
@@ -56,13 +58,24 @@ struct attachment {
 	uint32_t probes;		/* functions probed */
 };
 
+/* What is to be probed in one object of one process. */
+struct attach_job {
+	const struct object_plan *object;
+	uint32_t pid;
+	enum attach_method method;
+	/*
+	 * A free may stand inside another allocator's: then it needs the
+	 * thread's state, and costs more.
+	 */
+	bool frees_nest;
+};
+
 /*
- * Adds the probes of @object to @att. Frees are set before allocations, so
- * that no block is seen born whose end could be missed.
+ * Adds the probes of @job to @att. Frees are set before allocations, so that
+ * no block is seen born whose end could be missed.
  */
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
-			    enum attach_method method, uint32_t pid,
-			    const struct object_plan *object) __must_check;
+			    const struct attach_job *job) __must_check;
 
 /* Removes all probes; when it returns, none is left in the target. */
 void attachment_deinit(struct attachment *att);

@@ -126,7 +126,7 @@ static void find_roles(struct candidate *c)
 		c->roles |= ROLE_C_LIBRARY;
 }
 
-static bool has_candidate(struct candidate_vec *candidates, const struct object *object)
+static bool has_candidate(const struct candidate_vec *candidates, const struct object *object)
 {
 	vec_for_each(c, candidates)
 		if (c->object == object)
@@ -139,8 +139,8 @@ static void find_candidates(const struct address_space *as, struct probe_plan *p
 {
 	const struct mapping_vec *mappings = address_space_mappings(as);
 
-	for (size_t i = 0; i < mappings->len; i++) {
-		struct candidate c = { .object = mappings->data[i].object };
+	vec_for_each(m, mappings) {
+		struct candidate c = { .object = m->object };
 
 		if (!c.object || has_candidate(candidates, c.object))
 			continue;
@@ -270,7 +270,7 @@ static bool same_row(const struct allocator_function *a, const struct allocator_
  * Whether the address has its probe already: by the name of an earlier row,
  * or by another version of this one.
  */
-static bool is_alias(struct probe_plan *plan, struct object_plan *op,
+static bool is_alias(struct probe_plan *plan, const struct object_plan *op,
 		     const struct allocator_function *function, uint64_t vaddr)
 {
 	vec_for_each(probe, &op->probes) {
@@ -345,7 +345,8 @@ static void object_plan_deinit(struct object_plan *op)
 	planned_probe_vec_deinit(&op->probes);
 }
 
-static struct error *plan_candidates(struct probe_plan *plan, struct candidate_vec *candidates)
+static struct error *plan_candidates(struct probe_plan *plan,
+				     const struct candidate_vec *candidates)
 {
 	vec_for_each(c, candidates) {
 		struct object_plan op = { .object = c->object };

@@ -524,7 +524,7 @@ struct error *placement_find(const struct placement_request *req, struct placeme
 				    "the entry block is a loop, a probe would count every turn");
 	if (w.stepped == NOWHERE)
 		return error_create(ERROR_UNSUPPORTED,
-				    "no instruction that the kernel lets be probed before %s", w.stop);
+				    "nothing that the kernel lets be probed before %s", w.stop);
 	choose(req, &w, ret);
 	write_instruction(&d, req, ret);
 	return NULL;

@@ -69,6 +69,7 @@ void session_stop(struct session *session);
 
 enum snapshot_flags {
 	SNAPSHOT_NAMES = 1,	/* frames of every stack, with names */
+	SNAPSHOT_NEW_NAMES = 4,	/* the same, but only of stacks that no snapshot had yet */
 	SNAPSHOT_OLDEST = 2,	/* ages of the oldest blocks: reads all live blocks */
 };
 

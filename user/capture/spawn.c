@@ -39,7 +39,7 @@ static struct error *exec_error(const char *name, int errnum)
 {
 	if (errnum == ENOENT)
 		return error_create(ERROR_NOT_FOUND, "cannot start '%s': command not found", name);
-	return error_errno(errnum, "cannot start '%s'", name);
+	return error_create(ERROR_EXEC, "cannot start '%s': %s", name, strerror(errnum));
 }
 
 static int wait_for(pid_t pid, int *status)

@@ -20,7 +20,7 @@ typedef struct error *(*spawn_mapped_fn)(pid_t pid, void *arg, bool *done);
 
 /*
  * Starts @argv (searched in $PATH) and runs it up to where @mapped is done, or
- * to its end. ERROR_NOT_FOUND or ERROR_PERMISSION when it cannot be run. On
+ * to its end. ERROR_NOT_FOUND or ERROR_EXEC when it cannot be run. On
  * failure no process is left.
  */
 struct error *spawn(char **argv, spawn_mapped_fn mapped, void *arg, pid_t *pid_ret)

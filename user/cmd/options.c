@@ -62,7 +62,7 @@ static const struct option_row rows[] = {
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
 	  .help = "how allocations are seen" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
-	  .help = "how stacks are walked; fp: by frame pointers" },
+	  .help = "how stacks are walked (fp: by frame pointers)" },
 	{ "max-depth", 0, OPTION_COUNT, WATCHES, AT(target.max_depth), "N", "128",
 	  .min = 1, .max = MAX_DEPTH,
 	  .help = "frames kept per stack" },
@@ -75,13 +75,12 @@ static const struct option_row rows[] = {
 	{ "ring-size", 0, OPTION_BYTES, WATCHES, AT(target.ring_size), "BYTES",
 	  .min = 65536, .max = 1ull << 31,
 	  .help = "bound of the event buffer (default: doctor prints it)" },
-	{ "attach", 0, OPTION_CHOICE, WATCHES | M(DOCTOR), AT(target.attach), "METHOD", "auto",
+	{ "attach", 0, OPTION_CHOICE, WATCHES, AT(target.attach), "METHOD", "auto",
 	  attach_choices + 1,
-	  .help = "how probes are attached; auto: the best this kernel has" },
+	  .help = "how probes are attached (auto: the best this kernel has)" },
 	{ "output", 'o', OPTION_STRING, M(RECORD), AT(output.path), "FILE",
-	  .help = "the recording (default: heapsonde-PID.heapsonde)" },
-	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT) | M(DIFF) | M(DOCTOR),
-	  AT(output.path), "FILE",
+	  .help = "the recording (default: heapsonde.heapsonde)" },
+	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT), AT(output.path), "FILE",
 	  .help = "write there instead of stdout" },
 	{ "format", 'f', OPTION_CHOICE, M(EXPORT), AT(output.format), "FORMAT", NULL,
 	  format_choices + 1,
@@ -91,13 +90,12 @@ static const struct option_row rows[] = {
 	{ "sort", 's', OPTION_METRIC, M(TOP) | M(REPORT) | M(DIFF), AT(output.sort), "METRIC",
 	  "live_bytes",
 	  .help = "order of call paths, largest first" },
-	{ "limit", 'n', OPTION_COUNT, M(TOP) | M(REPORT) | M(EXPORT) | M(DIFF), AT(output.limit),
-	  "N", .max = INT32_MAX,
+	{ "limit", 'n', OPTION_COUNT, M(TOP) | M(REPORT) | M(DIFF), AT(output.limit), "N",
+	  .max = INT32_MAX,
 	  .help = "call paths shown, 0 is all (default: 10 in text, 100 in JSON)" },
 	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
 	  .help = "JSON instead of text" },
-	{ "force", 0, OPTION_FLAG, M(RECORD) | M(REPORT) | M(EXPORT) | M(DIFF) | M(DOCTOR),
-	  AT(output.force),
+	{ "force", 0, OPTION_FLAG, M(RECORD) | M(REPORT) | M(EXPORT), AT(output.force),
 	  .help = "overwrite whatever file is there" },
 	{ "quiet", 'q', OPTION_FLAG, ALL, AT(quiet),
 	  .help = "no progress and no warnings on stderr" },
@@ -391,6 +389,8 @@ static struct error *check_record(const struct options *opts)
 		return usage_error(opts->command, opts->files.len ?
 				   "a command to start stands behind '--'" :
 				   "'record' needs -p PID, or -- and a command to start");
+	if (opts->output.path && !strcmp(opts->output.path, "-"))
+		return usage_error(opts->command, "a recording is a file, it cannot go to stdout");
 	return check_files(opts, 0, 0, "");
 }
 
@@ -436,8 +436,8 @@ static struct error *check_all(struct options *opts)
 	if (opts->target.min_size > opts->target.max_size)
 		return usage_error(opts->command, "--min-size is larger than --max-size");
 	if (opts->output.limit == LIMIT_UNSET)
-		opts->output.limit = opts->output.json || opts->command == COMMAND_EXPORT ?
-			100 : 10;
+		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 :
+			opts->output.json ? 100 : 10;
 	return check_command(opts);
 }
 

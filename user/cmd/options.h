@@ -76,7 +76,7 @@ struct output_options {
 	const char *path;		/* "-" is stdout; NULL: the command's default */
 	int format;			/* enum format_choice */
 	const char *metric, *sort;	/* names of METRICS, never NULL */
-	uint64_t limit;			/* stacks shown; 0 is all */
+	uint64_t limit;			/* stacks shown; 0 is all, as exports do */
 	bool force;
 };
 

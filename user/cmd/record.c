@@ -27,7 +27,7 @@ static struct error *append(struct record *record, unsigned int flags)
 
 static struct error *record_tick(void *arg)
 {
-	return append(arg, 0);
+	return append(arg, SNAPSHOT_NEW_NAMES);
 }
 
 /* As a shell tells it: 128 + N for signal N. */
@@ -38,13 +38,15 @@ static int shell_status(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Whether the command could be started at all is told as the shell tells it. */
+/* Why a command could not be started is told as a shell tells it. */
 static void start_status(const struct error *err, const struct options *opts, int *status)
 {
 	if (!opts->target.command)
 		return;
 	if (err->code == ERROR_NOT_FOUND)
 		*status = 127;
+	else if (err->code == ERROR_EXEC)
+		*status = 126;
 }
 
 struct error *cmd_record(const struct options *opts, int *status)

@@ -17,8 +17,11 @@ static struct error *live_snapshot(const struct options *opts, struct snapshot *
 	err = watch_create(opts, &session);
 	if (err)
 		return err;
-	log_info("watching for %g s; Ctrl-C reports what was seen so far",
-		 opts->target.duration_s);
+	if (opts->target.duration_s > 0)
+		log_info("watching for %g s; Ctrl-C reports what was seen so far",
+			 opts->target.duration_s);
+	else
+		log_info("watching until the target exits; Ctrl-C reports what was seen so far");
 	err = watch_run(session, opts, NULL, NULL);
 	if (err)
 		return err;

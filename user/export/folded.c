@@ -8,7 +8,7 @@
 #include "base/format.h"
 #include "base/strbuf.h"
 #include "export/folded.h"
-#include "recording/schema.h"
+#include "model/fields.h"
 
 struct line {
 	char *stack;

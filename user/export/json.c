@@ -11,7 +11,7 @@
 #include "base/strbuf.h"
 #include "base/utf8.h"
 #include "export/json.h"
-#include "recording/schema.h"
+#include "model/fields.h"
 
 #ifndef HEAPSONDE_VERSION
 #define HEAPSONDE_VERSION "unknown"
@@ -78,10 +78,17 @@ static json_object *field_value(const struct field *field, const void *base)
 	return NULL;
 }
 
+/* Keys are literals, each added once: neither copied nor looked for. */
+static void add(json_object *obj, const char *key, json_object *value)
+{
+	json_object_object_add_ex(obj, key, value, JSON_C_OBJECT_ADD_KEY_IS_NEW |
+				  JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
 static void add_fields(json_object *obj, const struct fields *fields, const void *base)
 {
 	fields_for_each(field, fields)
-		json_object_object_add(obj, field->name, field_value(field, base));
+		add(obj, field->name, field_value(field, base));
 }
 
 static json_object *fields_object(const struct fields *fields, const void *base)
@@ -104,18 +111,17 @@ static json_object *frame_object(const struct frame *frame)
 {
 	json_object *obj = json_object_new_object();
 
-	json_object_object_add(obj, "pc", hex_address(frame->pc));
-	json_object_object_add(obj, "function", string(frame->function));
-	json_object_object_add(obj, "module", string(frame->module));
-	json_object_object_add(obj, "build_id", string(frame->build_id));
-	json_object_object_add(obj, "offset", json_object_new_uint64(frame->offset));
-	json_object_object_add(obj, "file", string(frame->file));
-	json_object_object_add(obj, "line", frame->line ? json_object_new_int64(frame->line) : NULL);
-	json_object_object_add(obj, "inlined", json_object_new_boolean(frame->inlined));
-	json_object_object_add(obj, "raw", string(frame->raw));
-	json_object_object_add(obj, "path", string(frame->path));
-	json_object_object_add(obj, "column",
-			       frame->column ? json_object_new_int64(frame->column) : NULL);
+	add(obj, "pc", hex_address(frame->pc));
+	add(obj, "function", string(frame->function));
+	add(obj, "module", string(frame->module));
+	add(obj, "build_id", string(frame->build_id));
+	add(obj, "offset", json_object_new_uint64(frame->offset));
+	add(obj, "file", string(frame->file));
+	add(obj, "line", frame->line ? json_object_new_int64(frame->line) : NULL);
+	add(obj, "inlined", json_object_new_boolean(frame->inlined));
+	add(obj, "raw", string(frame->raw));
+	add(obj, "path", string(frame->path));
+	add(obj, "column", frame->column ? json_object_new_int64(frame->column) : NULL);
 	return obj;
 }
 
@@ -123,14 +129,14 @@ static json_object *stack_object(const struct snapshot *snap, const struct snaps
 {
 	json_object *obj = json_object_new_object(), *frames = json_object_new_array();
 
-	json_object_object_add(obj, "id", hex_id(stack->id));
-	json_object_object_add(obj, "target", json_object_new_int64(stack->target));
+	add(obj, "id", hex_id(stack->id));
+	add(obj, "target", json_object_new_int64(stack->target));
 	add_fields(obj, &metric_fields, &stack->m);
-	json_object_object_add(obj, "kind", string(memory_kind_name(stack->kind)));
-	json_object_object_add(obj, "status", string(unwind_status_name(stack->status)));
+	add(obj, "kind", string(memory_kind_name(stack->kind)));
+	add(obj, "status", string(unwind_status_name(stack->status)));
 	for (uint32_t i = 0; i < stack->frame_count; i++)
 		json_object_array_add(frames, frame_object(&snapshot_frames(snap, stack)[i]));
-	json_object_object_add(obj, "frames", frames);
+	add(obj, "frames", frames);
 	return obj;
 }
 
@@ -182,7 +188,7 @@ static json_object *memory_object(const struct snapshot *snap)
 
 	for (size_t i = 0; i < snap->account.len; i++)
 		json_object_array_add(account, list_item(snap, LIST_ACCOUNT, i));
-	json_object_object_add(obj, "account", account);
+	add(obj, "account", account);
 	return obj;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A snapshot as the JSON object of `report --json` (README, "JSON"). Names
- * and numbers come from the field tables of recording/schema.h, so that JSON
- * and recordings say the same.
+ * and numbers come from the field tables of model/fields.h.
  */
 #ifndef HEAPSONDE_EXPORT_JSON_H
 #define HEAPSONDE_EXPORT_JSON_H

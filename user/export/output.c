@@ -77,7 +77,8 @@ static struct error *open_path(struct output *out, bool force)
 	if (S_ISREG(st.st_mode)) {
 		if (st.st_size && !force)
 			return error_create(ERROR_OS,
-					    "'%s' exists: give another name with -o, or --force to overwrite it",
+					    "'%s' exists: give another name with -o,"
+					    " or --force to overwrite it",
 					    out->path);
 		return open_beside(out, &st);
 	}
@@ -106,15 +107,18 @@ struct error *output_open(const char *path, bool force, struct output **ret)
 /* A write that failed long ago shows only here: stdio remembers that, not why. */
 static struct error *flush(struct output *out)
 {
-	const char *name = out->path ? out->path : "standard output";
 	bool failed_before = ferror(out->file);
 
 	errno = 0;
-	if (fflush(out->file) || failed_before)
-		return error_errno(errno ? errno : EIO, "cannot write '%s'", name);
+	if (fflush(out->file) || failed_before) {
+		int errnum = errno ? errno : EIO;
+
+		return out->path ? error_errno(errnum, "cannot write '%s'", out->path) :
+			error_errno(errnum, "cannot write to standard output");
+	}
 	/* Some file systems tell of a full disk no earlier than here. */
 	if (out->temp && fsync(fileno(out->file)))
-		return error_errno(errno, "cannot write '%s'", name);
+		return error_errno(errno, "cannot write '%s'", out->path);
 	return NULL;
 }
 

@@ -10,10 +10,12 @@
 #include "base/format.h"
 #include "base/strbuf.h"
 #include "export/text.h"
-#include "recording/schema.h"
+#include "model/fields.h"
 
 #define WIDTH 100		/* columns */
-#define FUNCTION_WIDTH 56	/* of a function before its place stands aside */
+#define FRAME_INDENT 7
+#define FUNCTION_WIDTH 56	/* longer names are cut */
+#define PLACE_COLUMN 36		/* of where the function stands, unless its name is longer */
 
 /* Small things */
 
@@ -49,22 +51,27 @@ static void put_escaped(FILE *f, const char *s)
 	fputs(strbuf_str(&sb), f);
 }
 
-/* At most @columns bytes of @s, escaped, "..." at the cut. */
+/* Cuts what is longer than @columns bytes and marks the cut. */
+static void cut(struct strbuf *sb, size_t columns)
+{
+	size_t keep = columns - 3;
+
+	if (sb->len <= columns)
+		return;
+	/* Not in the middle of a UTF-8 character. */
+	while (keep && (sb->data[keep] & 0xc0) == 0x80)
+		keep--;
+	sb->len = keep;
+	strbuf_addstr(sb, "...");
+}
+
 static void add_shortened(struct strbuf *sb, const char *s, size_t columns)
 {
 	struct strbuf whole __cleanup_strbuf = { 0 };
-	size_t keep = columns - 3;
 
 	format_escaped(&whole, s);
-	if (whole.len <= columns) {
-		strbuf_addstr(sb, strbuf_str(&whole));
-		return;
-	}
-	/* Not in the middle of a UTF-8 character. */
-	while (keep && (whole.data[keep] & 0xc0) == 0x80)
-		keep--;
-	strbuf_add(sb, whole.data, keep);
-	strbuf_addstr(sb, "...");
+	cut(&whole, columns);
+	strbuf_addstr(sb, strbuf_str(&whole));
 }
 
 static const char *bytes(int64_t value, char buf[FORMAT_MAX])
@@ -96,10 +103,10 @@ static void put_target(FILE *f, const struct snapshot_target *target)
 	struct strbuf line __cleanup_strbuf = { 0 };
 
 	strbuf_addf(&line, "  pid %u  ", target->pid);
-	add_shortened(&line, target->comm, 40);
+	add_shortened(&line, target->comm, 24);
 	if (target->exe[0]) {
 		strbuf_addstr(&line, "  ");
-		add_shortened(&line, target->exe, WIDTH - 40);
+		add_shortened(&line, target->exe, 40);
 	}
 	fprintf(f, "%s", strbuf_str(&line));
 	if (target->exited) {
@@ -136,7 +143,7 @@ static void put_rate(FILE *f, int64_t size, int64_t count, double duration_s)
 {
 	char b[FORMAT_MAX], c[FORMAT_MAX];
 
-	if (duration_s > 0)
+	if (duration_s > 0 && count)
 		fprintf(f, " (%s/s, %s per second)",
 			bytes((int64_t)((double)size / duration_s), b),
 			format_count((int64_t)((double)count / duration_s), c));
@@ -147,10 +154,12 @@ static void put_growth(FILE *f, const struct metrics *m)
 {
 	char buf[FORMAT_MAX];
 
-	if (fabs(m->growth_bytes_per_s) >= 0.5)
-		fprintf(f, ", %s %s (%.0f %% sure)",
+	/* A slope that chance could make as well is no news. */
+	if (fabs(m->growth_bytes_per_s) >= 0.5 && m->growth_confidence >= 0.8)
+		fprintf(f, ", %s by %s/s (%.0f %% sure)",
 			m->growth_bytes_per_s > 0 ? "growing" : "shrinking",
-			slope(m->growth_bytes_per_s, buf), m->growth_confidence * 100);
+			bytes(llround(fabs(m->growth_bytes_per_s)), buf),
+			m->growth_confidence * 100);
 	fputc('\n', f);
 }
 
@@ -168,15 +177,17 @@ static void put_counts(FILE *f, const struct snapshot *snap)
 	put_rate(f, m->alloc_bytes, m->alloc_count, snap->duration_s);
 	put_total(f, "freed", m->free_bytes, m->free_count, "frees");
 	put_rate(f, m->free_bytes, m->free_count, snap->duration_s);
-	fprintf(f, "  %-10s %9.1f%% of allocations\n", "temporary",
-		100 * ratio((double)m->temporary_count, (double)m->alloc_count));
+	if (m->alloc_count)
+		fprintf(f, "  %-10s %9.1f%% of allocations, freed at once\n", "temporary",
+			100 * ratio((double)m->temporary_count, (double)m->alloc_count));
 }
 
 /* Counts that are mostly 0, and then not worth a line. */
-static void put_rare_counts(FILE *f, const struct snapshot_totals *totals)
+static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool complete)
 {
-	static const char *const texts[] = {
-		"frees of blocks that were allocated before heapsonde attached",
+	const char *const texts[] = {
+		complete ? "frees of blocks that were allocated before heapsonde attached"
+			 : "frees of blocks that are not known: older than the watch, or lost",
 		"allocations failed", "allocations ignored (--min-size, --max-size)",
 	};
 	const int64_t counts[] = {
@@ -209,7 +220,7 @@ static void put_memory(FILE *f, const struct snapshot_memory *memory)
 	if (memory->limit_bytes < 0)
 		return;
 	fprintf(f, "  %-10s %10s", "limit", bytes(memory->limit_bytes, buf));
-	if (memory->limit_kind)
+	if (memory->limit_kind && memory->limit_kind[0])
 		fprintf(f, " (%s)", memory->limit_kind);
 	if (memory->seconds_to_limit >= 0)
 		fprintf(f, ", reached in %s at this slope",
@@ -220,21 +231,20 @@ static void put_memory(FILE *f, const struct snapshot_memory *memory)
 static void put_cost(FILE *f, const struct snapshot *snap)
 {
 	const struct snapshot_cost *cost = &snap->cost;
-	struct strbuf sample __cleanup_strbuf = { 0 };
 	char buf[FORMAT_MAX];
 
+	fprintf(f, "  %-10s %10s level, stacks by %s", "mode", snap->mode,
+		strcmp(snap->stack_mode, "fp") ? snap->stack_mode : "frame pointers");
 	if (snap->sample_bytes >= 0)
-		strbuf_addf(&sample, ", one sample each %s", bytes(snap->sample_bytes, buf));
-	fprintf(f, "  %-10s %10s level, stacks by %s%s\n", "mode", snap->mode,
-		snap->stack_mode, strbuf_str(&sample));
-	fprintf(f, "  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
+		fprintf(f, ", one sample each %s", bytes(snap->sample_bytes, buf));
+	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
 	if (cost->probe_ns_per_hit >= 0)
 		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);
 	if (cost->target_cpu_share >= 0)
 		fprintf(f, ", %.1f %% of the target's CPU time", cost->target_cpu_share * 100);
-	fprintf(f, "; heapsonde itself: %.1f s of CPU", cost->own_cpu_s);
-	if (cost->own_rss_bytes >= 0)
-		fprintf(f, ", %s", bytes(cost->own_rss_bytes, buf));
+	fprintf(f, "\n  %-10s %8.1f s of CPU time", "heapsonde", cost->own_cpu_s);
+	if (cost->own_rss_bytes > 0)
+		fprintf(f, ", %s of memory", bytes(cost->own_rss_bytes, buf));
 	fputc('\n', f);
 }
 
@@ -249,6 +259,7 @@ static void put_loss(FILE *f, const struct snapshot_loss *loss)
 		{ loss->missed_probes, "probe hits missed" },
 	};
 	const char *separator = "";
+	int printed = 0;
 
 	if (loss->complete) {
 		fputs("\nComplete: nothing was lost.\n", f);
@@ -261,10 +272,11 @@ static void put_loss(FILE *f, const struct snapshot_loss *loss)
 		fputs(separator, f);
 		put_grouped(f, losses[i].count);
 		fprintf(f, " %s", losses[i].text);
-		separator = ", ";
+		separator = ++printed == 2 ? ",\n            " : ", ";
 	}
-	fprintf(f, "%s.\nTotals are lower bounds, and a block whose free was lost may look live"
-		" until its address is used again.\n", *separator ? "" : "some events were lost");
+	fprintf(f, "%s.\n", printed ? "" : "some events were lost");
+	fputs("So totals are lower bounds, and a block whose free was lost looks live until its"
+	      " address\nis used again.\n", f);
 }
 
 static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
@@ -344,7 +356,10 @@ static void put_frame(FILE *f, const struct frame *frame)
 		return;
 	}
 	add_shortened(&name, frame->function ? frame->function : "??", FUNCTION_WIDTH);
-	fprintf(f, "       %-32s", strbuf_str(&name));
+	if (place.len && name.len < PLACE_COLUMN)
+		strbuf_addf(&name, "%*s", (int)(PLACE_COLUMN - name.len), "");
+	cut(&place, WIDTH - FRAME_INDENT - 2 - name.len);
+	fprintf(f, "%*s%s", FRAME_INDENT, "", strbuf_str(&name));
 	if (place.len)
 		fprintf(f, "  %s", strbuf_str(&place));
 	fputc('\n', f);
@@ -362,9 +377,11 @@ static void put_frames(FILE *f, const struct snapshot *snap,
 	for (size_t i = 0; i < shown; i++)
 		put_frame(f, &frames[i]);
 	if (shown < stack->frame_count)
-		fprintf(f, "       … %zu more (--json shows all)\n", stack->frame_count - shown);
-	if (stack->status == UNWIND_LOST || !stack->frame_count)
+		fprintf(f, "       ... %zu more (--json shows all)\n", stack->frame_count - shown);
+	if (stack->status == UNWIND_LOST)
 		fputs("       [call path lost on the way]\n", f);
+	else if (!stack->frame_count)
+		fputs("       [call path not recorded]\n", f);
 	else if (stack->status != UNWIND_COMPLETE)
 		fprintf(f, "       [%s]\n", stack->status == UNWIND_TRUNCATED ?
 			"deeper than --max-depth" : stack->status == UNWIND_GUESSED ?
@@ -408,7 +425,8 @@ static struct metrics sum_from(const struct snapshot *snap, size_t first)
 	return sum;
 }
 
-static void put_others(FILE *f, const struct snapshot *snap, size_t shown)
+/* @is_cut: there would be more to show than the limit allows. */
+static void put_others(FILE *f, const struct snapshot *snap, size_t shown, bool is_cut)
 {
 	struct metrics sum = sum_from(snap, shown);
 	size_t count = snap->stacks.len - shown;
@@ -417,8 +435,8 @@ static void put_others(FILE *f, const struct snapshot *snap, size_t shown)
 		return;
 	fputc('\n', f);
 	put_row(f, "", &sum, &snap->totals.m);
-	fprintf(f, "\n       (%zu other %s: --limit 0 shows all)\n", count,
-		count == 1 ? "call path" : "call paths");
+	fprintf(f, "\n       (%zu other call path%s%s)\n", count, count == 1 ? "" : "s",
+		is_cut ? "; --limit 0 shows all" : " with nothing to show");
 }
 
 /* The stacks worth showing: those that have any of the metric sorted by. */
@@ -445,21 +463,28 @@ static void put_table(FILE *f, const struct snapshot *snap, const struct text_op
 	}
 	if (!snap->totals.m.live_count)
 		fputs("Nothing is live: everything allocated since attach was freed again.\n\n", f);
-	fprintf(f, "Top %zu of %zu call paths by %s, callers below callees\n\n", shown,
-		snap->stacks.len, options->sort);
+	fprintf(f, "Top %zu of %zu call paths by %s; each begins with who called the allocator,"
+		" callers below\n\n", shown, snap->stacks.len, options->sort);
 	put_table_head(f);
 	for (size_t i = 0; i < shown; i++)
 		put_stack(f, snap, i, options->depth);
-	put_others(f, snap, shown);
+	put_others(f, snap, shown, options->limit && shown == options->limit);
 }
 
 static void put_legend(FILE *f)
 {
-	fputs("\n"
-	      "live: allocated since heapsonde attached and not freed yet. What was allocated before is not\n"
-	      "counted, and live memory is not always a leak: look for what keeps growing and gets old.\n"
-	      "share: of all live bytes. growth: slope of live bytes over the watched time. oldest: age of the\n"
-	      "oldest live block. temp: allocations freed by the same thread before it allocated again.\n", f);
+	static const char *const lines[] = {
+		"live      allocated since heapsonde attached and not freed yet. What was there",
+		"          before is not counted. Live is not always leaked: look for what keeps",
+		"          growing and gets old.",
+		"share     of all live bytes;  growth  slope of live bytes over the watched time",
+		"oldest    age of the oldest live block;  allocated, allocs  all since attach",
+		"temp      allocations freed by the same thread before it allocated anything else",
+	};
+
+	fputc('\n', f);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		fprintf(f, "%s\n", lines[i]);
 }
 
 void export_text(const struct snapshot *snap, FILE *f, const struct text_options *options)
@@ -473,11 +498,12 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 	put_header(f, snap);
 	fputc('\n', f);
 	put_counts(f, snap);
-	put_rare_counts(f, &snap->totals);
+	put_rare_counts(f, &snap->totals, snap->loss.complete);
 	put_memory(f, &snap->memory);
 	put_cost(f, snap);
 	put_loss(f, &snap->loss);
 	put_unwind(f, &snap->unwind);
 	put_table(f, snap, &o);
-	put_legend(f);
+	if (snap->stacks.len)
+		put_legend(f);
 }

@@ -127,6 +127,9 @@ void heap_on_free(struct model *model, struct image *image, const struct ev_free
 	uint64_t addr = untag(ev->addr);
 	struct block block;
 
+	/* realloc(p, 0) of the C library calls free(p) itself: EV_REALLOC tells of it. */
+	if (thread->pending && thread->pending_addr == addr)
+		return;
 	settle_lost_realloc(model, thread);
 	if (!addr)
 		return;
@@ -141,6 +144,9 @@ void heap_on_realloc_begin(struct model *model, struct image *image, const struc
 	struct thread *thread = thread_of(model, image, ev->h.tid);
 	uint64_t addr = untag(ev->addr);
 
+	/* reallocarray becomes realloc by a jump: one call, announced twice. */
+	if (thread->pending && thread->pending_addr == addr)
+		return;
 	settle_lost_realloc(model, thread);
 	if (!addr)
 		return;
@@ -202,6 +208,10 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 		block_freed(model, &old, last);
 	else if (old_addr)
 		model->counts.unknown_free_count++;
-	if (untag(ev->a.addr))
+	if (!untag(ev->a.addr))
+		return;
+	if (ev->a.stack_id)
 		allocated(model, image, thread, &ev->a);
+	else
+		threads_set_last(&image->threads, thread, untag(ev->a.addr));
 }

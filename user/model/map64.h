@@ -47,6 +47,13 @@ static inline uint32_t map64_get(const struct map64 *map, uint64_t key)
 	}
 }
 
+static inline __attribute__((always_inline))
+void map64_prefetch(const struct map64 *map, uint64_t key)
+{
+	if (map->slots)
+		__builtin_prefetch(&map->slots[map64_home(map, key)]);
+}
+
 /* Visits the slots in use, in no order; the map must not change meanwhile. */
 #define map64_for_each(slot, map)					\
 	for (const struct map64_slot *slot = (map)->slots;		\

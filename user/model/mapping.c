@@ -27,7 +27,7 @@ static void cut(struct model *model, struct image *image, const struct ev_map *e
 
 void mapping_on_map(struct model *model, struct image *image, const struct ev_map *ev)
 {
-	enum memory_kind kind = ev->h.func == model->brk_func ? MEMORY_BRK : MEMORY_MMAP;
+	enum memory_kind kind = ev->is_brk ? MEMORY_BRK : MEMORY_MMAP;
 	uint32_t row;
 
 	if (!ev->size || !range_is_valid(ev)) {

@@ -15,7 +15,6 @@ struct model *model_create(void)
 	struct model *model = xcalloc(1, sizeof(*model));
 
 	model->epoch_shift = EPOCH_SHIFT_MIN;
-	model->brk_func = -1;
 	agg_init(&model->agg);
 	stacks_init(&model->stacks);
 	return model;
@@ -47,11 +46,6 @@ void model_destroy(struct model *model)
 	growth_deinit(&model->growth);
 	region_cut_vec_deinit(&model->cuts);
 	free(model);
-}
-
-void model_set_brk_func(struct model *model, unsigned int func)
-{
-	model->brk_func = func;
 }
 
 uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,
@@ -257,6 +251,12 @@ static void dispatch(struct model *model, const union record *rec)
 		model->counts.untracked_allocs++;
 }
 
+/* The @i-th record in the queue. */
+static union record *queued(struct model *model, unsigned int i)
+{
+	return &model->queue[(model->queue_first + i) % QUEUE_LEN];
+}
+
 static void dispatch_first(struct model *model)
 {
 	const union record *rec = &model->queue[model->queue_first];
@@ -272,15 +272,36 @@ void model_drain(struct model *model)
 		dispatch_first(model);
 }
 
-/* Asks for the memory that the record will touch when its turn comes. */
-static void prefetch(struct model *model, const union record *rec)
+/*
+ * Asks for the memory that the record just queued will touch. Inlined for
+ * blocks_prefetch()'s reason.
+ */
+static inline __attribute__((always_inline))
+void prefetch_places(struct model *model, const union record *rec)
 {
-	if (!model->recent || model->recent_tgid != rec->h.tgid)
+	const struct image *image = model->recent;
+
+	if (!image || model->recent_tgid != rec->h.tgid)
+		return;
+	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
+		blocks_prefetch(&image->blocks, rec->alloc.addr);
+		map64_prefetch(&image->rows[MEMORY_HEAP], rec->alloc.stack_id);
+	} else if (rec->h.kind == EV_FREE || rec->h.kind == EV_REALLOC_BEGIN) {
+		blocks_prefetch(&image->blocks, rec->free.addr);
+	}
+}
+
+/* The same for its row, once the place that leads there has come: half a queue later. */
+static inline __attribute__((always_inline))
+void prefetch_row(struct model *model, const union record *rec)
+{
+	const struct image *image = model->recent;
+
+	if (!image || model->recent_tgid != rec->h.tgid)
 		return;
 	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC)
-		blocks_prefetch(&model->recent->blocks, rec->alloc.addr);
-	else if (rec->h.kind == EV_FREE || rec->h.kind == EV_REALLOC_BEGIN)
-		blocks_prefetch(&model->recent->blocks, rec->free.addr);
+		__builtin_prefetch(&model->agg.rows[map64_get(&image->rows[MEMORY_HEAP],
+							     rec->alloc.stack_id)]);
 }
 
 /* Frames belong to an id and not to a moment, so they need not wait. */
@@ -329,9 +350,11 @@ void model_feed(struct model *model, const void *record, size_t size)
 	}
 	if (model->queue_len == QUEUE_LEN)
 		dispatch_first(model);
-	rec = &model->queue[(model->queue_first + model->queue_len++) % QUEUE_LEN];
+	rec = queued(model, model->queue_len++);
 	memcpy(rec, record, record_bytes[kind]);
-	prefetch(model, rec);
+	prefetch_places(model, rec);
+	if (model->queue_len > QUEUE_LEN / 2)
+		prefetch_row(model, queued(model, model->queue_len - 1 - QUEUE_LEN / 2));
 }
 
 /*

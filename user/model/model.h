@@ -76,7 +76,6 @@ struct model {
 	struct region_cut_vec cuts;	/* scratch */
 	struct model_totals counts;	/* all but the metrics */
 	uint64_t lost;			/* records, by model_note_loss() */
-	int64_t brk_func;		/* h.func of EV_MAP that moves the break; -1: none */
 
 	/* A birth is the number of an epoch of 1 << epoch_shift ns since start_ns. */
 	uint64_t start_ns;

@@ -26,12 +26,6 @@ void model_destroy(struct model *model);
 DEFINE_CLEANUP(struct model *, model_destroy);
 
 /*
- * EV_MAP records with this h.func (a row of the allocator table) are raises of
- * the break and go to rows of MEMORY_BRK; all others to MEMORY_MMAP.
- */
-void model_set_brk_func(struct model *model, unsigned int func);
-
-/*
  * Takes one record of @size bytes (struct ev_*). A malformed record (unknown
  * kind, too short) is counted and otherwise ignored. EV_EXEC ends the image
  * of its tgid: its rows stay, its blocks are kept as they are, and what comes

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/strbuf.h"
+#include "model/fields.h"
 #include "recording/database.h"
 #include "recording/reader.h"
 #include "recording/schema.h"
@@ -152,7 +153,8 @@ static struct error *check_identity(struct recording_reader *rec)
 				    "'%s' is a database, but not a heapsonde recording", rec->path);
 	if (version > RECORDING_SCHEMA_VERSION)
 		return error_create(ERROR_UNSUPPORTED,
-				    "'%s' was recorded by a newer heapsonde (schema %lld, this one reads up to %d): use that one",
+				    "'%s' was recorded by a newer heapsonde"
+				    " (schema %lld, this one reads up to %d): use that one",
 				    rec->path, (long long)version, RECORDING_SCHEMA_VERSION);
 	/* A view in place of a table could run for ever. */
 	return odd || version < 1 ? damaged(rec, "its schema is not heapsonde's") : NULL;
@@ -367,8 +369,8 @@ static struct error *read_part(struct reading *rd, enum snapshot_part part)
 }
 
 /*
- * Items come in order of moments, so that a later one overwrites; one that
- * is gone was the last of the list.
+ * Items come in order of moments, so that a later one overwrites; where one is
+ * gone the list ends.
  */
 static struct error *read_list_rows(struct reading *rd, enum snapshot_list list,
 				    sqlite3_stmt *st)
@@ -556,7 +558,8 @@ static struct error *compose_stacks(struct reading *rd)
 			return damaged(rd->rec, "a stack has no target");
 		if (!add_frames(rd, row->frames, &row->stack))
 			return damaged(rd->rec, "a stack's frames make no sense");
-		metrics_age(&row->stack.m, row->at_s, rd->snap->duration_s);
+		if (!rd->snap->targets.data[row->stack.target].exited)
+			metrics_age(&row->stack.m, row->at_s, rd->snap->duration_s);
 		snapshot_stack_vec_push(&rd->snap->stacks, row->stack);
 	}
 	return NULL;

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "base/strpool.h"
+#include "model/fields.h"
 #include "recording/database.h"
 #include "recording/intern.h"
 #include "recording/schema.h"
@@ -57,6 +58,7 @@ DEFINE_VEC(stack_state_vec, struct stack_state);
 
 struct recording {
 	char *path;
+	char *temp;		/* what the file is called until the first append */
 	int fd;			/* holds the lock against other writers */
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENTS_COUNT];
@@ -210,7 +212,7 @@ static struct error *run(struct recording *rec, sqlite3_stmt *st)
 	return err;
 }
 
-/* One append */
+/* One moment */
 
 static struct error *write_parts(struct recording *rec, const struct snapshot *snap,
 				 bool keyframe)
@@ -289,8 +291,10 @@ static struct error *write_list(struct recording *rec, const struct snapshot *sn
 	const struct item_vec *items = snapshot_list(snap, list), *old = &rec->lists[list];
 	sqlite3_stmt *st = rec->statements[INSERT_LISTS + list];
 	size_t old_len = kind->every_moment ? 0 : old->len;
+	/* One row more says that the list became shorter. */
+	size_t end = items->len + (old_len > items->len);
 
-	for (size_t i = 0; i < items->len || i < old_len; i++) {
+	for (size_t i = 0; i < end; i++) {
 		const char *item = items->data + i * kind->item_size;
 		struct error *err;
 
@@ -474,7 +478,8 @@ static struct error *write_stack_sample(struct recording *rec, const struct snap
 	state = &rec->states.data[number - 1];
 	state->seen = rec->moment;
 	expected = state->m;
-	metrics_age(&expected, state->at_s, snap->duration_s);
+	if (!snap->targets.data[stack->target].exited)
+		metrics_age(&expected, state->at_s, snap->duration_s);
 	if (!keyframe && !state->gone && !memcmp(&expected, &stack->m, sizeof(expected)))
 		return NULL;
 	state->gone = false;
@@ -528,26 +533,7 @@ static struct error *write_moment(struct recording *rec, const struct snapshot *
 	return err ? err : write_gone(rec);
 }
 
-struct error *recording_append(struct recording *rec, const struct snapshot *snap)
-{
-	struct error *err;
-
-	if (rec->failed)
-		return error_create(ERROR_OS, "'%s' takes no more after it failed", rec->path);
-	err = database_exec(rec->db, rec->path, "BEGIN");
-	if (!err)
-		err = write_moment(rec, snap);
-	if (!err)
-		err = database_exec(rec->db, rec->path, "COMMIT");
-	if (err) {
-		/* What we believe to be in the file is not: no way to go on. */
-		rec->failed = true;
-		sqlite3_exec(rec->db, "ROLLBACK", NULL, NULL, NULL);
-	}
-	return err;
-}
-
-/* Creating and closing */
+/* Creating, appending, closing */
 
 static bool is_recording(int fd)
 {
@@ -577,7 +563,8 @@ static struct error *check_replaceable(const char *path, bool force)
 		return error_create(ERROR_OS, "another heapsonde is recording to '%s'", path);
 	if (st.st_size && !force && !is_recording(fd))
 		return error_create(ERROR_OS,
-				    "'%s' exists and is not a heapsonde recording: give another name with -o, or --force to overwrite it",
+				    "'%s' exists and is not a heapsonde recording: give another"
+				    " name with -o, or --force to overwrite it",
 				    path);
 	return NULL;
 }
@@ -608,28 +595,17 @@ static void remove_logs(const char *path)
 	}
 }
 
-/* Puts an empty recording at @path in one step; *fd_ret is locked. */
-static struct error *create_file(const char *path, int *fd_ret)
+/* Creates the empty recording under a name of its own, and locks it. */
+static struct error *create_file(struct recording *rec)
 {
-	__cleanup_free char *temp = NULL;
-	int fd __cleanup_close = -1;
-	struct error *err = file_create_temp(path, &temp, &fd);
+	struct error *err = file_create_temp(rec->path, &rec->temp, &rec->fd);
 
 	if (err)
 		return err;
-	file_give_to_invoker(fd);
-	err = create_schema(temp);
-	if (!err && flock(fd, LOCK_EX | LOCK_NB))
-		err = error_errno(errno, "cannot lock '%s'", path);
-	if (!err) {
-		remove_logs(path);
-		if (rename(temp, path))
-			err = error_errno(errno, "cannot create '%s'", path);
-	}
-	if (err)
-		unlink(temp);
-	else
-		*fd_ret = steal_fd(&fd);
+	file_give_to_invoker(rec->fd);
+	err = create_schema(rec->temp);
+	if (!err && flock(rec->fd, LOCK_EX | LOCK_NB))
+		err = error_errno(errno, "cannot lock '%s'", rec->path);
 	return err;
 }
 
@@ -640,10 +616,18 @@ static struct error *create_file(const char *path, int *fd_ret)
 static const char writing_pragmas[] =
 	"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;";
 
-static struct error *open_for_writing(struct recording *rec)
+/*
+ * Puts the file in its place, in one step. Not before there is a first moment
+ * to keep: a target that is not there must not cost an old recording.
+ */
+static struct error *install(struct recording *rec)
 {
 	struct error *err;
 
+	remove_logs(rec->path);
+	if (rename(rec->temp, rec->path))
+		return error_errno(errno, "cannot create '%s'", rec->path);
+	free(steal_ptr(rec->temp));
 	if (sqlite3_open_v2(rec->path, &rec->db, SQLITE_OPEN_READWRITE, NULL))
 		return database_error(rec->db, rec->path);
 	sqlite3_busy_timeout(rec->db, 2000);
@@ -663,9 +647,12 @@ static void recording_free(struct recording *rec)
 {
 	finalize_all(rec);
 	sqlite3_close(rec->db);
+	if (rec->temp)
+		unlink(rec->temp);
 	/* Not before: closing any descriptor of the file drops SQLite's locks. */
 	if (rec->fd >= 0)
 		close(rec->fd);
+	free(rec->temp);
 	for (int i = 0; i < SNAPSHOT_LISTS_COUNT; i++)
 		item_vec_deinit(&rec->lists[i]);
 	stack_state_vec_deinit(&rec->states);
@@ -691,13 +678,32 @@ struct error *recording_create(const char *path, bool force, struct recording **
 	intern_init(&rec->stacks, sizeof(struct stack_key));
 	err = check_replaceable(rec->path, force);
 	if (!err)
-		err = create_file(rec->path, &rec->fd);
-	if (!err)
-		err = open_for_writing(rec);
+		err = create_file(rec);
 	if (err)
 		return err;
 	*ret = steal_ptr(rec);
 	return NULL;
+}
+
+struct error *recording_append(struct recording *rec, const struct snapshot *snap)
+{
+	struct error *err;
+
+	if (rec->failed)
+		return error_create(ERROR_OS, "'%s' takes no more after it failed", rec->path);
+	err = rec->temp ? install(rec) : NULL;
+	if (!err)
+		err = database_exec(rec->db, rec->path, "BEGIN");
+	if (!err)
+		err = write_moment(rec, snap);
+	if (!err)
+		err = database_exec(rec->db, rec->path, "COMMIT");
+	if (err) {
+		/* What we believe to be in the file is not: no way to go on. */
+		rec->failed = true;
+		sqlite3_exec(rec->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return err;
 }
 
 /* Unnamed frames whose stacks got names. Only room is lost where this fails. */
@@ -726,6 +732,8 @@ struct error *recording_close(struct recording *rec)
 {
 	struct recording *owned __cleanup(recording_freep) = rec;
 
+	if (!owned->db)
+		return NULL;
 	finalize_all(owned);
 	drop_orphans(owned);
 	return fold_log(owned);

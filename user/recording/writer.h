@@ -15,9 +15,10 @@
 struct recording;
 
 /*
- * Creates @path, readable by its owner alone: who called sudo, if root does
- * so. What stands there is replaced if it is a recording or empty, or with @force,
- * but never while another heapsonde writes to it; on failure it stays as it was.
+ * Prepares a recording at @path, readable by its owner alone: who called sudo,
+ * if root does so. What stands there is replaced if it is a recording or empty,
+ * or with @force, but never while another heapsonde writes to it, and not before
+ * the first append: until then it stays as it was.
  */
 struct error *recording_create(const char *path, bool force, struct recording **ret)
 	__must_check;

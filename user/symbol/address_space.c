@@ -37,6 +37,7 @@ struct address_space {
 	struct region_vec regions;	/* sorted, disjoint; current and vanished ones */
 	struct mapping_vec current;
 	struct backing_vec backings;
+	struct error *why_none;		/* the first complaint about the newest files, or NULL */
 };
 
 struct address_space *address_space_create(uint32_t pid)
@@ -65,6 +66,7 @@ void address_space_destroy(struct address_space *as)
 	backing_vec_deinit(&as->backings);
 	region_vec_deinit(&as->regions);
 	mapping_vec_deinit(&as->current);
+	error_destroy(as->why_none);
 	if (as->proc_fd >= 0)
 		close(as->proc_fd);
 	if (as->root_fd >= 0)
@@ -115,30 +117,38 @@ static size_t read_memory(const struct address_space *as, uint64_t addr, void *b
 
 /* ---- Opening the right file ---- */
 
-/* The mapping of the beginning of the file that @line maps, or NULL. */
-static const struct maps_line *first_mapping(const struct maps_line_vec *lines,
-					     const struct maps_line *line)
-{
-	for (; line >= lines->data; line--) {
-		if (!line->offset && line->ino)
-			return line;
-	}
-	return NULL;
-}
-
 static bool same_file(const struct maps_line *a, const struct maps_line *b)
 {
 	return a->dev == b->dev && a->ino == b->ino;
+}
+
+/*
+ * The last of the first @end lines that maps the first page of @line's file,
+ * with nothing but this file's mappings (and anonymous memory, which may lie
+ * between its segments) behind it; NULL if there is none.
+ */
+static const struct maps_line *first_page(const struct maps_line_vec *lines,
+					  const struct maps_line *line, size_t end)
+{
+	while (end-- > 0) {
+		const struct maps_line *at = &lines->data[end];
+
+		if (at->ino && !same_file(at, line))
+			return NULL;
+		if (at->ino && !at->offset)
+			return at;
+	}
+	return NULL;
 }
 
 /* Whether the beginning of @fd is what the target has in its memory. */
 static bool matches_memory(const struct address_space *as, int fd,
 			   const struct maps_line_vec *lines, const struct maps_line *line)
 {
-	const struct maps_line *first = first_mapping(lines, line);
+	const struct maps_line *first = first_page(lines, line, line - lines->data + 1);
 	uint8_t in_file[HEAD_SIZE], in_memory[HEAD_SIZE];
 
-	if (!first || !same_file(first, line))
+	if (!first)
 		return false;
 	return elfread_same_image(in_file, elfread_some(fd, 0, in_file, HEAD_SIZE),
 				  in_memory,
@@ -163,18 +173,35 @@ static bool is_right_file(const struct address_space *as, int fd,
 /*
  * map_files leads to the mapped file itself, whatever became of its name and
  * in whichever mount namespace; it wants CAP_CHECKPOINT_RESTORE. Without it,
- * the file that now has the name, or the program file, may be the right one.
+ * the file that now has the name may be the right one: as the target sees it
+ * (a container), as we do (a chroot; maps shows our view), or the program file.
  */
+enum way { BY_MAP_FILES, BY_TARGETS_PATH, BY_OUR_PATH, BY_EXE, WAYS_COUNT };
+
+static int open_by(const struct address_space *as, enum way way, const struct maps_line *line)
+{
+	__cleanup_free char *map_file = NULL;
+
+	switch (way) {
+	case BY_MAP_FILES:
+		map_file = xasprintf("map_files/%" PRIx64 "-%" PRIx64, line->start, line->end);
+		return safeopen(as->proc_fd, map_file);
+	case BY_TARGETS_PATH:
+		return safeopen_in_root(as->root_fd, line->path);
+	case BY_OUR_PATH:
+		return line->path[0] == '/' ? safeopen(AT_FDCWD, line->path) : -1;
+	case BY_EXE:
+		return safeopen(as->proc_fd, "exe");
+	default:
+		return -1;
+	}
+}
+
 static int open_mapped_file(const struct address_space *as,
 			    const struct maps_line_vec *lines, const struct maps_line *line)
 {
-	__cleanup_free char *map_file = xasprintf("map_files/%" PRIx64 "-%" PRIx64,
-						  line->start, line->end);
-
-	for (int way = 0; way < 3; way++) {
-		__cleanup_close int fd = way == 0 ? safeopen(as->proc_fd, map_file) :
-					 way == 1 ? safeopen_in_root(as->root_fd, line->path) :
-						    safeopen(as->proc_fd, "exe");
+	for (enum way way = 0; way < WAYS_COUNT; way++) {
+		__cleanup_close int fd = open_by(as, way, line);
 
 		if (fd >= 0 && is_right_file(as, fd, lines, line))
 			return steal_fd(&fd);
@@ -336,6 +363,20 @@ static const struct region *known_region(const struct address_space *as, size_t 
 	return NULL;
 }
 
+static bool find_bias(const struct object *obj, const struct maps_line_vec *lines,
+		      const struct maps_line *line, uint64_t *ret)
+{
+	size_t end = line - lines->data + 1, count = 0;
+	const struct maps_line *first;
+	uint64_t bases[16];
+
+	while (count < 16 && line->ino && (first = first_page(lines, line, end))) {
+		bases[count++] = first->start;
+		end = first - lines->data;
+	}
+	return object_bias(obj, line->start, line->offset, bases, count, ret);
+}
+
 static struct region new_region(struct address_space *as, const struct maps_line_vec *lines,
 				const struct maps_line *line, struct error **why)
 {
@@ -346,7 +387,7 @@ static struct region new_region(struct address_space *as, const struct maps_line
 	};
 
 	if (region.backing && region.backing->object &&
-	    object_bias(region.backing->object, line->start, line->offset, &region.m.bias))
+	    find_bias(region.backing->object, lines, line, &region.m.bias))
 		region.m.object = region.backing->object;
 	return region;
 }
@@ -457,22 +498,32 @@ static bool is_unchanged(const struct address_space *as, const struct maps_line_
 	return known == current;
 }
 
-static struct error *take_lines(struct address_space *as, const struct maps_line_vec *lines,
-				bool *changed_ret)
+static void take_lines(struct address_space *as, const struct maps_line_vec *lines,
+		       bool *changed_ret)
 {
 	struct region_vec regions = { 0 };
 	struct error *why = NULL;
 	size_t new_count;
 
 	if (is_unchanged(as, lines))
-		return NULL;
+		return;
 	regions_of(as, lines, &regions, &new_count, &why);
 	take_over(as, &regions);
 	*changed_ret = new_count > 0;
-	if (why && why->code == ERROR_UNSUPPORTED && !as->current.len)
-		return error_wrap(why, "process %" PRIu32, as->pid);
-	error_destroy(why);
-	return NULL;
+	if (why) {
+		error_destroy(as->why_none);
+		as->why_none = why;
+	}
+}
+
+/* Files are opened once; that none of them is for us is said every time. */
+static struct error *check_any(const struct address_space *as)
+{
+	const struct error *why = as->why_none;
+
+	if (as->current.len || !why || why->code != ERROR_UNSUPPORTED)
+		return NULL;
+	return error_create(why->code, "process %" PRIu32 ": %s", as->pid, why->message);
 }
 
 struct error *address_space_refresh(struct address_space *as, bool *changed_ret)
@@ -485,8 +536,9 @@ struct error *address_space_refresh(struct address_space *as, bool *changed_ret)
 	err = read_maps(as, &text);
 	if (!err) {
 		maps_parse(text.data, &lines);
-		err = take_lines(as, &lines, &changed);
+		take_lines(as, &lines, &changed);
 		maps_line_vec_deinit(&lines);
+		err = check_any(as);
 	}
 	if (changed_ret)
 		*changed_ret = changed;

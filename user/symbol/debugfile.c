@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Finding debug files; see debugfile.h. */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <lzma.h>
 #include <stdlib.h>
@@ -14,14 +15,6 @@
 #include "symbol/safeopen.h"
 
 #define DEBUG_ROOT "/usr/lib/debug"
-
-/*
- * libdw brings liblzma along anyway; where the program is linked without
- * naming it and without libdw, only .gnu_debugdata stays unread.
- */
-#pragma weak lzma_stream_decoder
-#pragma weak lzma_code
-#pragma weak lzma_end
 
 /* .gnu_debugdata is a fraction of the file; what is larger is a trap. */
 #define EMBEDDED_MAX (64ULL << 20)
@@ -42,7 +35,7 @@ static char *build_id_of(int fd)
 	const Elf64_Shdr *shdr;
 
 	/* The segments of a debug file are not in it: ask the section. */
-	shdr = elf ? elfread_section(elf, ".note.gnu.build-id", SHT_NOTE) : NULL;
+	shdr = elf ? elfread_section(elf, fd, ".note.gnu.build-id", SHT_NOTE) : NULL;
 	if (!shdr)
 		return NULL;
 	notes = elfread_whole(fd, shdr->sh_offset, shdr->sh_size, 65536);
@@ -120,7 +113,7 @@ static bool read_debuglink(const struct object *obj, struct debuglink *ret)
 	const Elf64_Shdr *shdr;
 	uint64_t crc_at;
 
-	shdr = elf ? elfread_section(elf, ".gnu_debuglink", SHT_PROGBITS) : NULL;
+	shdr = elf ? elfread_section(elf, obj->fd, ".gnu_debuglink", SHT_PROGBITS) : NULL;
 	if (!shdr)
 		return false;
 	data = elfread_whole(obj->fd, shdr->sh_offset, shdr->sh_size, 4096);
@@ -163,8 +156,36 @@ int debugfile_open(const struct object *obj, int root_fd)
 
 /* ---- .gnu_debugdata ---- */
 
+/*
+ * Only files of some distributions have the section, so liblzma is loaded when
+ * the first of them is met, and not being there costs no more than its names.
+ */
+struct lzma {
+	__typeof__(lzma_stream_decoder) *stream_decoder;
+	__typeof__(lzma_code) *code;
+	__typeof__(lzma_end) *end;
+};
+
+static const struct lzma *load_lzma(void)
+{
+	static struct lzma lzma;
+	static bool tried;
+	void *library;
+
+	if (!tried) {
+		tried = true;
+		library = dlopen("liblzma.so.5", RTLD_NOW | RTLD_LOCAL);
+		if (library) {
+			lzma.stream_decoder = dlsym(library, "lzma_stream_decoder");
+			lzma.code = dlsym(library, "lzma_code");
+			lzma.end = dlsym(library, "lzma_end");
+		}
+	}
+	return lzma.stream_decoder && lzma.code && lzma.end ? &lzma : NULL;
+}
+
 /* Decodes the rest of @stream's input into @fd; false if it is broken or too long. */
-static bool decode(lzma_stream *stream, int fd)
+static bool decode(const struct lzma *lzma, lzma_stream *stream, int fd)
 {
 	__cleanup_free uint8_t *out = xmalloc(65536);
 	lzma_ret status;
@@ -174,7 +195,7 @@ static bool decode(lzma_stream *stream, int fd)
 
 		stream->next_out = out;
 		stream->avail_out = 65536;
-		status = lzma_code(stream, LZMA_FINISH);
+		status = lzma->code(stream, LZMA_FINISH);
 		n = 65536 - stream->avail_out;
 		if (stream->total_out > UNPACKED_MAX || write(fd, out, n) != (ssize_t)n)
 			return false;
@@ -185,16 +206,17 @@ static bool decode(lzma_stream *stream, int fd)
 static int unpack(const uint8_t *data, size_t size)
 {
 	__cleanup_close int fd = memfd_create("gnu_debugdata", MFD_CLOEXEC);
+	const struct lzma *lzma = load_lzma();
 	lzma_stream stream = LZMA_STREAM_INIT;
 	bool ok;
 
-	if (fd < 0 || !lzma_stream_decoder ||
-	    lzma_stream_decoder(&stream, LZMA_MEMORY_MAX, 0) != LZMA_OK)
+	if (fd < 0 || !lzma ||
+	    lzma->stream_decoder(&stream, LZMA_MEMORY_MAX, 0) != LZMA_OK)
 		return -1;
 	stream.next_in = data;
 	stream.avail_in = size;
-	ok = decode(&stream, fd);
-	lzma_end(&stream);
+	ok = decode(lzma, &stream, fd);
+	lzma->end(&stream);
 	return ok ? steal_fd(&fd) : -1;
 }
 
@@ -204,7 +226,7 @@ int debugfile_open_embedded(const struct object *obj)
 	__cleanup_free uint8_t *data = NULL;
 	const Elf64_Shdr *shdr;
 
-	shdr = elf ? elfread_section(elf, ".gnu_debugdata", SHT_PROGBITS) : NULL;
+	shdr = elf ? elfread_section(elf, obj->fd, ".gnu_debugdata", SHT_PROGBITS) : NULL;
 	if (!shdr)
 		return -1;
 	data = elfread_whole(obj->fd, shdr->sh_offset, shdr->sh_size, EMBEDDED_MAX);

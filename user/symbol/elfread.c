@@ -8,21 +8,34 @@
 #include "base/alloc.h"
 #include "symbol/elfread.h"
 
+#define NAMES_MAX (16ULL << 20)
 #define BUILD_ID_MAX 64		/* bytes; SHA-1 makes 20, Go's linker 32 at most */
+
+static bool is_for_us(const Elf64_Ehdr *ehdr)
+{
+	return !memcmp(ehdr->e_ident, ELFMAG, SELFMAG) &&
+	       ehdr->e_ident[EI_CLASS] == ELFCLASS64 &&
+	       ehdr->e_ident[EI_DATA] == ELFDATA2LSB &&
+	       ehdr->e_machine == ELF_MACHINE_HERE;
+}
+
+/* Numbers that do not fit are in the first section header instead. */
+static bool has_extended_numbers(const Elf64_Ehdr *ehdr)
+{
+	return (ehdr->e_shoff && !ehdr->e_shnum) || ehdr->e_phnum == PN_XNUM;
+}
 
 Elf *elfread_open(int fd)
 {
-	const Elf64_Ehdr *ehdr;
-	const char *ident;
+	Elf64_Ehdr ehdr;
 	Elf *elf;
 
+	if (!elfread_at(fd, 0, &ehdr, sizeof(ehdr)) || !is_for_us(&ehdr) ||
+	    has_extended_numbers(&ehdr))
+		return NULL;
 	elf_version(EV_CURRENT);
 	elf = elf_begin(fd, ELF_C_READ, NULL);
-	ident = elf_getident(elf, NULL);
-	ehdr = elf64_getehdr(elf);
-	if (elf_kind(elf) == ELF_K_ELF && ident && ehdr &&
-	    ident[EI_CLASS] == ELFCLASS64 && ident[EI_DATA] == ELFDATA2LSB &&
-	    ehdr->e_machine == ELF_MACHINE_HERE)
+	if (elf_kind(elf) == ELF_K_ELF && elf64_getehdr(elf))
 		return elf;
 	elf_end(elf);
 	return NULL;
@@ -84,21 +97,32 @@ bool elfread_vaddr_to_offset(Elf *elf, uint64_t vaddr, uint64_t *ret)
 	return false;
 }
 
-const Elf64_Shdr *elfread_section(Elf *elf, const char *name, uint32_t type)
+/* The section names, NUL-terminated; NULL. Not by libelf, which trusts sizes. */
+static char *section_names(Elf *elf, int fd, size_t *size_ret)
 {
-	Elf_Scn *scn = NULL;
-	size_t names = 0;
+	const Elf64_Shdr *shdr;
+	size_t index = 0;
 
-	if (elf_getshdrstrndx(elf, &names))
+	if (elf_getshdrstrndx(elf, &index))
 		return NULL;
-	while ((scn = elf_nextscn(elf, scn))) {
-		const Elf64_Shdr *shdr = elf64_getshdr(scn);
-		const char *s = shdr ? elf_strptr(elf, names, shdr->sh_name) : NULL;
+	shdr = elf64_getshdr(elf_getscn(elf, index));
+	if (!shdr || shdr->sh_type != SHT_STRTAB)
+		return NULL;
+	*size_ret = shdr->sh_size;
+	return elfread_whole(fd, shdr->sh_offset, shdr->sh_size, NAMES_MAX);
+}
 
-		if (!s || strcmp(s, name) || shdr->sh_type == SHT_NOBITS ||
-		    shdr->sh_flags & SHF_COMPRESSED)
-			continue;
-		if (type == SHT_NULL || shdr->sh_type == type)
+const Elf64_Shdr *elfread_section(Elf *elf, int fd, const char *name, uint32_t type)
+{
+	size_t names_size = 0;
+	__cleanup_free char *names = section_names(elf, fd, &names_size);
+	Elf_Scn *scn = NULL;
+
+	while (names && (scn = elf_nextscn(elf, scn))) {
+		const Elf64_Shdr *shdr = elf64_getshdr(scn);
+
+		if (shdr && shdr->sh_type == type && !(shdr->sh_flags & SHF_COMPRESSED) &&
+		    shdr->sh_name < names_size && !strcmp(names + shdr->sh_name, name))
 			return shdr;
 	}
 	return NULL;

@@ -36,6 +36,8 @@ static inline void elf_endp(Elf **elf)
 /*
  * A handle on @fd (borrowed) without mapping the file, or NULL if it is no
  * 64-bit ELF of this machine: beyond here, fields may be used as they are.
+ * Tables of more than 65,535 entries are refused: no linked file has them, and
+ * libelf would believe a sparse file that claims billions.
  */
 Elf *elfread_open(int fd);
 
@@ -53,10 +55,10 @@ void *elfread_whole(int fd, uint64_t offset, uint64_t size, uint64_t max);
 bool elfread_vaddr_to_offset(Elf *elf, uint64_t vaddr, uint64_t *ret);
 
 /*
- * The first section of this name and type (SHT_NULL: any type), uncompressed
- * and inside the file; NULL if there is none.
+ * The first section of this name and type that is in the file and not
+ * compressed; NULL if there is none. Borrowed from @elf.
  */
-const Elf64_Shdr *elfread_section(Elf *elf, const char *name, uint32_t type);
+const Elf64_Shdr *elfread_section(Elf *elf, int fd, const char *name, uint32_t type);
 
 /*
  * The build id in notes (the contents of a PT_NOTE), as hexadecimal digits

@@ -152,8 +152,7 @@ static struct error *read_headers(struct object *obj, uint64_t file_size)
 	GElf_Phdr phdr;
 
 	if (!elf || elf_getphdrnum(elf, &count))
-		return error_create(ERROR_CORRUPT, "%s: broken ELF header: %s",
-				    obj->path, elf_errmsg(-1));
+		return error_create(ERROR_CORRUPT, "%s: broken ELF header", obj->path);
 	for (size_t i = 0; i < count; i++) {
 		if (!gelf_getphdr(elf, i, &phdr))
 			break;
@@ -265,23 +264,37 @@ static int mapping_fit(const struct load *load, uint64_t offset, uint64_t page)
 	return 1 + 2 * load->executable + (offset == first);
 }
 
-bool object_bias(const struct object *obj, uint64_t start, uint64_t offset, uint64_t *ret)
+/* Whether the lowest segment, loaded with @bias, begins at one of @bases. */
+static bool fits_a_base(const struct object *obj, uint64_t bias, uint64_t page,
+			const uint64_t *bases, size_t count)
 {
-	const struct load *best = NULL;
+	const struct load *lowest = obj->priv->loads.data;
+
+	for (size_t i = 0; i < count; i++) {
+		if (lowest->offset < page && bias + (lowest->vaddr & ~(page - 1)) == bases[i])
+			return true;
+	}
+	return false;
+}
+
+bool object_bias(const struct object *obj, uint64_t start, uint64_t offset,
+		 const uint64_t *bases, size_t bases_count, uint64_t *ret)
+{
 	uint64_t page = sysconf(_SC_PAGESIZE);
 	int best_fit = 0;
 
 	vec_for_each(load, &obj->priv->loads) {
+		uint64_t bias = start - (offset - load->offset + load->vaddr);
 		int fit = mapping_fit(load, offset, page);
 
+		if (fit)
+			fit = 2 * fit + fits_a_base(obj, bias, page, bases, bases_count);
 		if (fit > best_fit) {
 			best_fit = fit;
-			best = load;
+			*ret = bias;
 		}
 	}
-	if (best)
-		*ret = start - (offset - best->offset + best->vaddr);
-	return best;
+	return best_fit > 0;
 }
 
 size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t len)

@@ -50,11 +50,14 @@ bool object_vaddr_to_offset(const struct object *obj, uint64_t vaddr, uint64_t *
 bool object_offset_to_vaddr(const struct object *obj, uint64_t offset, uint64_t *ret);
 
 /*
- * The load bias of a mapping: @start, where the file's @offset is mapped,
- * minus the virtual address that the PT_LOADs give that offset. False if no
- * segment reaches there.
+ * The load bias of an executable mapping: @start, where the file's @offset is
+ * mapped, minus the virtual address that the PT_LOADs give that offset. Small
+ * segments can share a page of the file; the one is preferred with which the
+ * lowest segment begins at one of @bases, where the file's first page is
+ * mapped. False if no segment fits.
  */
-bool object_bias(const struct object *obj, uint64_t start, uint64_t offset, uint64_t *ret);
+bool object_bias(const struct object *obj, uint64_t start, uint64_t offset,
+		 const uint64_t *bases, size_t bases_count, uint64_t *ret);
 
 /*
  * Copies up to @len bytes of file contents at @vaddr; returns how many (0 if

@@ -663,12 +663,13 @@ size_t symtab_find_exported(struct symtab *symtab, const char *name,
 static uint32_t index_of(const struct symtab *symtab, const struct object_symbol *sym)
 {
 	const struct object_symbol *functions = symtab->functions.data;
+	const struct symbol_vec *labels = &symtab->labels;
 	size_t lo = 0, hi = symtab->functions.len;
 
-	if (sym >= functions && sym < functions + hi)
+	if (hi && sym >= functions && sym < functions + hi)
 		return sym - functions;
-	if (sym >= symtab->labels.data && sym < symtab->labels.data + symtab->labels.len)
-		return hi + (sym - symtab->labels.data);
+	if (labels->len && sym >= labels->data && sym < labels->data + labels->len)
+		return hi + (sym - labels->data);
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 

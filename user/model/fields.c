@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The field tables; see schema.h. */
+/* The field tables; see fields.h. */
 #include <math.h>
 
-#include "recording/schema.h"
+#include "model/fields.h"
 
 #define ARRAY_FIELDS(text, array) { text, array, sizeof(array) / sizeof((array)[0]) }
 

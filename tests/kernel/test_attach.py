@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Each way to attach counts the same, comes quickly and leaves nothing behind."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+WORK = [("family",), ("threads", "realloc"), ("threads", "handover"),
+        ("failures", "unknown")]
+
+# Seconds; single probes are removed one by one, each waiting for the kernel
+# to be sure that nobody is in it.
+DETACH_LIMIT = {"session": 2, "multi": 4, "single": 15}
+
+
+def same_numbers(method, *args):
+    w = Workload(*args)
+    watch = Watch(w.pid, attach=method)
+    books = w.work()
+    report = watch.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check_books(report, books)
+
+
+def no_probe_after(method, end):
+    w = Workload("threads", "churn")
+    clean = changed_code(w.pid)
+    check_equal("changed code before attaching", clean, [])
+    watch = Watch(w.pid, attach=method)
+    check(len(changed_code(w.pid)) > 5, "hardly a probe stands in the target")
+    begun = time.monotonic()
+    watch.proc.send_signal(end)
+    watch.proc.wait()
+    wait_unprobed(w.pid, timeout=DETACH_LIMIT[method])
+    took = time.monotonic() - begun
+    check(took < DETACH_LIMIT[method], f"detaching took {took:.1f} s")
+    check(book_totals(w.work())["alloc_count"] > 1000, "the target works no more")
+    check_equal("the workload's status", w.quit(), 0)
+
+
+def killed_under_load(method):
+    """kill -9 while every thread is in and out of probed functions."""
+    w = Workload("churn", "-t", "4", "-S", "3", "-w")
+    watch = Watch(w.pid, attach=method)
+    w.say("go")
+    time.sleep(0.5)
+    watch.proc.kill()
+    watch.proc.wait()
+    wait_unprobed(w.pid, timeout=DETACH_LIMIT[method])
+    result = json.loads(w.line())
+    check(result["pairs"] > 0, "the target did not go on")
+    check_equal("the workload's status", w.quit(), 0)
+
+
+for method in ATTACH_METHODS:
+    for args in WORK:
+        add_case(f"{method}_{'_'.join(args)}", same_numbers, method, *args)
+    for end in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        add_case(f"{method}_leaves_nothing_after_{end.name}", no_probe_after, method, end)
+    add_case(f"{method}_killed_under_load", killed_under_load, method)
+
+
+@case()
+def attaches_within_a_second():
+    w = Workload("threads", "churn")
+    begun = time.monotonic()
+    watch = Watch(w.pid, settle=0.05)
+    took = time.monotonic() - begun
+    watch.finish()
+    check(took < 1.5, f"attaching took {took:.2f} s")
+
+
+@case(timeout=120)
+def again_and_again():
+    """Twenty times attached and detached, the target allocating all the while."""
+    w = Workload("churn", "-r", "5000", "-t", "2", "-S", "100", "-w")
+    w.say("go")
+    for _ in range(20):
+        out = heapsonde("report", "-p", w.pid, "-d", "0.1", "--json", "--mode", "exact")
+        check_equal("status", out.returncode, 0)
+        data = json.loads(out.stdout)
+        check(data["loss"]["complete"], f"not complete: {data['loss']}")
+        check(data["totals"]["live_count"] <= 2, f"{data['totals']['live_count']} blocks live")
+    wait_unprobed(w.pid)
+    check(w.proc.poll() is None, f"the target ended, status {w.proc.returncode}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The targets that test and measure; what they run stands in scripts/.
+
+unit-tests: $(unit_programs)
+
+benchmarks: $(bench_programs)
+
+# Programs of the distribution that tests watch without installing them.
+fetch-targets:
+	$(Q)O=$(O) scripts/fetch-target redis-server
+
+test: all unit-tests workloads
+	$(Q)O=$(O) scripts/check --no-install
+
+lint:
+	$(Q)scripts/lint
+
+bench: all benchmarks workloads
+	$(Q)O=$(O) scripts/bench
+
+# The same for a page, with the machine it was measured on.
+bench-report: all benchmarks workloads
+	$(Q)O=$(O) scripts/bench --markdown > $(O)/bench.md
+	$(say) REPORT $(O)/bench.md
+
+.PHONY: unit-tests benchmarks fetch-targets test lint bench bench-report

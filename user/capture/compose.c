@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Snapshots of a live session; see session_private.h. */
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "capture/memory.h"
+#include "capture/session_private.h"
+#include "heapsonde.skel.h"
+
+static int64_t bpf_count(const struct session *s, enum bpf_counter counter)
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *values = xcalloc(cpus, sizeof(*values));
+	uint32_t key = counter;
+	int64_t sum = 0;
+
+	if (!bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.counters), &key, values))
+		for (int i = 0; i < cpus; i++)
+			sum += values[i];
+	free(values);
+	return sum;
+}
+
+/* Runs that the kernel itself skipped, e.g. because a program recursed. */
+static int64_t missed_runs(const struct session *s)
+{
+	const struct bpf_program *progs[] = {
+		s->skel->progs.alloc_free, s->skel->progs.alloc_session,
+		s->skel->progs.alloc_entry, s->skel->progs.alloc_return,
+	};
+	int64_t missed = 0;
+
+	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
+		struct bpf_prog_info info = { 0 };
+		uint32_t len = sizeof(info);
+		int fd = bpf_program__fd(progs[i]);
+
+		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
+			missed += info.recursion_misses;
+	}
+	return missed;
+}
+
+void session_loss(const struct session *s, const struct model_totals *totals,
+		      struct snapshot_loss *ret)
+{
+	ret->dropped_events = bpf_count(s, COUNT_DROP_ALLOC) + bpf_count(s, COUNT_DROP_FREE) +
+			      bpf_count(s, COUNT_DROP_REALLOC) + bpf_count(s, COUNT_DROP_MAP) +
+			      bpf_count(s, COUNT_DROP_PROCESS) + totals->malformed;
+	ret->dropped_stacks = bpf_count(s, COUNT_DROP_STACK);
+	ret->untracked_allocs = bpf_count(s, COUNT_NO_THREAD_STATE) +
+				bpf_count(s, COUNT_READ_FAULT) + totals->untracked_allocs;
+	ret->missed_probes = bpf_count(s, COUNT_LOST_RETURN) + missed_runs(s) + s->blind_times;
+	ret->complete = !ret->dropped_events && !ret->dropped_stacks &&
+			!ret->untracked_allocs && !ret->missed_probes;
+}
+
+static const struct image *find_image(const struct session *s, const struct model_image *wanted)
+{
+	vec_for_each(image, &s->images)
+		if (image->pid == wanted->tgid && image->generation == wanted->generation)
+			return image;
+	return NULL;
+}
+
+static void add_frames(struct snapshot *snap, struct snapshot_stack *stack,
+		       const struct address_space *names, const struct model_row *row)
+{
+	stack->frame_first = snap->frames.len;
+	stack->frame_count = row->pc_count;
+	for (uint32_t i = 0; i < row->pc_count; i++) {
+		struct frame *frame = frame_vec_append(&snap->frames);
+		struct symbol symbol = { .module = "", .path = "", .build_id = "" };
+
+		if (names)
+			address_space_symbolize(names, row->pcs[i], true, &symbol);
+		*frame = (struct frame){
+			.pc = row->pcs[i],
+			.offset = symbol.offset,
+			.function = snapshot_string(snap, symbol.function),
+			.raw = snapshot_string(snap, symbol.raw),
+			.module = snapshot_string(snap, symbol.module),
+			.path = snapshot_string(snap, symbol.path),
+			.build_id = snapshot_string(snap, symbol.build_id),
+		};
+	}
+}
+
+/*
+ * Frame pointers end where the C library's start code begins, which has none;
+ * a walk that ended right there has seen everything.
+ */
+static bool is_thread_start(const struct frame *frame)
+{
+	static const char *const starts[] = {
+		"_start", "__libc_start_main", "__libc_start_call_main", "__libc_init_first",
+		"start_thread", "clone", "clone3", "__clone", "__clone3",
+	};
+
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++)
+		if (frame->raw && !strncmp(frame->raw, starts[i], strlen(starts[i])))
+			return true;
+	return false;
+}
+
+static void judge_status(struct snapshot *snap, struct snapshot_stack *stack)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+
+	if (stack->status == UNWIND_GUESSED && stack->frame_count &&
+	    is_thread_start(&frames[stack->frame_count - 1]))
+		stack->status = UNWIND_COMPLETE;
+}
+
+static void count_status(struct snapshot_unwind *unwind, uint32_t status)
+{
+	switch (status) {
+	case UNWIND_COMPLETE:
+		unwind->complete++;
+		break;
+	case UNWIND_TRUNCATED:
+		unwind->truncated++;
+		break;
+	case UNWIND_GUESSED:
+		unwind->guessed++;
+		break;
+	default:
+		unwind->failed++;
+	}
+}
+
+static bool wants_names(struct session *s, const struct model_row *row, unsigned int flags)
+{
+	uint64_t key = row->stack_id + row->image;
+	bool named;
+
+	if (!(flags & (SNAPSHOT_NAMES | SNAPSHOT_NEW_NAMES)))
+		return false;
+	named = map64_get(&s->named, key);
+	map64_set(&s->named, key, 1);
+	return !named || (flags & SNAPSHOT_NAMES);
+}
+
+static void add_row(struct session *s, struct snapshot *snap, const struct model_row *row,
+		    uint32_t target, const struct image *image, unsigned int flags)
+{
+	struct snapshot_stack *stack = snapshot_stack_vec_append(&snap->stacks);
+
+	*stack = (struct snapshot_stack){
+		.id = row->stack_id,
+		.target = target,
+		.kind = row->kind,
+		.status = row->status,
+		.m = row->m,
+	};
+	if (wants_names(s, row, flags)) {
+		add_frames(snap, stack, image ? image->names : NULL, row);
+		judge_status(snap, stack);
+	}
+	count_status(&snap->unwind, stack->status);
+}
+
+static void add_target(struct snapshot *snap, const struct image *image)
+{
+	snapshot_target_vec_push(&snap->targets, (struct snapshot_target){
+		.pid = image->pid,
+		.comm = snapshot_string(snap, image->id.comm),
+		.exe = snapshot_string(snap, image->id.exe),
+		.cmdline = snapshot_string(snap, image->id.cmdline),
+		.exited = image->ended,
+		.exit_reason = snapshot_string(snap, image->exit_reason),
+	});
+}
+
+static void fill_account(struct snapshot *snap)
+{
+	const struct snapshot_memory *m = &snap->memory;
+	int64_t explained = 0;
+
+	if (m->rss_bytes < 0)
+		return;
+	if (m->file_bytes >= 0) {
+		snapshot_account_vec_push(&snap->account,
+					  (struct snapshot_account){ "file", m->file_bytes });
+		explained += m->file_bytes;
+	}
+	if (m->shmem_bytes >= 0) {
+		snapshot_account_vec_push(&snap->account,
+					  (struct snapshot_account){ "shmem", m->shmem_bytes });
+		explained += m->shmem_bytes;
+	}
+	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
+		"unexplained", m->rss_bytes - explained });
+}
+
+/* Slope between the ends of the timeline; the forecast proper belongs to the ledger. */
+static void fill_memory(const struct session *s, struct snapshot *snap)
+{
+	const struct snapshot_sample_vec *t = &s->timeline;
+
+	snap->memory = s->memory;
+	snap->memory.limit_kind = snapshot_string(snap, s->memory.limit_kind);
+	snap->memory.growth_bytes_per_s = 0;
+	snap->memory.seconds_to_limit = -1;
+	if (t->len > 1 && t->data[t->len - 1].rss_bytes && t->data[0].rss_bytes) {
+		double span = t->data[t->len - 1].t_s - t->data[0].t_s;
+		double grown = t->data[t->len - 1].rss_bytes - t->data[0].rss_bytes;
+
+		if (span > 0)
+			snap->memory.growth_bytes_per_s = grown / span;
+	}
+	if (snap->memory.growth_bytes_per_s > 0 && snap->memory.limit_bytes >= 0 &&
+	    snap->memory.rss_bytes >= 0)
+		snap->memory.seconds_to_limit =
+			(snap->memory.limit_bytes - snap->memory.rss_bytes) /
+			snap->memory.growth_bytes_per_s;
+	fill_account(snap);
+}
+
+static int64_t probe_hits(const struct session *s)
+{
+	static const int hits[EVENT_KINDS_COUNT] = {
+#define X(kind, hits, text) hits,
+		EVENT_KINDS(X)
+#undef X
+	};
+	int64_t sum = bpf_count(s, COUNT_QUIET_HITS) + bpf_count(s, COUNT_DROP_FREE) +
+		      2 * bpf_count(s, COUNT_DROP_ALLOC);
+
+	for (int kind = 0; kind < EVENT_KINDS_COUNT; kind++)
+		sum += hits[kind] * s->records[kind];
+	return sum;
+}
+
+static void fill_cost(const struct session *s, struct snapshot_cost *ret)
+{
+	ret->probe_hits = probe_hits(s);
+	ret->probe_ns_per_hit = -1;
+	ret->target_cpu_share = -1;
+	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
+	ret->own_rss_bytes = memory_rss_bytes(getpid());
+}
+
+static void fill_totals(const struct session *s, const struct model_totals *totals,
+			struct snapshot_totals *ret)
+{
+	ret->m = totals->m;
+	ret->unknown_free_count = totals->unknown_free_count;
+	ret->failed_alloc_count = totals->failed_alloc_count;
+	ret->ignored_count = bpf_count(s, COUNT_IGNORED);
+}
+
+struct error *session_snapshot(struct session *s, unsigned int flags, struct snapshot **ret)
+{
+	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_create();
+	__cleanup(model_row_vec_deinit) struct model_row_vec rows = { 0 };
+	__cleanup_free struct model_image *images = NULL;
+	const struct model_image *borrowed;
+	struct model_totals totals;
+	size_t images_count;
+
+	if (!s->end_ns)
+		session_drain(s);
+	pthread_mutex_lock(&s->lock);
+	model_rows(s->model, s->end_ns ? s->end_ns : session_now_ns(),
+		   flags & SNAPSHOT_OLDEST ? MODEL_OLDEST : 0, &rows, &totals);
+	images_count = model_images(s->model, &borrowed);
+	images = xcalloc(images_count, sizeof(*images));
+	memcpy(images, borrowed, images_count * sizeof(*images));
+	pthread_mutex_unlock(&s->lock);
+	/* Every image that the rows speak of is known after this. */
+	session_follow_events(s);
+	session_follow_mappings(s);
+
+	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);
+	snap->duration_s = session_watched_s(s);
+	snap->mode = snapshot_string(snap, "exact");
+	snap->stack_mode = snapshot_string(snap, "fp");
+	snap->sample_bytes = -1;
+	vec_for_each(image, &s->images)
+		add_target(snap, image);
+	vec_for_each(row, &rows) {
+		const struct image *image = find_image(s, &images[row->image]);
+
+		add_row(s, snap, row, image ? image - s->images.data : 0, image, flags);
+	}
+	fill_totals(s, &totals, &snap->totals);
+	session_loss(s, &totals, &snap->loss);
+	fill_memory(s, snap);
+	fill_cost(s, &snap->cost);
+	vec_for_each(sample, &s->timeline)
+		snapshot_sample_vec_push(&snap->timeline, *sample);
+	*ret = steal_ptr(snap);
+	return NULL;
+}

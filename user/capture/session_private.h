@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of a session, for the three files that make it up: session.c
+ * (beginning, reading the ring, time, end), follow.c (which images and probes
+ * there are as targets live on), compose.c (snapshots).
+ */
+#ifndef HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
+#define HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
+
+#include <pthread.h>
+
+#include "capture/session.h"
+#include "capture/target.h"
+#include "model/map64.h"
+#include "model/sink.h"
+#include "symbol/symbolizer.h"
+
+#define NS_PER_S 1000000000ull
+
+/* One program image of a target; a process that execs has several. */
+struct image {
+	uint32_t pid;
+	uint32_t generation;	/* counts the execs of this pid */
+	struct address_space *names;
+	struct target_identity id;
+	bool ended;
+	char *exit_reason;	/* NULL while it runs */
+};
+
+DEFINE_VEC(image_vec, struct image);
+
+struct file_id { uint64_t dev, ino; };
+
+DEFINE_VEC(file_id_vec, struct file_id);
+
+/* A process and its probes. They are in files, and stay when exec maps those again. */
+struct watched {
+	uint32_t pid;
+	struct attachment attachment;
+	struct file_id_vec probed;
+	bool frees_nest;	/* as the probes were set */
+};
+
+DEFINE_VEC(watched_vec, struct watched);
+DEFINE_VEC(process_event_vec, struct ev_process);
+
+struct session {
+	struct session_settings settings;
+	struct heapsonde_bpf *skel;
+	enum attach_method method;
+	struct watched_vec watched;
+	struct image_vec images;
+	pid_t command_pid;		/* 0: none */
+	int command_status;		/* -1 until it ended */
+
+	/* Shared with the reader thread, under lock. */
+	pthread_mutex_t lock;
+	struct model *model;
+	struct process_event_vec process_events;
+	bool new_stacks;		/* since names were last refreshed */
+	bool frozen;			/* what comes now is no longer counted */
+	int64_t records[EVENT_KINDS_COUNT];
+	uint32_t slice;
+
+	struct ring_buffer *ring;
+	pthread_t reader;
+	bool reader_started;
+	volatile bool reader_stop;
+
+	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
+	double next_sample_s;
+	double own_cpu_start_s;
+	int64_t noted_loss;		/* already told to the model */
+	int64_t blind_times;		/* probes were off for a moment while a target ran */
+	struct map64 named;		/* stacks whose names went into a snapshot */
+	struct snapshot_sample_vec timeline;
+	struct snapshot_memory memory;	/* of the last target that could be read */
+};
+
+/* --- session.c --- */
+
+uint64_t session_now_ns(void);
+/* Seconds watched: until now, or until the end. */
+double session_watched_s(const struct session *s);
+double session_own_cpu_s(void);
+/* Feeds the model with what is in the ring now. */
+void session_drain(struct session *s);
+
+/* --- follow.c --- */
+
+/* The newest image of @pid, or NULL. Dies at the next image. */
+struct image *session_image(struct session *s, uint32_t pid);
+/* Takes a process that was checked under watch. */
+struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
+/* spawn()'s callback, @arg the session. */
+struct error *session_command_mapped(pid_t pid, void *arg, bool *done) __must_check;
+/* Execs and exits that the ring told of. */
+void session_follow_events(struct session *s);
+/* Objects that were mapped since: their names, their allocators. */
+void session_follow_mappings(struct session *s);
+/* @pid ended with @status, as wait(2) has it; the first who knows tells. */
+void session_end_pid(struct session *s, uint32_t pid, int status);
+/* Exits that nobody told of. */
+void session_follow_exits(struct session *s);
+bool session_all_ended(const struct session *s);
+void session_detach(struct session *s);
+void session_free_targets(struct session *s);
+
+/* --- compose.c --- */
+
+/* What was lost so far; @totals are the model's. */
+void session_loss(const struct session *s, const struct model_totals *totals,
+		  struct snapshot_loss *ret);
+
+#endif
