@@ -22,6 +22,7 @@ char LICENSE[] SEC("license") = "GPL";
 #define MAP_ANONYMOUS 0x20
 #define MAX_ERRNO 4095
 #define EVENTS_PER_FILL_CHECK 32
+#define UNKNOWN_STACK 1		/* an id whose frames never travel */
 
 #if defined(__TARGET_ARCH_x86)
 #define RETURN_SLOT 8		/* bytes of stack that the return pops */
@@ -232,12 +233,23 @@ static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bu
 	return 0;
 }
 
+/*
+ * At a return probe the registers are those of the caller right behind its
+ * call, so that its frame is never missing and no prologue is half done.
+ */
 static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx)
 {
-	__u64 id = unwind(&t->unwind, ctx);
-	__u32 bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
-	struct seen_bucket *bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
+	struct unwind_state *u = &t->unwind;
+	struct seen_bucket *bucket;
+	__u32 bucket_nr;
+	__u64 id;
 
+	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx), 0))
+		return UNKNOWN_STACK;
+	unwind_stack(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
+	id = u->hash | 1;
+	bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
+	bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
 	if (bucket && !was_seen(bucket, id))
 		emit_frames(t, bucket, id);
 	return id;
@@ -442,17 +454,15 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	return remember_call(t, ctx, cookie);
 }
 
-static __always_inline void emit_alloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+static __always_inline void emit_alloc(struct thread_state *t, __u64 addr, __u64 stack_id)
 {
-	union probe_cookie cookie = t->call.cookie;
-	__u64 stack_id = addr ? capture_stack(t, ctx) : 0;
 	struct ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
 	if (!ev) {
 		count(COUNT_DROP_ALLOC);
 		return;
 	}
-	fill_header(&ev->h, EV_ALLOC, cookie, t->tid);
+	fill_header(&ev->h, EV_ALLOC, t->call.cookie, t->tid);
 	ev->addr = addr;
 	ev->size = t->call.size;
 	ev->stack_id = stack_id;
@@ -460,23 +470,15 @@ static __always_inline void emit_alloc(struct thread_state *t, struct pt_regs *c
 	bpf_ringbuf_submit(ev, wake_flags(t));
 }
 
-/* A new block outside --min-size and --max-size has stack 0: only the old one's end counts. */
-static __noinline int emit_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
+static __noinline int emit_realloc(struct thread_state *t, __u64 addr, __u64 stack_id)
 {
-	union probe_cookie cookie = t->call.cookie;
-	__u64 stack_id = 0;
-	struct ev_realloc *ev;
+	struct ev_realloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
-	if (addr && ignored_size(t->call.size))
-		count(COUNT_IGNORED);
-	else if (addr)
-		stack_id = capture_stack(t, ctx);
-	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
 		return 0;
 	}
-	fill_header(&ev->a.h, EV_REALLOC, cookie, t->tid);
+	fill_header(&ev->a.h, EV_REALLOC, t->call.cookie, t->tid);
 	ev->a.addr = addr;
 	ev->a.size = t->call.size;
 	ev->a.stack_id = stack_id;
@@ -486,29 +488,8 @@ static __noinline int emit_realloc(struct thread_state *t, struct pt_regs *ctx, 
 	return 0;
 }
 
-static __noinline int return_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 addr)
-{
-	count(COUNT_QUIET_HITS);
-	if (addr >= -(__u64)MAX_ERRNO)
-		return 0;
-	emit_map(t, EV_MAP, addr, t->call.size, capture_stack(t, ctx));
-	return 0;
-}
-
-static __noinline int return_brk(struct thread_state *t, struct pt_regs *ctx)
-{
-	__u64 old = t->call.ptr, new = program_break();
-
-	count(COUNT_QUIET_HITS);
-	if (new > old)
-		emit_map(t, EV_MAP, old, new - old, capture_stack(t, ctx));
-	else if (new < old)
-		emit_map(t, EV_UNMAP, new, old - new, 0);
-	return 0;
-}
-
 /* posix_memalign's result is an error number; the block is in *ptr. */
-static __always_inline __u64 out_block(struct thread_state *t, __u64 error)
+static __noinline __u64 out_block(struct thread_state *t, __u64 error)
 {
 	__u64 addr = 0;
 
@@ -517,10 +498,60 @@ static __always_inline __u64 out_block(struct thread_state *t, __u64 error)
 	return addr;
 }
 
+/* The break has moved up: what is new of it begins where it was. */
+static __noinline __u64 raised_break(struct thread_state *t)
+{
+	__u64 old = t->call.ptr, new = program_break();
+
+	if (new < old)
+		emit_map(t, EV_UNMAP, new, old - new, 0);
+	t->call.size = new - old;
+	return new > old ? old : 0;
+}
+
+/*
+ * Where the memory is that the call has given, 0 if it gave none. Of the kinds
+ * that have no record of their own the return is counted here.
+ */
+static __always_inline __u64 given_memory(struct thread_state *t, __u64 result)
+{
+	switch (t->call.cookie.kind) {
+	case PROBE_ALLOC:
+	case PROBE_CALLOC:
+	case PROBE_REALLOC:
+		return result;
+	case PROBE_ALLOC_OUT:
+		return out_block(t, result);
+	}
+	count(COUNT_QUIET_HITS);
+	switch (t->call.cookie.kind) {
+	case PROBE_MMAP:
+	case PROBE_MREMAP:
+		return result < -(__u64)MAX_ERRNO ? result : 0;
+	case PROBE_BRK:
+		return raised_break(t);
+	}
+	return 0;
+}
+
+/*
+ * mremap's old range goes after the fact, because a failed mremap must leave
+ * the books as they are; a thread that maps that range in between would be
+ * cut, which no program was seen to provoke.
+ */
+static __always_inline void settle_mapping(struct thread_state *t, __u64 addr, __u64 stack_id)
+{
+	if (!addr)
+		return;
+	if (t->call.cookie.kind == PROBE_MREMAP)
+		emit_map(t, EV_UNMAP, t->call.ptr, t->call.old_size, 0);
+	emit_map(t, EV_MAP, addr, t->call.size, stack_id);
+}
+
 static __noinline int on_return(struct pt_regs *ctx)
 {
 	struct thread_state *t = thread_state(0);
-	__u64 result = PT_REGS_RC(ctx);
+	__u64 addr, stack_id = 0;
 
 	/* Returns of nested calls come here too where they cannot be waived. */
 	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT) {
@@ -528,35 +559,28 @@ static __noinline int on_return(struct pt_regs *ctx)
 		return 0;
 	}
 	t->call.sp = 0;
+	addr = given_memory(t, PT_REGS_RC(ctx));
+	/*
+	 * A realloc beyond --min-size and --max-size has stack 0: only the old
+	 * block's end counts. Others of such sizes were waived at their entry.
+	 */
+	if (addr && t->call.cookie.kind == PROBE_REALLOC && ignored_size(t->call.size))
+		count(COUNT_IGNORED);
+	else if (addr)
+		stack_id = capture_stack(t, ctx);	/* once here: it is long to verify */
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_CALLOC:
-		emit_alloc(t, ctx, result);
-		break;
 	case PROBE_ALLOC_OUT:
-		emit_alloc(t, ctx, out_block(t, result));
+		emit_alloc(t, addr, stack_id);
 		break;
 	case PROBE_REALLOC:
-		emit_realloc(t, ctx, result);
-		break;
-	case PROBE_FREE:
-		count(COUNT_QUIET_HITS);
-		break;
-	case PROBE_MREMAP:
-		/*
-		 * After the fact, because a failed mremap must leave the books
-		 * as they are; a thread that maps the old range in between
-		 * would be cut, which no program was seen to provoke.
-		 */
-		if (result < -(__u64)MAX_ERRNO)
-			emit_map(t, EV_UNMAP, t->call.ptr, t->call.old_size, 0);
-		return_mapping(t, ctx, result);
+		emit_realloc(t, addr, stack_id);
 		break;
 	case PROBE_MMAP:
-		return_mapping(t, ctx, result);
-		break;
+	case PROBE_MREMAP:
 	case PROBE_BRK:
-		return_brk(t, ctx);
+		settle_mapping(t, addr, stack_id);
 		break;
 	}
 	return 0;

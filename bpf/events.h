@@ -62,7 +62,12 @@ struct ev_header {
 	X(UNWIND_TRUNCATED,  "truncated",  "deeper than --max-depth")	\
 	X(UNWIND_GUESSED,    "guessed",    "frame pointers led to the end, some frames may be missing") \
 	X(UNWIND_FAILED,     "failed",     "the chain of frames broke")	\
-	X(UNWIND_LOST,       "lost",       "the frames were dropped on the way")
+	X(UNWIND_LOST,       "lost",       "the frames were dropped on the way") \
+	X(UNWIND_NO_MAPPING, "no_mapping", "an address lies in no known mapping") \
+	X(UNWIND_NO_CFI,     "no_cfi",     "code without call frame information or frame pointers") \
+	X(UNWIND_UNSUPPORTED, "unsupported", "a frame described in an unknown form") \
+	X(UNWIND_READ_FAULT, "read_fault", "the stack could not be read") \
+	X(UNWIND_BAD_CFA,    "bad_cfa",    "a frame lies where none can be")
 
 enum unwind_status {
 #define X(status, name, text) status,

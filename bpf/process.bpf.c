@@ -5,6 +5,7 @@
  * one of ours.
  */
 #include "bpf/maps.bpf.h"
+#include "bpf/unwind.bpf.h"
 
 #define MAX_PID_NAMESPACES 32	/* MAX_PID_NS_LEVEL of the kernel */
 
@@ -56,8 +57,11 @@ int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid)
 {
 	__u32 pid = pid_here(BPF_CORE_READ(task, group_leader));
 
-	if (watched(pid))
-		emit_process(task, EV_EXEC, pid, old_pid, 0);
+	if (!watched(pid))
+		return 0;
+	/* Until user space has seen the new image, its addresses mean nothing. */
+	bpf_map_delete_elem(&unwind_spaces, &pid);
+	emit_process(task, EV_EXEC, pid, old_pid, 0);
 	return 0;
 }
 

@@ -364,11 +364,15 @@ class Report:
             yield [plain_name(f["function"]) for f in stack["frames"]], stack
 
     def sites(self, names):
-        """{(site, kind): metrics}: each stack goes to its innermost known site."""
+        """{(site, kind): metrics} of the stacks that allocate right there.
+
+        Through C++'s operator new the caller's caller counts. What a site's
+        callees allocate, say libgcc for an exception, is none of its books.
+        """
         sums = {}
         for chain, stack in self.chains():
-            site = next((f for f in chain if f in names), None)
-            if site:
+            site = next((f for f in chain if not f.startswith("operator new")), None)
+            if site in names:
                 row = sums.setdefault((site, stack["kind"]), dict.fromkeys(SUMS, 0))
                 for m in SUMS:
                     row[m] += stack[m]

@@ -35,7 +35,8 @@ static const struct { const char *raw, *shown; } names[] = {
 	{ "_Znwm", "operator new(unsigned long)" },
 	{ "_ZdlPv", "operator delete(void*)" },
 	{ "_ZN3foo3barEi", "foo::bar(int)" },
-	{ "_ZNSt6vectorIiSaIiEE9push_backEOi", "std::vector<int, std::allocator<int> >::push_back(int&&)" },
+	{ "_ZNSt6vectorIiSaIiEE9push_backEOi",
+	  "std::vector<int, std::allocator<int> >::push_back(int&&)" },
 	{ "_ZNKSt3mapIicE4findERKi",
 	  "std::map<int, char>::find(int const&) const" },
 	{ "_ZN3foo3barEi.cold", "foo::bar(int)" },
@@ -45,7 +46,8 @@ static const struct { const char *raw, *shown; } names[] = {
 	{ "_ZN3foo", NULL },
 	/* Rust, legacy and v0 */
 	{ "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE", "core::fmt::Write::write_fmt" },
-	{ "_ZN66_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..drop..Drop$GT$4drop17hb2f0a2b1c3d4e5f6E",
+	{ "_ZN66_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..ops..drop..Drop$GT$"
+	  "4drop17hb2f0a2b1c3d4e5f6E",
 	  "<alloc::vec::Vec<T> as core::ops::drop::Drop>::drop" },
 	{ "_ZN4core3fmt5Write9write_fmt17h0123456789abcdefE.llvm.1234567890",
 	  "core::fmt::Write::write_fmt" },

@@ -17,7 +17,8 @@ static void parse(const char *text)
 
 TEST(fields)
 {
-	parse("7f0000001000-7f0000003000 r-xp 0002a000 fe:1f 262234                     /usr/lib/libc.so.6\n");
+	parse("7f0000001000-7f0000003000 r-xp 0002a000 fe:1f 262234 "
+	      "                    /usr/lib/libc.so.6\n");
 	check_int(parsed.len, 1);
 	check_int(parsed.data[0].start, 0x7f0000001000);
 	check_int(parsed.data[0].end, 0x7f0000003000);

@@ -57,6 +57,6 @@
 	struct semicolon_follows
 
 #define vec_for_each(it, v) \
-	for (__typeof__(*(v)->data) *it = (v)->data; it < (v)->data + (v)->len; it++)
+	for (__typeof__(&*(v)->data) it = (v)->data; it && it < (v)->data + (v)->len; it++)
 
 #endif

@@ -110,8 +110,8 @@ static void judge_status(struct snapshot *snap, struct snapshot_stack *stack)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
 
-	if (stack->status == UNWIND_GUESSED && stack->frame_count &&
-	    is_thread_start(&frames[stack->frame_count - 1]))
+	if ((stack->status == UNWIND_GUESSED || stack->status == UNWIND_NO_CFI) &&
+	    stack->frame_count && is_thread_start(&frames[stack->frame_count - 1]))
 		stack->status = UNWIND_COMPLETE;
 }
 
@@ -278,7 +278,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);
 	snap->duration_s = session_watched_s(s);
 	snap->mode = snapshot_string(snap, "exact");
-	snap->stack_mode = snapshot_string(snap, "fp");
+	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");
 	snap->sample_bytes = -1;
 	vec_for_each(image, &s->images)
 		add_target(snap, image);

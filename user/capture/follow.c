@@ -150,20 +150,37 @@ static struct error *watch_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
-struct error *session_attach_pid(struct session *s, uint32_t pid)
+/* What is mapped now: to the walker, and probes to the allocators among it. */
+static struct error *take_over_mappings(struct session *s, const struct image *image)
+{
+	struct error *err = unwinder_publish(s->unwinder, image->pid, image->names);
+
+	return err ? err : attach_new_objects(s, image);
+}
+
+struct error *session_add_pid(struct session *s, uint32_t pid)
 {
 	struct error *err = target_check(pid);
 	struct image *image;
 
 	if (err)
 		return err;
-	err = watch_pid(s, pid);
-	if (err)
-		return err;
 	image = add_image(s, pid);
 	err = address_space_refresh(image->names, NULL);
-	if (!err)
-		err = attach_new_objects(s, image);
+	if (err)
+		return error_wrap(err, "process %" PRIu32, pid);
+	unwinder_compile(s->unwinder, image->names);
+	return NULL;
+}
+
+struct error *session_attach_pid(struct session *s, uint32_t pid)
+{
+	struct image *image = session_image(s, pid);
+	struct error *err = watch_pid(s, pid);
+
+	if (err)
+		return err;
+	err = take_over_mappings(s, image);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
 	if (!has_probes(s, pid))
@@ -191,7 +208,7 @@ struct error *session_command_mapped(pid_t pid, void *arg, bool *done)
 	}
 	err = address_space_refresh(image->names, NULL);
 	if (!err)
-		err = attach_new_objects(s, image);
+		err = take_over_mappings(s, image);
 	*done = has_probes(s, pid) || !target_has_loader(pid);
 	return err;
 }
@@ -236,11 +253,12 @@ static void follow_exec(struct session *s, const struct ev_process *ev)
 	for (struct image *old = s->images.data; old < image; old++)
 		if (old->pid == ev->h.tgid)
 			end_image(old, xasprintf("replaced by exec of %s", image->id.exe));
+	unwinder_forget(s->unwinder, ev->h.tgid);
 	if (ev->child != ev->h.tgid)
 		drop_probes(s, watched_process(s, ev->h.tgid));
 	err = address_space_refresh(image->names, NULL);
 	if (!err)
-		err = attach_new_objects(s, image);
+		err = take_over_mappings(s, image);
 	if (err && err->code != ERROR_GONE)
 		log_warn("process %" PRIu32 " replaced its program and cannot be followed: %s",
 			 ev->h.tgid, err->message);
@@ -293,6 +311,8 @@ void session_follow_mappings(struct session *s)
 		if (image->ended)
 			continue;
 		err = address_space_refresh(image->names, &changed);
+		if (!err)
+			err = unwinder_publish(s->unwinder, image->pid, image->names);
 		if (!err && changed)
 			err = attach_new_objects(s, image);
 		if (err && err->code != ERROR_GONE)

@@ -301,6 +301,7 @@ static struct error *load(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
 	uint64_t ring = ring_size(settings->ring_bytes);
+	struct unwinder_maps maps;
 	struct features features;
 	struct error *err = features_detect(&features);
 	int ret;
@@ -315,6 +316,13 @@ static struct error *load(struct session *s)
 	s->skel = heapsonde_bpf__open();
 	if (!s->skel)
 		return error_errno(errno, "opening the BPF programs");
+	maps = (struct unwinder_maps){
+		.slab = s->skel->maps.unwind_slab,
+		.rules = s->skel->maps.unwind_rules,
+		.ranges = s->skel->maps.unwind_ranges,
+		.spaces = s->skel->maps.unwind_spaces,
+		.cache = s->skel->maps.unwind_cache,
+	};
 	s->skel->rodata->cfg_min_size = settings->min_size;
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
@@ -324,10 +332,14 @@ static struct error *load(struct session *s)
 	if (err)
 		return err;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
+	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count);
 	choose_programs(s);
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
 		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");
+	err = unwinder_load(s->unwinder, &maps);
+	if (err)
+		return err;
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
 	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
@@ -368,8 +380,9 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
 	libbpf_set_print(quiet_libbpf);
+	s->unwinder = unwinder_create(settings->frame_pointers);
 	for (size_t i = 0; i < settings->pids_count; i++) {
-		err = target_check(settings->pids[i]);
+		err = session_add_pid(s, settings->pids[i]);
 		if (err)
 			return err;
 	}
@@ -399,6 +412,7 @@ void session_destroy(struct session *s)
 	session_free_targets(s);
 	process_event_vec_deinit(&s->process_events);
 	snapshot_sample_vec_deinit(&s->timeline);
+	unwinder_destroy(s->unwinder);
 	map64_deinit(&s->named);
 	model_destroy(s->model);
 	pthread_mutex_destroy(&s->lock);

@@ -26,12 +26,13 @@ struct session_settings {
 	char **command;			/* NULL: attach to pids; else start this */
 	double interval_s;
 	enum attach_method method;	/* ATTACH_BEST: choose */
+	bool frame_pointers;		/* --stack fp: no unwind tables */
 	uint32_t max_depth;
 	uint64_t min_size, max_size;
 	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
 };
 
-#define SESSION_RING_BYTES (32ull << 20)
+#define SESSION_RING_BYTES (8ull << 20)
 
 struct session;
 

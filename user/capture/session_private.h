@@ -11,6 +11,7 @@
 
 #include "capture/session.h"
 #include "capture/target.h"
+#include "capture/unwinder.h"
 #include "model/map64.h"
 #include "model/sink.h"
 #include "symbol/symbolizer.h"
@@ -48,6 +49,7 @@ struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
 	enum attach_method method;
+	struct unwinder *unwinder;
 	struct watched_vec watched;
 	struct image_vec images;
 	pid_t command_pid;		/* 0: none */
@@ -90,7 +92,9 @@ void session_drain(struct session *s);
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
 struct image *session_image(struct session *s, uint32_t pid);
-/* Takes a process that was checked under watch. */
+/* Takes a process in; before loading, so that its tables' size is known. */
+struct error *session_add_pid(struct session *s, uint32_t pid) __must_check;
+/* Sets the probes of a process that was taken in. */
 struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
 /* spawn()'s callback, @arg the session. */
 struct error *session_command_mapped(pid_t pid, void *arg, bool *done) __must_check;

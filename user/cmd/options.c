@@ -62,7 +62,7 @@ static const struct option_row rows[] = {
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
 	  .help = "how allocations are seen" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
-	  .help = "how stacks are walked (fp: by frame pointers)" },
+	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "max-depth", 0, OPTION_COUNT, WATCHES, AT(target.max_depth), "N", "128",
 	  .min = 1, .max = MAX_DEPTH,
 	  .help = "frames kept per stack" },

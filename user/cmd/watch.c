@@ -48,6 +48,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.command = target->command,
 		.interval_s = target->interval_s,
 		.method = watch_method(opts),
+		.frame_pointers = target->stack == STACK_FP,
 		.max_depth = target->max_depth,
 		.min_size = target->min_size,
 		.max_size = target->max_size,

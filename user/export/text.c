@@ -234,7 +234,7 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 	char buf[FORMAT_MAX];
 
 	fprintf(f, "  %-10s %10s level, stacks by %s", "mode", snap->mode,
-		strcmp(snap->stack_mode, "fp") ? snap->stack_mode : "frame pointers");
+		strcmp(snap->stack_mode, "fp") ? "unwind tables" : "frame pointers");
 	if (snap->sample_bytes >= 0)
 		fprintf(f, ", one sample each %s", bytes(snap->sample_bytes, buf));
 	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));

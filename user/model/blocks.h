@@ -95,9 +95,9 @@ void blocks_coarsen(struct blocks *blocks, unsigned int shift);
 
 static inline size_t blocks_bytes(const struct blocks *blocks)
 {
-	return blocks->bytes + blocks->extra.cap * sizeof(*blocks->extra.data) +
-	       blocks->extra_free.cap * sizeof(*blocks->extra_free.data) +
-	       (blocks->extra_index.slots ? sizeof(struct map64_slot) << blocks->extra_index.bits : 0);
+	return blocks->bytes + map64_bytes(&blocks->extra_index) +
+	       blocks->extra.cap * sizeof(*blocks->extra.data) +
+	       blocks->extra_free.cap * sizeof(*blocks->extra_free.data);
 }
 
 /*

@@ -110,6 +110,19 @@ static void allocated(struct model *model, struct image *image, struct thread *t
 	threads_set_last(&image->threads, thread, addr);
 }
 
+/* A block outside the size limits: it is not held, but what was held in its place is gone. */
+static void allocated_ignored(struct model *model, struct image *image, struct thread *thread,
+			      uint64_t addr)
+{
+	struct block old;
+
+	if (blocks_take(&image->blocks, addr, &old)) {
+		block_freed(model, &old, false);
+		model->counts.settled_by_reuse++;
+	}
+	threads_set_last(&image->threads, thread, 0);
+}
+
 void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev)
 {
 	struct thread *thread = thread_of(model, image, ev->h.tid);
@@ -176,9 +189,13 @@ static bool take_old(struct model *model, struct image *image, struct thread *th
 	return addr && blocks_take(&image->blocks, addr, ret);
 }
 
-/* The realloc failed: the old block lives on where it was. */
-static void put_back(struct model *model, struct image *image, uint64_t addr,
-		     const struct block *block)
+/*
+ * The realloc failed: the old block lives on where it was. @last says whether
+ * it is still its thread's last allocation; of other threads that is not known,
+ * for others may have used the address in the meantime.
+ */
+static void put_back(struct model *model, struct image *image, struct thread *thread,
+		     uint64_t addr, const struct block *block, bool last)
 {
 	struct block newer;
 
@@ -187,6 +204,10 @@ static void put_back(struct model *model, struct image *image, uint64_t addr,
 		blocks_put(&image->blocks, addr, &newer, &(struct block){ 0 });
 		block_freed(model, block, false);
 		model->counts.settled_by_reuse++;
+	} else if (last) {
+		threads_set_last(&image->threads, thread, addr);
+	} else {
+		threads_disown(&image->threads, addr);
 	}
 }
 
@@ -201,7 +222,7 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 	if (!untag(ev->a.addr) && ev->a.size) {
 		model->counts.failed_alloc_count++;
 		if (known)
-			put_back(model, image, old_addr, &old);
+			put_back(model, image, thread, old_addr, &old, last);
 		return;
 	}
 	if (known)
@@ -213,5 +234,5 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 	if (ev->a.stack_id)
 		allocated(model, image, thread, &ev->a);
 	else
-		threads_set_last(&image->threads, thread, untag(ev->a.addr));
+		allocated_ignored(model, image, thread, untag(ev->a.addr));
 }

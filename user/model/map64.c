@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "model/map64.h"
 
-#define BITS_MIN 4
+#define BITS_MIN 6		/* 1 KiB, so that chains are short in the small maps too */
 
 void map64_deinit(struct map64 *map)
 {
@@ -52,9 +52,11 @@ void map64_remove(struct map64 *map, uint64_t key)
 	size_t mask = ((size_t)1 << map->bits) - 1;
 	size_t hole, i;
 
-	if (!map64_get(map, key))
+	if (!map->slots)
 		return;
 	hole = i = (size_t)(find(map, key) - map->slots);
+	if (!map->slots[hole].value)
+		return;
 	for (;;) {
 		size_t home;
 

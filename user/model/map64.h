@@ -47,6 +47,11 @@ static inline uint32_t map64_get(const struct map64 *map, uint64_t key)
 	}
 }
 
+static inline size_t map64_bytes(const struct map64 *map)
+{
+	return map->slots ? sizeof(*map->slots) << map->bits : 0;
+}
+
 static inline __attribute__((always_inline))
 void map64_prefetch(const struct map64 *map, uint64_t key)
 {

@@ -204,6 +204,12 @@ static void on_exit_event(struct model *model, struct image *image, const struct
 	end_image(model, image, ev->h.time_ns);
 }
 
+/* No address space holds a block of that size; as a failed request it is possible. */
+static bool is_impossible(const struct ev_alloc *ev)
+{
+	return ev->addr && (ev->size >> 56 || ev->weight >> 56);
+}
+
 static void dispatch_to_image(struct model *model, struct image *image, const union record *rec)
 {
 	switch (rec->h.kind) {
@@ -245,7 +251,9 @@ static void dispatch(struct model *model, const union record *rec)
 		replace_image(model, rec->process.child, &rec->process);
 		return;
 	}
-	if (image)
+	if ((rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) && is_impossible(&rec->alloc))
+		model->counts.malformed++;
+	else if (image)
 		dispatch_to_image(model, image, rec);
 	else if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC || rec->h.kind == EV_MAP)
 		model->counts.untracked_allocs++;
@@ -333,6 +341,13 @@ static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_FORK] = sizeof(struct ev_process),
 };
 
+/* All kinds that are queued have 32 to 64 bytes: two copies of 32, which may overlap. */
+static inline void copy_record(void *to, const void *from, size_t bytes)
+{
+	memcpy(to, from, 32);
+	memcpy((char *)to + bytes - 32, (const char *)from + bytes - 32, 32);
+}
+
 void model_feed(struct model *model, const void *record, size_t size)
 {
 	union record *rec;
@@ -351,7 +366,7 @@ void model_feed(struct model *model, const void *record, size_t size)
 	if (model->queue_len == QUEUE_LEN)
 		dispatch_first(model);
 	rec = queued(model, model->queue_len++);
-	memcpy(rec, record, record_bytes[kind]);
+	copy_record(rec, record, record_bytes[kind]);
 	prefetch_places(model, rec);
 	if (model->queue_len > QUEUE_LEN / 2)
 		prefetch_row(model, queued(model, model->queue_len - 1 - QUEUE_LEN / 2));

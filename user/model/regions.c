@@ -105,9 +105,11 @@ static bool piece_cut(struct regions *regions, size_t i, uint64_t start, uint64_
 void regions_cut(struct regions *regions, uint64_t start, uint64_t end,
 		 struct region_cut_vec *cuts)
 {
-	size_t first = piece_behind(regions, start), gone = 0, gone_at = 0;
+	const struct region_piece_vec *pieces = &regions->pieces;
+	size_t gone = 0, gone_at = 0;
 
-	for (size_t i = first; i < regions->pieces.len && regions->pieces.data[i].start < end; i++) {
+	for (size_t i = piece_behind(regions, start);
+	     i < pieces->len && pieces->data[i].start < end; i++) {
 		if (piece_cut(regions, i, start, end, cuts)) {
 			/* What goes whole is adjacent: only the outer two can be partial. */
 			gone_at = gone ? gone_at : i;

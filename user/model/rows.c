@@ -20,8 +20,10 @@ static struct model *settled(const struct model *model)
 
 size_t model_images(const struct model *model, const struct model_image **ret)
 {
-	*ret = settled(model)->infos.data;
-	return model->infos.len;
+	const struct model *current = settled(model);
+
+	*ret = current->infos.data;
+	return current->infos.len;
 }
 
 void model_mark_time(struct model *model, uint64_t time_ns)
@@ -32,9 +34,10 @@ void model_mark_time(struct model *model, uint64_t time_ns)
 
 size_t model_block_bytes(const struct model *model)
 {
+	const struct model *current = settled(model);
 	size_t bytes = 0;
 
-	vec_for_each(image, &settled(model)->images)
+	vec_for_each(image, &current->images)
 		bytes += blocks_bytes(&(*image)->blocks);
 	return bytes;
 }
@@ -135,27 +138,27 @@ static void totals_add(struct metrics *sum, const struct metrics *m)
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		struct model_row_vec *rows, struct model_totals *totals)
 {
-	struct model *now = settled(model);
-	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(now, now_ns) : NULL;
+	struct model *current = settled(model);
+	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(current, now_ns) : NULL;
 	struct metrics sum = { 0 };
 
-	for (uint32_t i = 1; i < model->agg.len; i++) {
-		const struct agg_row *row = &model->agg.rows[i];
-		struct metrics m = metrics_of_row(model, row);
+	for (uint32_t i = 1; i < current->agg.len; i++) {
+		const struct agg_row *row = &current->agg.rows[i];
+		struct metrics m = metrics_of_row(current, row);
 
 		if (ages)
 			m.oldest_live_s = (double)ages[i] / NS_PER_S;
 		totals_add(&sum, &m);
 		if (rows) {
-			set_growth(&m, growth_of_row(&model->growth, i));
-			model_row_vec_push(rows, row_out(model, row));
+			set_growth(&m, growth_of_row(&current->growth, i));
+			model_row_vec_push(rows, row_out(current, row));
 			rows->data[rows->len - 1].m = m;
 		}
 	}
 	if (!totals)
 		return;
-	*totals = model->counts;
+	*totals = current->counts;
 	totals->m = sum;
-	totals->m.peak_live_bytes = model->agg.peak;
-	set_growth(&totals->m, growth_of_row(&model->growth, 0));
+	totals->m.peak_live_bytes = current->agg.peak;
+	set_growth(&totals->m, growth_of_row(&current->growth, 0));
 }

@@ -67,7 +67,7 @@ DEFINE_VEC(model_row_vec, struct model_row);
 struct model_totals {
 	struct metrics m;		/* growth over the total live bytes */
 	int64_t unknown_free_count, failed_alloc_count, ignored_count;
-	int64_t settled_by_reuse;	/* blocks whose free was lost, seen when the address came again */
+	int64_t settled_by_reuse;	/* blocks whose free was lost: their address came again */
 	int64_t malformed;		/* records that made no sense */
 	int64_t untracked_allocs;	/* allocations known to have happened but not held */
 };

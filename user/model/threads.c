@@ -52,16 +52,30 @@ void threads_set_last(struct threads *threads, struct thread *thread, uint64_t a
 		return;
 	if (thread->last)
 		map64_remove(&threads->by_last, thread->last);
+	thread->last = addr;
+	if (!addr)
+		return;
 	other = map64_get(&threads->by_last, addr);
 	if (other)
 		threads->list.data[other - 1].last = 0;
 	map64_set(&threads->by_last, addr, self);
-	thread->last = addr;
+}
+
+void threads_disown(struct threads *threads, uint64_t addr)
+{
+	uint32_t owner = map64_get(&threads->by_last, addr);
+
+	if (!owner)
+		return;
+	threads->list.data[owner - 1].last = 0;
+	map64_remove(&threads->by_last, addr);
 }
 
 void threads_forget_last(struct threads *threads)
 {
-	vec_for_each(thread, &threads->list)
+	vec_for_each(thread, &threads->list) {
 		thread->last = 0;
+		thread->pending_last = false;
+	}
 	map64_deinit(&threads->by_last);
 }

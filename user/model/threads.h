@@ -21,7 +21,7 @@
 #define THREADS_CROWD 1024	/* states at which sweeping begins */
 
 struct thread {
-	uint64_t last;		/* address of its last allocation; 0: none or freed since */
+	uint64_t last;		/* where its last allocation was, freed or not; 0: unknown */
 	uint32_t tid;
 	bool active;		/* since the last sweep */
 	bool pending;		/* between EV_REALLOC_BEGIN and EV_REALLOC */
@@ -59,10 +59,13 @@ bool threads_crowded(const struct threads *threads);
 void threads_sweep(struct threads *threads);
 
 /*
- * @thread allocated @addr: whoever had it as last allocation has lost it, for
- * the block that will be freed there next is another one.
+ * @thread allocated @addr (0: a block that is not tracked): whoever had it as
+ * last allocation has lost it, for the block that will be freed there next is
+ * another one.
  */
 void threads_set_last(struct threads *threads, struct thread *thread, uint64_t addr);
+/* What is at @addr is no thread's last allocation. */
+void threads_disown(struct threads *threads, uint64_t addr);
 /* No free from here on is known to be of a thread's last allocation. */
 void threads_forget_last(struct threads *threads);
 

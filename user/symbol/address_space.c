@@ -547,6 +547,11 @@ struct error *address_space_refresh(struct address_space *as, bool *changed_ret)
 
 /* ---- Questions ---- */
 
+const struct region_vec *address_space_regions(const struct address_space *as)
+{
+	return &as->regions;
+}
+
 const struct region *address_space_region(const struct address_space *as, uint64_t pc)
 {
 	const struct region *regions = as->regions.data;

@@ -29,6 +29,9 @@ struct region {
 
 DEFINE_VEC(region_vec, struct region);
 
+/* All of them, sorted and disjoint, vanished ones too; borrowed until the next refresh. */
+const struct region_vec *address_space_regions(const struct address_space *as);
+
 /* The region that holds @pc, or NULL; borrowed until the next refresh. */
 const struct region *address_space_region(const struct address_space *as, uint64_t pc);
 

@@ -34,7 +34,8 @@ struct object_private {
 
 static struct error *not_for_us(const char *path, const char *what)
 {
-	return error_create(ERROR_UNSUPPORTED, "%s: %s; only 64-bit programs of this machine can be watched",
+	return error_create(ERROR_UNSUPPORTED,
+			    "%s: %s; only 64-bit programs of this machine can be watched",
 			    path, what);
 }
 

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Unwind tables for the BPF walker; see unwinder.h. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "base/vec.h"
+#include "bpf/unwind.h"
+#include "capture/unwinder.h"
+#include "symbol/address_space.h"
+#include "symbol/object.h"
+#include "symbol/unwind_table.h"
+
+#define SLAB_SPARE_WORDS (1u << 20)	/* 4 MiB: what is mapped after attaching */
+#define NOT_PLACED UINT32_MAX
+#define SLICES_PER_SPACE 2		/* the one in use and the next */
+#define USER_END (1ull << 47)
+
+/* A file's table; NULL if it has no usable one. */
+struct unwind_file {
+	uint64_t dev, ino;
+	struct unwind_table *table;
+	uint32_t at;			/* in the slab, or NOT_PLACED */
+};
+
+DEFINE_VEC(unwind_file_vec, struct unwind_file);
+DEFINE_VEC(unwind_range_vec, struct unwind_range);
+
+/* What the walker was last told of one process. */
+struct space {
+	uint32_t pid;
+	uint32_t slice;			/* 0 or 1: the one in use */
+	struct unwind_range_vec ranges;
+	bool published;
+};
+
+DEFINE_VEC(space_vec, struct space);
+
+struct unwinder {
+	bool frame_pointers;
+	struct unwind_file_vec files;
+	struct unwind_rules rules;
+	uint32_t rules_written;
+	uint32_t words_used, words_max;
+	uint32_t spaces_max;
+	uint32_t generation;		/* of the last publication, in any space */
+	size_t omitted;
+	struct space_vec spaces;
+
+	/* Of the loaded maps. */
+	int ranges_fd, spaces_fd;
+	uint32_t *slab;
+	struct unwind_rule *rule_map;
+	uint64_t *cache;
+};
+
+struct unwinder *unwinder_create(bool frame_pointers)
+{
+	struct unwinder *u = xcalloc(1, sizeof(*u));
+
+	u->frame_pointers = frame_pointers;
+	unwind_rules_init(&u->rules);
+	return u;
+}
+
+static size_t slab_bytes(const struct unwinder *u)
+{
+	return (size_t)u->words_max * sizeof(uint32_t);
+}
+
+void unwinder_destroy(struct unwinder *u)
+{
+	if (!u)
+		return;
+	if (u->slab)
+		munmap(u->slab, slab_bytes(u));
+	if (u->rule_map)
+		munmap(u->rule_map, UNWIND_RULES_MAX * sizeof(*u->rule_map));
+	if (u->cache)
+		munmap(u->cache, UNWIND_CACHE_SIZE * sizeof(*u->cache));
+	vec_for_each(file, &u->files)
+		unwind_table_destroy(file->table);
+	unwind_file_vec_deinit(&u->files);
+	vec_for_each(space, &u->spaces)
+		unwind_range_vec_deinit(&space->ranges);
+	space_vec_deinit(&u->spaces);
+	unwind_rules_deinit(&u->rules);
+	free(u);
+}
+
+static struct unwind_file *find_file(struct unwinder *u, const struct object *object)
+{
+	vec_for_each(file, &u->files)
+		if (file->dev == object->dev && file->ino == object->ino)
+			return file;
+	return NULL;
+}
+
+static struct unwind_file *compile(struct unwinder *u, const struct object *object)
+{
+	struct unwind_file *file = find_file(u, object);
+	struct error *err;
+
+	if (file)
+		return file;
+	file = unwind_file_vec_append(&u->files);
+	*file = (struct unwind_file){ .dev = object->dev, .ino = object->ino, .at = NOT_PLACED };
+	err = unwind_table_create(object->fd, -1, UNWIND_CALL_SITES, &file->table);
+	error_destroy(err);
+	return file;
+}
+
+void unwinder_compile(struct unwinder *u, const struct address_space *as)
+{
+	if (u->frame_pointers)
+		return;
+	vec_for_each(mapping, address_space_mappings(as))
+		compile(u, mapping->object);
+}
+
+void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, uint32_t spaces)
+{
+	uint64_t words = 0;
+
+	vec_for_each(file, &u->files)
+		if (file->table)
+			words += unwind_table_words(file->table);
+	words = 2 * words + (u->frame_pointers ? 0 : SLAB_SPARE_WORDS);
+	bpf_map__set_max_entries(maps->slab, (words >> UNWIND_SLAB_SHIFT) + 1);
+	bpf_map__set_max_entries(maps->ranges, spaces * SLICES_PER_SPACE * UNWIND_RANGES_MAX);
+	bpf_map__set_max_entries(maps->spaces, spaces);
+}
+
+static void *map_array(const struct bpf_map *map, size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+struct error *unwinder_load(struct unwinder *u, const struct unwinder_maps *maps)
+{
+	u->words_max = bpf_map__max_entries(maps->slab) << UNWIND_SLAB_SHIFT;
+	u->spaces_max = bpf_map__max_entries(maps->spaces);
+	u->ranges_fd = bpf_map__fd(maps->ranges);
+	u->spaces_fd = bpf_map__fd(maps->spaces);
+	u->slab = map_array(maps->slab, slab_bytes(u));
+	u->rule_map = map_array(maps->rules, UNWIND_RULES_MAX * sizeof(*u->rule_map));
+	u->cache = map_array(maps->cache, UNWIND_CACHE_SIZE * sizeof(*u->cache));
+	if (!u->slab || !u->rule_map || !u->cache)
+		return error_errno(errno, "mapping the unwind tables' memory");
+	return NULL;
+}
+
+/* Writes the table into the slab, unless it is there; false if there is no room. */
+static bool place(struct unwinder *u, struct unwind_file *file)
+{
+	uint32_t words = unwind_table_words(file->table);
+
+	if (file->at != NOT_PLACED)
+		return true;
+	if (words > u->words_max - u->words_used ||
+	    u->rules.len + file->table->rules.len > UNWIND_RULES_MAX)
+		return false;
+	file->at = u->words_used;
+	u->words_used += words;
+	unwind_table_place(file->table, file->at, &u->rules, u->slab + file->at);
+	/* Rules before the ranges that lead to them. */
+	for (; u->rules_written < u->rules.len; u->rules_written++)
+		u->rule_map[u->rules_written] = u->rules.data[u->rules_written];
+	return true;
+}
+
+static void add_rule_range(struct unwind_range_vec *ranges, uint64_t start, uint64_t end,
+			   enum unwind_cfa cfa)
+{
+	unwind_range_vec_push(ranges, (struct unwind_range){
+		.start = start, .end = end, .base = start, .value = cfa, .kind = RANGE_RULE });
+}
+
+static void add_object_ranges(struct unwinder *u, const struct mapping *mapping,
+			      struct unwind_range_vec *ranges)
+{
+	struct unwind_range found[UNWIND_TABLE_RANGES_MAX];
+	struct unwind_file *file = compile(u, mapping->object);
+	size_t count;
+
+	if (!file->table) {
+		add_rule_range(ranges, mapping->start, mapping->end, CFA_GAP);
+		return;
+	}
+	if (!place(u, file)) {
+		u->omitted++;
+		add_rule_range(ranges, mapping->start, mapping->end, CFA_GAP);
+		return;
+	}
+	count = unwind_table_ranges(file->table, file->at, mapping->start, mapping->end,
+				    mapping->bias, found);
+	for (size_t i = 0; i < count; i++)
+		unwind_range_vec_push(ranges, found[i]);
+}
+
+/*
+ * Executable memory without a file is code that a program makes for itself, as
+ * a rule with frame pointers. Memory that the kernel names in brackets is its
+ * own: probes' trampolines, which the walker must not find in any range.
+ */
+static void collect_ranges(struct unwinder *u, const struct address_space *as,
+			   struct unwind_range_vec *ranges)
+{
+	if (u->frame_pointers) {
+		add_rule_range(ranges, 4096, USER_END, CFA_FP);
+		return;
+	}
+	vec_for_each(region, address_space_regions(as)) {
+		if (!region->current || ranges->len + UNWIND_TABLE_RANGES_MAX > UNWIND_RANGES_MAX)
+			continue;
+		if (region->m.object)
+			add_object_ranges(u, &region->m, ranges);
+		else if (!region->backing || region->backing->path[0] != '[')
+			add_rule_range(ranges, region->m.start, region->m.end, CFA_FP);
+	}
+}
+
+static struct space *find_space(struct unwinder *u, uint32_t pid)
+{
+	vec_for_each(space, &u->spaces)
+		if (space->pid == pid)
+			return space;
+	if (u->spaces.len >= u->spaces_max)
+		return NULL;
+	space_vec_push(&u->spaces, (struct space){ .pid = pid });
+	return &u->spaces.data[u->spaces.len - 1];
+}
+
+/* Generations are never shared by two spaces; when they wrap, nothing old may be left. */
+static uint32_t next_generation(struct unwinder *u)
+{
+	if (++u->generation == UNWIND_GENERATIONS) {
+		memset(u->cache, 0, UNWIND_CACHE_SIZE * sizeof(*u->cache));
+		u->generation = 1;
+	}
+	return u->generation;
+}
+
+static struct error *write_slice(const struct unwinder *u, uint32_t first,
+				 const struct unwind_range_vec *ranges)
+{
+	for (uint32_t i = 0; i < ranges->len; i++) {
+		uint32_t key = first + i;
+
+		if (bpf_map_update_elem(u->ranges_fd, &key, &ranges->data[i], BPF_ANY))
+			return error_errno(errno, "handing mappings to the kernel");
+	}
+	return NULL;
+}
+
+struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct address_space *as)
+{
+	struct unwind_range_vec ranges __cleanup(unwind_range_vec_deinit) = { 0 };
+	struct space *space = find_space(u, pid);
+	struct unwind_space value;
+	struct error *err;
+
+	if (!space)
+		return error_create(ERROR_UNSUPPORTED, "no room for the mappings of process %" PRIu32,
+				    pid);
+	collect_ranges(u, as, &ranges);
+	if (space->published && ranges.len == space->ranges.len &&
+	    !memcmp(ranges.data, space->ranges.data, ranges.len * sizeof(*ranges.data)))
+		return NULL;
+	/* A new slice beside the old one, then one step to it. */
+	space->slice = !space->slice;
+	value = (struct unwind_space){
+		.first = ((space - u->spaces.data) * SLICES_PER_SPACE + space->slice) *
+			 UNWIND_RANGES_MAX,
+		.count = ranges.len,
+		.generation = next_generation(u),
+	};
+	err = write_slice(u, value.first, &ranges);
+	if (err)
+		return err;
+	if (bpf_map_update_elem(u->spaces_fd, &pid, &value, BPF_ANY))
+		return error_errno(errno, "handing mappings to the kernel");
+	unwind_range_vec_deinit(&space->ranges);
+	space->ranges = ranges;
+	ranges = (struct unwind_range_vec){ 0 };
+	space->published = true;
+	return NULL;
+}
+
+void unwinder_forget(struct unwinder *u, uint32_t pid)
+{
+	struct space *space = find_space(u, pid);
+
+	if (space)
+		space->published = false;
+}
+
+size_t unwinder_omitted(const struct unwinder *u)
+{
+	return u->omitted;
+}
