@@ -38,6 +38,7 @@
 /* A frame pointer that is only hoped for lies no further from the stack pointer. */
 #define UNWIND_GUESS_MAX (16ul << 20)
 
+#define UNWIND_FIRST_WINDOW 1024	/* many stacks need no more, and it is cheaper */
 #define UNWIND_PAGE 4096ul	/* the smallest there is: a copy may end at any */
 
 enum unwind_flag {
@@ -71,9 +72,15 @@ struct unwind_state {
 	__u32 last_range;
 	__u32 opaque;		/* 0, which the verifier does not know */
 	struct unwind_space space;
+	/*
+	 * A read beyond this failed once. A read that fails is dearer than ten
+	 * that succeed, and a thread's walks end at the same place: kept from
+	 * walk to walk.
+	 */
+	__u64 fault_at;
 	__u64 window_base;
 	__u32 window_bytes;
-	__u32 pad;
+	__u32 refills;		/* of the window, in this walk */
 	__u64 window[UNWIND_WINDOW_WORDS];
 	/*
 	 * The record as it travels: its frames follow it. Of an interrupted
@@ -364,19 +371,23 @@ static __always_inline __u32 unwind_find_rule(struct unwind_state *s)
 static UNWIND_NOINLINE int unwind_fill_window(struct unwind_state *s, __u64 addr)
 {
 	__u64 size = s->stack_end - addr;
+	__u64 most = s->refills++ ? sizeof(s->window) : UNWIND_FIRST_WINDOW;
 
 	if (addr >= s->stack_end || size < 8)
 		return 0;
-	if (size > sizeof(s->window))
-		size = sizeof(s->window);
+	if (size > most)
+		size = most;
+	if (addr < s->fault_at && s->fault_at - addr < size)
+		size = s->fault_at - addr;
 	s->window_bytes = 0;
 	s->window_base = addr;
-	if (unwind_copy_user(s->window, size, addr)) {
+	if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr)) {
 		/* The mapping may end within it: try what is on the same page. */
 		if (size > UNWIND_PAGE - (addr & (UNWIND_PAGE - 1)))
 			size = UNWIND_PAGE - (addr & (UNWIND_PAGE - 1));
 		if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr))
 			return 0;
+		s->fault_at = addr + size;
 	}
 	s->window_bytes = size & ~7ul;
 	return 1;
@@ -660,6 +671,7 @@ static __always_inline int unwind_begin(struct unwind_state *s, enum unwind_star
 	s->guessed = 0;
 	s->instance = 1;
 	s->window_bytes = 0;
+	s->refills = 0;
 	s->opaque = 0;
 	s->stack_end = ~0ul;
 	s->flags = start == UNWIND_AT_PC ? UNWIND_EXACT_PC | UNWIND_LR_VALID : 0;
@@ -722,8 +734,9 @@ static __always_inline void unwind_run(struct unwind_state *s)
  * s->record and s->pcs; what else the record says is the caller's. @tgid:
  * whose ranges.
  */
-static UNWIND_NOINLINE int unwind_stack(struct unwind_state *s, __u32 start, __u32 tgid,
-					__u32 max_depth)
+static UNWIND_NOINLINE __attribute__((unused)) int unwind_stack(struct unwind_state *s,
+								__u32 start, __u32 tgid,
+								__u32 max_depth)
 {
 	struct unwind_space *space = bpf_map_lookup_elem(&unwind_spaces, &tgid);
 
