@@ -9,10 +9,12 @@
  *
  * Three ways to attach share the code: one session program (v6.13), an entry
  * and a return program on uprobe_multi links (v6.6), the same on single
- * uprobes; plain frees have a program of their own. Uprobe programs are preemptible (v6.0), so nothing per CPU is held
- * across statements, all state is in task storage, every subprogram stays
- * below 64 bytes of stack (a private per-CPU stack is given from there on,
- * v6.13 a76ab5731e32), and preemption is switched off where that is possible.
+ * uprobes; plain frees have a program of their own.
+ *
+ * Uprobe programs are preemptible (v6.0), so nothing per CPU is held across
+ * statements: all state is in task storage, every subprogram stays below 64
+ * bytes of stack (a private per-CPU stack is given from there on, v6.13
+ * a76ab5731e32), and preemption is switched off where that is possible.
  */
 #include "bpf/maps.bpf.h"
 #include "bpf/unwind.bpf.h"

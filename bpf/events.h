@@ -48,23 +48,23 @@ enum event_kind {
 struct ev_header {
 	__u16 kind;		/* enum event_kind */
 	__u16 cpu;
-	__u32 tgid;		/* the target, as its PID namespace's viewer named it */
+	__u32 tgid;		/* the target, as heapsonde's PID namespace has it */
 	__u32 tid;		/* in the initial PID namespace */
-	__u32 func;		/* row of the allocator table (user/capture/allocators.h) */
+	__u32 func;		/* row of the allocator table */
 	__u64 time_ns;		/* CLOCK_MONOTONIC at the tick before; order is the ring's */
 };
 
 #define MAX_DEPTH 512		/* frames kept at most; --max-depth lowers it */
 
-/* How a stack walk ended. Reports show these; see facts in unwind.bpf.h. */
+/* How a stack walk ended. Reports show these. */
 #define UNWIND_STATUSES(X)						\
 	X(UNWIND_COMPLETE,   "complete",   "reached the bottom")	\
 	X(UNWIND_TRUNCATED,  "truncated",  "deeper than --max-depth")	\
-	X(UNWIND_GUESSED,    "guessed",    "frame pointers led to the end, some frames may be missing") \
+	X(UNWIND_GUESSED,    "guessed",    "led by frame pointers, frames may be missing") \
 	X(UNWIND_FAILED,     "failed",     "the chain of frames broke")	\
 	X(UNWIND_LOST,       "lost",       "the frames were dropped on the way") \
 	X(UNWIND_NO_MAPPING, "no_mapping", "an address lies in no known mapping") \
-	X(UNWIND_NO_CFI,     "no_cfi",     "code without call frame information or frame pointers") \
+	X(UNWIND_NO_CFI,     "no_cfi",     "code without unwind information") \
 	X(UNWIND_UNSUPPORTED, "unsupported", "a frame described in an unknown form") \
 	X(UNWIND_READ_FAULT, "read_fault", "the stack could not be read") \
 	X(UNWIND_BAD_CFA,    "bad_cfa",    "a frame lies where none can be")
@@ -187,7 +187,7 @@ EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 	X(DROP_PROCESS,     "drop_process",     "ring full: exec, exit or fork") \
 	X(NO_THREAD_STATE,  "no_thread_state",  "no memory for a thread's state") \
 	X(LOST_RETURN,      "lost_return",      "a call whose return was never seen") \
-	X(READ_FAULT,       "read_fault",       "an argument in the target's memory could not be read")
+	X(READ_FAULT,       "read_fault",       "an argument could not be read")
 
 enum bpf_counter {
 #define X(counter, name, text) COUNT_##counter,

@@ -2,6 +2,8 @@
 #
 # The targets that test and measure; what they run stands in scripts/.
 
+-include tests/kernel/kernel.mk
+
 unit-tests: $(unit_programs)
 
 benchmarks: $(bench_programs)

@@ -23,7 +23,8 @@ static void usage(FILE *out)
 	for (int i = 0; i < COMMANDS_COUNT; i++)
 		if (commands[i])
 			fprintf(out, "  %-8s %s\n", command_name(i), command_purpose(i));
-	fputs("\n'heapsonde COMMAND --help' tells more; 'heapsonde --version -v' what this kernel has.\n",
+	fputs("\n'heapsonde COMMAND --help' tells more; "
+	      "'heapsonde --version -v' what this kernel has.\n",
 	      out);
 }
 

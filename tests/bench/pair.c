@@ -152,7 +152,12 @@ static int link_function(struct probe_plan *plan, const char *name, int prog, pi
 			snprintf(path, sizeof(path), "/proc/self/fd/%d", object->object->fd);
 			fd = uprobe_multi_link(prog, ATTACH_TYPE_UPROBE_SESSION,
 					       &(struct uprobe_multi){
-						       path, &probe->file_offset, &cookie, 1, 0, pid });
+						       .path = path,
+						       .offsets = &probe->file_offset,
+						       .cookies = &cookie,
+						       .count = 1,
+						       .pid = pid,
+					       });
 			if (fd < 0)
 				die("linking the empty program");
 			return fd;
@@ -193,7 +198,8 @@ static struct session *start_session(const struct churn *c, bool frame_pointers)
 
 	must(session_create(&(struct session_settings){
 		.pids = &pid, .pids_count = 1, .interval_s = 1, .method = ATTACH_BEST,
-		.frame_pointers = frame_pointers, .max_depth = 128, .max_size = UINT64_MAX }, &session));
+		.frame_pointers = frame_pointers, .max_depth = 128,
+		.max_size = UINT64_MAX }, &session));
 	return session;
 }
 

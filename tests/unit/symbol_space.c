@@ -706,7 +706,8 @@ static const char program_source[] =
 	"#include <stdio.h>\n#include <unistd.h>\n"
 	"static __attribute__((noinline)) int near_one(int x) { return x * 3 + 1; }\n"
 	"__attribute__((noinline, section(\".far\"))) int far_one(int x) { return x * 7 + 1; }\n"
-	"int main(void) { unsigned long a[2] = { (unsigned long)near_one, (unsigned long)far_one };\n"
+	"int main(void) {\n"
+	"	unsigned long a[2] = { (unsigned long)near_one, (unsigned long)far_one };\n"
 	"if (write(3, a, sizeof(a)) != sizeof(a)) return 2; for (;;) pause(); }\n";
 
 static void run_program(int fd, const char *program)

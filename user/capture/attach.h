@@ -14,10 +14,10 @@
 #include "capture/discovery.h"
 #include "capture/features.h"
 
-/* X(method, name, what doctor says) */
+/* X(method, name, what it sets) */
 #define ATTACH_METHODS(X)						\
-	X(ATTACH_SESSION, "session", "per object one session link, entry and return in one, and one for frees") \
-	X(ATTACH_MULTI, "multi", "uprobe_multi links per object: frees, entries, returns") \
+	X(ATTACH_SESSION, "session", "two links per object: frees, and calls with their returns") \
+	X(ATTACH_MULTI, "multi", "three links per object: frees, entries, returns") \
 	X(ATTACH_SINGLE, "single", "one uprobe per function and direction")
 
 enum attach_method {

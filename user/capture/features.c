@@ -82,7 +82,8 @@ struct error *features_detect(struct features *ret)
 	*ret = (struct features){ 0 };
 	if (prog == -EPERM || prog == -EACCES)
 		return error_create(ERROR_PERMISSION,
-				    "not allowed to load BPF programs: run as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+				    "not allowed to load BPF programs: run as root, "
+				    "or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
 	if (prog < 0)
 		return error_errno(-prog, "the kernel does not load BPF programs");
 	btf = btf__load_vmlinux_btf();

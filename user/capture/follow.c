@@ -185,7 +185,8 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 		return error_wrap(err, "process %" PRIu32, pid);
 	if (!has_probes(s, pid))
 		return error_create(ERROR_UNSUPPORTED,
-				    "process %" PRIu32 " (%s): no known allocator is mapped in it: see 'heapsonde doctor -p %" PRIu32 "'",
+				    "process %" PRIu32 " (%s): no known allocator is mapped in it: "
+				    "see 'heapsonde doctor -p %" PRIu32 "'",
 				    pid, image->id.comm, pid);
 	return NULL;
 }

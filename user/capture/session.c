@@ -310,7 +310,8 @@ static struct error *load(struct session *s)
 		return err;
 	if (!features.btf)
 		return error_create(ERROR_UNSUPPORTED,
-				    "this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which the programs need");
+				    "this kernel has no type information "
+				    "(CONFIG_DEBUG_INFO_BTF), which the programs need");
 	s->method = settings->method == ATTACH_BEST ? attach_method_best(&features)
 						    : settings->method;
 	s->skel = heapsonde_bpf__open();

@@ -71,15 +71,16 @@ static struct error *check_state(uint32_t pid, const char *status)
 
 	if (procfs_field(status, "Tgid", &tgid) && tgid != (int64_t)pid)
 		return error_create(ERROR_UNSUPPORTED,
-				    "%" PRIu32 " is a thread of process %" PRId64 ": use -p %" PRId64,
+				    "%" PRIu32 " is a thread of process %" PRId64
+				    ": use -p %" PRId64,
 				    pid, tgid, tgid);
 	if (state && (state[8] == 'Z' || state[8] == 'X'))
 		return error_create(ERROR_GONE,
-				    "process %" PRIu32 " has ended and waits for its parent (a zombie): nothing is left to watch",
+				    "process %" PRIu32 " has ended (a zombie): nothing to watch",
 				    pid);
 	if (procfs_field(status, "Kthread", &kernel_thread) && kernel_thread)
 		return error_create(ERROR_UNSUPPORTED,
-				    "%" PRIu32 " is a kernel thread: it has no heap of its own", pid);
+				    "%" PRIu32 " is a kernel thread: it has no heap", pid);
 	return NULL;
 }
 
@@ -93,7 +94,8 @@ static struct error *check_executable(uint32_t pid)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return error_create(ERROR_UNSUPPORTED,
-				    "process %" PRIu32 " has no program of its own (a kernel thread, or it is just ending)",
+				    "process %" PRIu32 " has no program of its own "
+				    "(a kernel thread, or it is just ending)",
 				    pid);
 	if (fd < 0)
 		return error_create(ERROR_PERMISSION,
@@ -102,7 +104,8 @@ static struct error *check_executable(uint32_t pid)
 	if (read(fd, ident, sizeof(ident)) == sizeof(ident) &&
 	    !memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32)
 		return error_create(ERROR_UNSUPPORTED,
-				    "process %" PRIu32 " is a 32-bit program: only 64-bit ones can be watched",
+				    "process %" PRIu32 " is a 32-bit program: "
+				    "only 64-bit ones can be watched",
 				    pid);
 	return NULL;
 }

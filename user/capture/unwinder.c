@@ -268,8 +268,8 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	struct error *err;
 
 	if (!space)
-		return error_create(ERROR_UNSUPPORTED, "no room for the mappings of process %" PRIu32,
-				    pid);
+		return error_create(ERROR_UNSUPPORTED,
+				    "no room for the mappings of process %" PRIu32, pid);
 	collect_ranges(u, as, &ranges);
 	if (space->published && ranges.len == space->ranges.len &&
 	    !memcmp(ranges.data, space->ranges.data, ranges.len * sizeof(*ranges.data)))

@@ -15,7 +15,7 @@
 /* What is mapped: a file, or something that the kernel gives a name in brackets. */
 struct backing {
 	char *path;		/* without " (deleted)" */
-	uint64_t dev, ino;	/* as maps shows them, which need not be stat(2)'s; ino 0: no file */
+	uint64_t dev, ino;	/* of maps, which need not be stat(2)'s; ino 0: no file */
 	struct object *object;	/* owned; NULL if it could not be opened or is no ELF file */
 	int64_t size, mtime_ns;	/* of the object's file when it was opened */
 };
