@@ -4,7 +4,7 @@
 # NAME.bpf.o as the product compiles it, NAME.global.bpf.o for kernels without
 # bpf_loop().
 
-kernel_programs := $(O)/tests/kernel/unwind_self
+kernel_programs := $(O)/tests/kernel/unwind_self $(O)/tests/kernel/verifier_budget
 
 $(O)/tests/kernel/%.bpf.o: tests/kernel/%.bpf.c
 	$(say) BPF $@
@@ -18,6 +18,12 @@ $(O)/tests/kernel/%.global.bpf.o: tests/kernel/%.bpf.c
 
 $(O)/tests/kernel/%: tests/kernel/%.c $(library) \
 		$(O)/tests/kernel/%.bpf.o $(O)/tests/kernel/%.global.bpf.o
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(library) $(LDLIBS)
+
+# It loads the product's programs and has none of its own.
+$(O)/tests/kernel/verifier_budget: tests/kernel/verifier_budget.c $(library)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(library) $(LDLIBS)

@@ -80,7 +80,7 @@ TEST(table_shrinks_after_mass_frees)
 	fill(&blocks, 2000000, 16);
 	full = blocks_bytes(&blocks);
 	take_all(&blocks, 1001, 2000000, 16);
-	check(blocks_bytes(&blocks) < full / 500);
+	check(blocks_bytes(&blocks) < full / 200);
 	take_all(&blocks, 1, 1000, 16);
 	blocks_deinit(&blocks);
 }

@@ -191,11 +191,7 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
-/*
- * spawn()'s callback: the command is stopped with something new mapped. A
- * program without a dynamic loader has all it will ever have.
- */
-struct error *session_command_mapped(pid_t pid, void *arg, bool *done)
+struct error *session_command_mapped(pid_t pid, void *arg)
 {
 	struct session *s = arg;
 	struct image *image = session_image(s, pid);
@@ -208,10 +204,25 @@ struct error *session_command_mapped(pid_t pid, void *arg, bool *done)
 		image = add_image(s, pid);
 	}
 	err = address_space_refresh(image->names, NULL);
-	if (!err)
-		err = take_over_mappings(s, image);
-	*done = has_probes(s, pid) || !target_has_loader(pid);
-	return err;
+	return err ? err : take_over_mappings(s, image);
+}
+
+/*
+ * A program without a loader has all it will ever have. One whose loader is
+ * its C library (musl) cannot be told from it: its probes are set already.
+ */
+bool session_command_started(pid_t pid, uint64_t ip, void *arg)
+{
+	struct session *s = arg;
+	const struct image *image = session_image(s, pid);
+	uint64_t loader = target_loader(pid);
+	const struct mapping *at = image ? address_space_find(image->names, ip) : NULL;
+
+	if (!image)
+		return false;
+	if (!loader || !at || at->bias != loader)
+		return true;
+	return is_probed(watched_process(s, pid), at->object);
 }
 
 static char *describe_exit(int status)

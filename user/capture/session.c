@@ -353,9 +353,14 @@ static struct error *load(struct session *s)
 static struct error *attach_targets(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
+	const struct spawn_watcher watcher = {
+		.mapped = session_command_mapped,
+		.started = session_command_started,
+		.arg = s,
+	};
 
 	if (settings->command)
-		return spawn(settings->command, session_command_mapped, s, &s->command_pid);
+		return spawn(settings->command, &watcher, &s->command_pid);
 	for (size_t i = 0; i < settings->pids_count; i++) {
 		struct error *err = session_attach_pid(s, settings->pids[i]);
 

@@ -96,8 +96,9 @@ struct image *session_image(struct session *s, uint32_t pid);
 struct error *session_add_pid(struct session *s, uint32_t pid) __must_check;
 /* Sets the probes of a process that was taken in. */
 struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
-/* spawn()'s callback, @arg the session. */
-struct error *session_command_mapped(pid_t pid, void *arg, bool *done) __must_check;
+/* For spawn(), @arg the session: see struct spawn_watcher. */
+struct error *session_command_mapped(pid_t pid, void *arg) __must_check;
+bool session_command_started(pid_t pid, uint64_t ip, void *arg);
 /* Execs and exits that the ring told of. */
 void session_follow_events(struct session *s);
 /* Objects that were mapped since: their names, their allocators. */

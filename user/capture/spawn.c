@@ -52,18 +52,29 @@ static int wait_for(pid_t pid, int *status)
 	return ret == pid ? 0 : -errno;
 }
 
-/* Whether the call that just returned mapped something executable. */
-static bool mapped_code(pid_t pid, bool *entry_was_mmap)
+/* What a stop at a system call means. */
+struct syscall_stop {
+	bool mapped;		/* one has returned that mapped something executable */
+	bool entered;		/* one is about to be made, at ip */
+	uint64_t ip;
+};
+
+/* @mapping: kept between stops, whether the call that was entered would map code. */
+static struct syscall_stop syscall_stop(pid_t pid, bool *mapping)
 {
 	struct ptrace_syscall_info info = { 0 };
+	struct syscall_stop stop = { 0 };
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info) <= 0)
-		return false;
+		return stop;
 	if (info.op == PTRACE_SYSCALL_INFO_ENTRY) {
-		*entry_was_mmap = info.entry.nr == SYS_mmap && (info.entry.args[2] & PROT_EXEC);
-		return false;
+		*mapping = info.entry.nr == SYS_mmap && (info.entry.args[2] & PROT_EXEC);
+		stop.entered = true;
+		stop.ip = info.instruction_pointer;
+	} else if (info.op == PTRACE_SYSCALL_INFO_EXIT) {
+		stop.mapped = *mapping && !info.exit.is_error;
 	}
-	return info.op == PTRACE_SYSCALL_INFO_EXIT && *entry_was_mmap && !info.exit.is_error;
+	return stop;
 }
 
 /* Signals of the program's own are passed on; stops of ptrace's making are not. */
@@ -74,40 +85,57 @@ static int signal_to_pass(int status)
 	return status >> 16 || sig == SYSCALL_STOP ? 0 : sig;
 }
 
-/*
- * Runs from stop to stop, exec first, until @mapped has enough or the
- * program ended by itself (its status is left for whoever waits for it next).
- */
-static struct error *run_until_mapped(pid_t pid, spawn_mapped_fn mapped, void *arg)
+static bool has_ended(const siginfo_t *info)
 {
-	bool entry_was_mmap = false, done = false;
-	siginfo_t ended;
+	return info->si_code == CLD_EXITED || info->si_code == CLD_KILLED ||
+	       info->si_code == CLD_DUMPED;
+}
+
+/* Tells @watcher what the stop means; *@free_ret: let the program go. */
+static struct error *on_stop(pid_t pid, int status, const struct spawn_watcher *watcher,
+			     bool *mapping, bool *free_ret)
+{
+	struct syscall_stop stop;
+
+	*free_ret = false;
+	if (status >> 8 == (SIGTRAP | (PTRACE_EVENT_EXEC << 8)))
+		return watcher->mapped(pid, watcher->arg);
+	if (WSTOPSIG(status) != SYSCALL_STOP)
+		return NULL;
+	stop = syscall_stop(pid, mapping);
+	if (stop.mapped)
+		return watcher->mapped(pid, watcher->arg);
+	if (stop.entered)
+		*free_ret = watcher->started(pid, stop.ip, watcher->arg);
+	return NULL;
+}
+
+/*
+ * Runs from stop to stop, exec first, until the program has started or ended
+ * by itself (its status is left for whoever waits for it next).
+ */
+static struct error *run_until_started(pid_t pid, const struct spawn_watcher *watcher)
+{
+	bool mapping = false, started;
+	siginfo_t info;
 	int status;
 
 	for (;;) {
 		struct error *err;
-		bool look;
 
-		ended.si_pid = 0;
-		if (waitid(P_PID, pid, &ended, WEXITED | WSTOPPED | WNOWAIT | __WALL) < 0) {
+		if (waitid(P_PID, pid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL) < 0) {
 			if (errno == EINTR)
 				continue;
 			return error_errno(errno, "waiting for the program");
 		}
-		if (ended.si_code == CLD_EXITED || ended.si_code == CLD_KILLED ||
-		    ended.si_code == CLD_DUMPED)
+		if (has_ended(&info))
 			return NULL;
 		if (wait_for(pid, &status))
 			return error_errno(errno, "waiting for the program");
-		look = status >> 8 == (SIGTRAP | (PTRACE_EVENT_EXEC << 8));
-		if (!look && WSTOPSIG(status) == SYSCALL_STOP)
-			look = mapped_code(pid, &entry_was_mmap);
-		if (look) {
-			err = mapped(pid, arg, &done);
-			if (err)
-				return err;
-		}
-		if (done) {
+		err = on_stop(pid, status, watcher, &mapping, &started);
+		if (err)
+			return err;
+		if (started) {
 			ptrace(PTRACE_DETACH, pid, NULL, signal_to_pass(status));
 			return NULL;
 		}
@@ -115,7 +143,7 @@ static struct error *run_until_mapped(pid_t pid, spawn_mapped_fn mapped, void *a
 	}
 }
 
-struct error *spawn(char **argv, spawn_mapped_fn mapped, void *arg, pid_t *pid_ret)
+struct error *spawn(char **argv, const struct spawn_watcher *watcher, pid_t *pid_ret)
 {
 	int go[2], failure[2], errnum, status;
 	struct error *err = NULL;
@@ -134,7 +162,7 @@ struct error *spawn(char **argv, spawn_mapped_fn mapped, void *arg, pid_t *pid_r
 		err = error_errno(errno, "holding '%s' at its start", argv[0]);
 	close(go[1]);
 	if (!err)
-		err = run_until_mapped(pid, mapped, arg);
+		err = run_until_started(pid, watcher);
 	/* Closed by exec, so there is something to read only when it failed. */
 	if (!err && read(failure[0], &errnum, sizeof(errnum)) == sizeof(errnum))
 		err = exec_error(argv[0], errnum);

@@ -128,20 +128,20 @@ struct error *target_check(uint32_t pid)
 	return err ? err : check_executable(pid);
 }
 
-bool target_has_loader(uint32_t pid)
+uint64_t target_loader(uint32_t pid)
 {
 	struct strbuf auxv __cleanup_strbuf = { 0 };
 
 	if (procfs_read(pid, "auxv", &auxv))
-		return false;
+		return 0;
 	for (size_t at = 0; at + sizeof(Elf64_auxv_t) <= auxv.len; at += sizeof(Elf64_auxv_t)) {
 		Elf64_auxv_t entry;
 
 		memcpy(&entry, auxv.data + at, sizeof(entry));
 		if (entry.a_type == AT_BASE)
-			return entry.a_un.a_val != 0;
+			return entry.a_un.a_val;
 	}
-	return false;
+	return 0;
 }
 
 double target_cpu_s(uint32_t pid)

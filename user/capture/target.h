@@ -27,8 +27,8 @@ void target_identity_init(struct target_identity *id, uint32_t pid);
  */
 struct error *target_check(uint32_t pid) __must_check;
 
-/* Whether a dynamic loader runs in it, by the auxiliary vector's AT_BASE. */
-bool target_has_loader(uint32_t pid);
+/* Where the dynamic loader is mapped (AT_BASE of the auxiliary vector); 0: there is none. */
+uint64_t target_loader(uint32_t pid);
 
 /* User and system time so far in seconds; < 0 if it is gone. */
 double target_cpu_s(uint32_t pid);
