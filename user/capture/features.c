@@ -96,7 +96,8 @@ struct error *features_detect(struct features *ret)
 	err = own_probe_site(&site);
 	if (err)
 		return error_wrap(err, "trying probes on ourselves");
-	ret->uprobe_multi = can_link(ATTACH_TYPE_UPROBE_MULTI, site);
+	/* Each try costs a grace period; the newer link is a kind of the older one. */
 	ret->uprobe_session = ret->uprobe_session && can_link(ATTACH_TYPE_UPROBE_SESSION, site);
+	ret->uprobe_multi = ret->uprobe_session || can_link(ATTACH_TYPE_UPROBE_MULTI, site);
 	return NULL;
 }

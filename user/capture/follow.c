@@ -283,6 +283,9 @@ static void handle_process_event(struct session *s, const struct ev_process *ev)
 	case EV_EXEC:
 		follow_exec(s, ev);
 		break;
+	case EV_FORK:
+		s->forks++;
+		break;
 	case EV_EXIT:
 		session_end_pid(s, ev->h.tgid, ev->exit_code);
 		break;

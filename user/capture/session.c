@@ -430,6 +430,11 @@ int session_exit_status(const struct session *s)
 	return s->command_status;
 }
 
+int64_t session_forks(const struct session *s)
+{
+	return s->forks;
+}
+
 void session_signal(const struct session *s, int sig)
 {
 	if (s->command_pid && s->command_status < 0)

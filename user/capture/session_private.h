@@ -73,6 +73,7 @@ struct session {
 	double next_sample_s;
 	double own_cpu_start_s;
 	int64_t noted_loss;		/* already told to the model */
+	int64_t forks;			/* children that were not watched */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
 	struct map64 named;		/* stacks whose names went into a snapshot */
 	struct snapshot_sample_vec timeline;

@@ -73,6 +73,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 	if (err)
 		return err;
 	session_stop(session);
+	watch_warn(session);
 	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST);
 	if (!err)
 		err = recording_close(steal_ptr(recording));

@@ -26,6 +26,7 @@ static struct error *live_snapshot(const struct options *opts, struct snapshot *
 	if (err)
 		return err;
 	session_stop(session);
+	watch_warn(session);
 	return session_snapshot(session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, ret);
 }
 

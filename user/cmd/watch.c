@@ -58,6 +58,16 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 	return session_create(&settings, ret);
 }
 
+void watch_warn(const struct session *session)
+{
+	int64_t forks = session_forks(session);
+
+	if (forks)
+		log_warn("%lld child process%s of the target %s not watched: attach to %s with -p",
+			 (long long)forks, forks == 1 ? "" : "es", forks == 1 ? "was" : "were",
+			 forks == 1 ? "it" : "them");
+}
+
 /* The seconds left of the duration, at most one interval. */
 static double next_step(const struct options *opts, double watched_s)
 {

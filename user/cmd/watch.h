@@ -22,6 +22,9 @@ extern volatile sig_atomic_t watch_interrupted;
 extern volatile sig_atomic_t watch_signal;
 void watch_catch_signals(void);
 
+/* Says what the numbers leave out and no figure of theirs shows. */
+void watch_warn(const struct session *session);
+
 /*
  * Watches until the duration is over, all targets ended or a signal came. A
  * command that was started gets the first signal itself and is awaited; the
