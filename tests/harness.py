@@ -54,6 +54,7 @@ class Case:
 _cases = []
 _started = []           # processes of the running case
 _scratch = None         # its directory
+_remark = ""            # what it says about itself
 
 
 def case(timeout=60):
@@ -77,6 +78,12 @@ def check(condition, why):
 def check_equal(what, got, want):
     if got != want:
         raise Failure(f"{what} is {got!r}, not {want!r}")
+
+
+def remark(words):
+    """A figure that the case's line is to show when it passes."""
+    global _remark
+    _remark = f" - {words}"
 
 
 def spawn(argv, **kwargs):
@@ -133,14 +140,15 @@ def _out_of_time(signum, frame):
 
 def _run_case(c):
     """Returns the case's line."""
-    global _scratch
+    global _scratch, _remark
+    _remark = ""
     _scratch = tempfile.mkdtemp(prefix="heapsonde-test-")
     os.chmod(_scratch, 0o755)
     signal.signal(signal.SIGALRM, _out_of_time)
     signal.alarm(c.timeout)
     try:
         c.run()
-        return f"ok {c.name}"
+        return f"ok {c.name}{_remark}"
     except Skip as why:
         return f"skip {c.name} - {why}"
     except Failure as why:

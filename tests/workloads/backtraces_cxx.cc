@@ -132,14 +132,12 @@ SITE void library()
 	std::ostringstream stream;
 	auto shared = std::make_shared<std::vector<int>>(10);
 
-	telling = true;
 	for (int i = 0; i < 5; i++)
 		strings.push_back(std::string(30 + i, 'x'));
 	std::string longer = strings[0] + strings[1];
 	longer.append(500, 'y');
 	stream << longer << 1.5;
 	shared->resize(1000);
-	telling = false;
 	TOUCH(&longer);
 	KEEP_FRAME();
 }
@@ -161,7 +159,9 @@ SITE void run_all()
 int main()
 {
 	truth_begin();
+	telling = true;
 	run_all();
+	telling = false;
 	truth_end();
 	return 0;
 }

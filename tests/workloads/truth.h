@@ -25,7 +25,7 @@
 #define TRUTH_STACKS 96
 
 struct truth {
-	const char *site;
+	char site[32];		/* a copy: a library takes its strings along */
 	int count;
 	uintptr_t pcs[TRUTH_FRAMES];
 };
@@ -55,7 +55,7 @@ SITE void truth_note(const char *site)
 
 	if (truths_count > TRUTH_STACKS)
 		abort();
-	truth->site = site;
+	snprintf(truth->site, sizeof(truth->site), "%s", site);
 	truth->count = 0;
 	_Unwind_Backtrace(truth_frame, truth);
 	truth->count--;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* heapsonde top: the report's table, again and again. */
+/* heapsonde top: a screenful, again and again. */
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "cmd/command.h"
 #include "cmd/watch.h"
 #include "export/output.h"
-#include "export/text.h"
+#include "view/table.h"
+
+#define HOME_AND_CLEAR "\033[H\033[2J"
 
 struct top {
 	struct session *session;
@@ -15,35 +17,53 @@ struct top {
 	bool terminal;
 };
 
+/* Asked each time: terminals are resized. */
+static struct table_size table_size(const struct top *top)
+{
+	struct winsize size;
+
+	if (!top->terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row)
+		return TABLE_SIZE_PLAIN;
+	return (struct table_size){ size.ws_row, size.ws_col };
+}
+
 static struct error *draw(void *arg)
 {
 	struct top *top = arg;
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
 	struct output *out __cleanup_output = NULL;
-	struct error *err = session_snapshot(top->session, SNAPSHOT_NAMES, &snap);
+	struct error *err = session_snapshot(top->session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, &snap);
 
 	if (!err)
 		err = output_open("-", false, &out);
 	if (err)
 		return err;
 	snapshot_sort(snap, top->opts->output.sort);
-	/* Home, draw over, clear the rest: no flicker. */
 	if (top->terminal)
-		fputs("\033[H\033[2J", output_file(out));
-	export_text(snap, output_file(out), &(struct text_options){
-		.limit = top->opts->output.limit,
-		.depth = 4,
-		.sort = top->opts->output.sort,
-	});
+		fputs(HOME_AND_CLEAR, output_file(out));
+	view_table(snap, output_file(out), table_size(top));
 	return output_commit(steal_ptr(out));
+}
+
+static struct error *check_terminal(const struct top *top)
+{
+	struct table_size size = table_size(top);
+
+	if (size.rows >= TABLE_ROWS_MIN && size.columns >= TABLE_COLUMNS_MIN)
+		return NULL;
+	return error_create(ERROR_UNSUPPORTED,
+			    "the terminal has %d rows of %d columns: top needs %d of %d",
+			    size.rows, size.columns, TABLE_ROWS_MIN, TABLE_COLUMNS_MIN);
 }
 
 struct error *cmd_top(const struct options *opts, int *status)
 {
 	__cleanup(session_destroyp) struct session *session = NULL;
 	struct top top = { .opts = opts, .terminal = isatty(STDOUT_FILENO) };
-	struct error *err;
+	struct error *err = check_terminal(&top);
 
+	if (err)
+		return err;
 	watch_catch_signals();
 	err = watch_create(opts, &session);
 	if (err)
@@ -53,5 +73,6 @@ struct error *cmd_top(const struct options *opts, int *status)
 	if (err)
 		return err;
 	session_stop(session);
+	watch_warn(session);
 	return draw(&top);
 }
