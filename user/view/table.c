@@ -57,7 +57,8 @@ static void put_losses(const struct snapshot *snap, FILE *f)
 	if (loss->complete)
 		fputs("nothing lost\n", f);
 	else
-		fprintf(f, "INCOMPLETE: %lld events, %lld stacks dropped, %lld untracked, %lld missed\n",
+		fprintf(f, "INCOMPLETE: %lld events and %lld stacks dropped, "
+			"%lld allocations untracked, %lld probes missed\n",
 			(long long)loss->dropped_events, (long long)loss->dropped_stacks,
 			(long long)loss->untracked_allocs, (long long)loss->missed_probes);
 }
