@@ -210,8 +210,8 @@ static void bench_events(const char *name, size_t live, size_t events)
 		model_destroy(model);
 	}
 	qsort(rates, RUNS, sizeof(*rates), compare_double);
-	printf("%s_best %.1f Mevents/s\n", name, rates[RUNS - 1]);
-	printf("%s_median %.1f Mevents/s\n", name, rates[RUNS / 2]);
+	printf("bench model_%s_best %.1f Mevents/s\n", name, rates[RUNS - 1]);
+	printf("bench model_%s_median %.1f Mevents/s >=10\n", name, rates[RUNS / 2]);
 	toy_deinit(&toy);
 }
 
@@ -256,14 +256,15 @@ static void bench_bytes(uint64_t blocks)
 			before = now;
 		}
 	}
-	printf("fill_rate %.1f Mevents/s\n", 1e3 * blocks / (now_ns() - start));
-	printf("fill_longest_1000 %.2f ms\n", pause / 1e6);
-	printf("block_bytes %.2f B/block\n", (double)model_block_bytes(model) / blocks);
-	printf("block_bytes_worst %.2f B/block\n", worst);
-	printf("block_rss %.2f B/block\n", (double)(own_rss_bytes() - rss) / blocks);
+	printf("bench model_fill_rate %.1f Mevents/s\n", 1e3 * blocks / (now_ns() - start));
+	printf("bench model_fill_longest_1000 %.2f ms\n", pause / 1e6);
+	printf("bench model_block_bytes %.2f B/block <=32\n",
+	       (double)model_block_bytes(model) / blocks);
+	printf("bench model_block_bytes_worst %.2f B/block\n", worst);
+	printf("bench model_block_rss %.2f B/block\n", (double)(own_rss_bytes() - rss) / blocks);
 	start = now_ns();
 	model_rows(model, 1 + 50 * blocks, MODEL_OLDEST, NULL, &totals);
-	printf("oldest_scan %.1f ms\n", (now_ns() - start) / 1e6);
+	printf("bench model_oldest_scan %.1f ms\n", (now_ns() - start) / 1e6);
 	if (totals.m.live_count != (int64_t)blocks)
 		exit(1);
 	model_destroy(model);
@@ -290,10 +291,10 @@ static void bench_rows(uint32_t rows)
 	}
 	start = now_ns();
 	model_rows(model, 24000000000ull, 0, &out, NULL);
-	printf("rows_%u_all_growing %.1f ms\n", rows, (now_ns() - start) / 1e6);
+	printf("bench model_rows_%u_all_growing %.1f ms\n", rows, (now_ns() - start) / 1e6);
 	start = now_ns();
 	model_mark_time(model, 25000000000ull);
-	printf("mark_time_%u_rows %.2f ms\n", rows, (now_ns() - start) / 1e6);
+	printf("bench model_mark_time_%u_rows %.2f ms\n", rows, (now_ns() - start) / 1e6);
 	model_row_vec_deinit(&out);
 	model_destroy(model);
 }

@@ -14,7 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Debian and Ubuntu put it in a directory, Fedora does not. */
+#if __has_include(<libiberty/demangle.h>)
 #include <libiberty/demangle.h>
+#else
+#include <demangle.h>
+#endif
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
