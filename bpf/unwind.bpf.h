@@ -39,6 +39,7 @@
 #define UNWIND_GUESS_MAX (16ul << 20)
 
 #define UNWIND_FIRST_WINDOW 1024	/* many stacks need no more, and it is cheaper */
+#define UNWIND_MEMO_WORDS 64	/* a power of two; about 30 frames */
 #define UNWIND_PAGE 4096ul	/* the smallest there is: a copy may end at any */
 
 enum unwind_flag {
@@ -82,6 +83,20 @@ struct unwind_state {
 	__u32 window_bytes;
 	__u32 refills;		/* of the window, in this walk */
 	__u64 window[UNWIND_WINDOW_WORDS];
+	/*
+	 * What the walk in the record started from, and every word of the
+	 * stack that it read. A walk that would start from the same and finds
+	 * the same words there is the same walk: its record stands. Loops that
+	 * allocate are much of what programs do, and comparing is cheaper than
+	 * walking.
+	 */
+	struct {
+		__u64 pc, sp, bp, lr;
+		__u32 generation, start;
+		__u32 words;	/* more than there is room for: not to be used */
+		__u32 same;
+		__u64 at[UNWIND_MEMO_WORDS], word[UNWIND_MEMO_WORDS];
+	} memo;
 	/*
 	 * The record as it travels: its frames follow it. Of an interrupted
 	 * frame the pc plus one is kept, so that subtracting one leads into
@@ -406,7 +421,25 @@ static __always_inline int unwind_word(struct unwind_state *s, __u64 addr)
 		offset = 0;
 	}
 	s->word = s->window[(offset >> 3) & (UNWIND_WINDOW_WORDS - 1)];
+	s->memo.at[s->memo.words & (UNWIND_MEMO_WORDS - 1)] = addr;
+	s->memo.word[s->memo.words & (UNWIND_MEMO_WORDS - 1)] = s->word;
+	s->memo.words++;
 	return 1;
+}
+
+/* Whether word @i of the memo is still what the stack holds. */
+static __always_inline int unwind_memo_holds(struct unwind_state *s, __u32 i)
+{
+	__u64 addr = s->memo.at[i & (UNWIND_MEMO_WORDS - 1)];
+	__u64 offset = addr - s->window_base;
+
+	if (offset >= s->window_bytes) {
+		if (!unwind_fill_window(s, addr))
+			return 0;
+		offset = 0;
+	}
+	return s->window[(offset >> 3) & (UNWIND_WINDOW_WORDS - 1)] ==
+	       s->memo.word[i & (UNWIND_MEMO_WORDS - 1)];
 }
 
 /* A pointer to code as it was before arm64 signed it. */
@@ -587,6 +620,8 @@ static __always_inline int unwind_resolve_trampoline(struct unwind_state *s)
 {
 	__u64 pc = s->slot ? unwind_real_return(s) : 0;
 
+	/* This depends on more than the stack. */
+	s->memo.words = UNWIND_MEMO_WORDS + 1;
 	if (!pc || pc == s->pc)
 		return 0;
 	s->pc = pc;
@@ -667,12 +702,19 @@ static __always_inline int unwind_begin(struct unwind_state *s, enum unwind_star
 	s->max_depth = max_depth > MAX_DEPTH ? MAX_DEPTH : max_depth;
 	s->record.count = 0;
 	s->record.status = UNWIND_READ_FAULT;
-	s->hash = 0;
+	s->hash = s->space.epoch;
 	s->guessed = 0;
 	s->instance = 1;
 	s->window_bytes = 0;
 	s->refills = 0;
 	s->opaque = 0;
+	s->memo.words = 0;
+	s->memo.pc = s->pc;
+	s->memo.sp = s->sp;
+	s->memo.bp = s->bp;
+	s->memo.lr = s->lr;
+	s->memo.generation = s->space.generation;
+	s->memo.start = start;
 	s->stack_end = ~0ul;
 	s->flags = start == UNWIND_AT_PC ? UNWIND_EXACT_PC | UNWIND_LR_VALID : 0;
 	return start == UNWIND_AT_ENTRY ? unwind_leave_function(s) : 1;
@@ -729,6 +771,43 @@ static __always_inline void unwind_run(struct unwind_state *s)
 #endif
 
 #ifndef UNWIND_HOST
+#define UNWIND_MEMO_STEP 8
+/* Compares some words; the callback of bpf_loop(). */
+static long unwind_memo_step(__u32 i, struct unwind_state **state)
+{
+	struct unwind_state *s = *state;
+
+	for (__u32 j = 0; j < UNWIND_MEMO_STEP; j++) {
+		__u32 at = i * UNWIND_MEMO_STEP + j;
+
+		if (at >= s->memo.words)
+			return 1;
+		if (!unwind_memo_holds(s, at)) {
+			s->memo.same = 0;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* Whether the walk that begins now is the one in the record, which then stands. */
+static __always_inline int unwind_repeats(struct unwind_state *s, __u32 start)
+{
+	struct unwind_state *state = s;
+
+	if (s->memo.pc != s->pc || s->memo.sp != s->sp || s->memo.bp != s->bp ||
+	    s->memo.lr != s->lr || s->memo.start != start ||
+	    s->memo.generation != s->space.generation || !s->space.generation ||
+	    s->memo.words > UNWIND_MEMO_WORDS || s->record.status != UNWIND_COMPLETE)
+		return 0;
+	s->memo.same = 1;
+	s->window_bytes = 0;
+	s->refills = 0;
+	s->stack_end = ~0ul;
+	bpf_loop(UNWIND_MEMO_WORDS / UNWIND_MEMO_STEP + 1, unwind_memo_step, &state, 0);
+	return s->memo.same;
+}
+
 /*
  * Walks the current task's stack from where unwind_enter() put it, into
  * s->record and s->pcs; what else the record says is the caller's. @tgid:
@@ -743,7 +822,11 @@ static UNWIND_NOINLINE __attribute__((unused)) int unwind_stack(struct unwind_st
 	if (space)
 		s->space = *space;
 	else
-		s->space.count = 0;
+		s->space = (struct unwind_space){ 0 };
+	if (unwind_repeats(s, start)) {
+		s->busy = 0;
+		return 0;
+	}
 	if (unwind_begin(s, start, max_depth))
 		unwind_run(s);
 	s->busy = 0;

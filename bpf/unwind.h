@@ -102,7 +102,11 @@ struct unwind_range {
 struct unwind_space {
 	__u32 first, count;	/* slice of the ranges */
 	__u32 generation;	/* from 1; below UNWIND_GENERATIONS */
-	__u32 pad;
+	/*
+	 * Counts the times that code was unmapped, so that its addresses may
+	 * mean another file since: part of every stack's id.
+	 */
+	__u32 epoch;
 };
 
 #define UNWIND_RANGES_MAX 4096		/* of one address space */

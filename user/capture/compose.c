@@ -66,32 +66,111 @@ static const struct image *find_image(const struct session *s, const struct mode
 	return NULL;
 }
 
-static void add_frames(struct snapshot *snap, struct snapshot_stack *stack,
-		       const struct address_space *names, const struct model_row *row)
+static void add_frame(struct snapshot *snap, uint64_t pc, const struct symbol_frame *named)
 {
-	stack->frame_first = snap->frames.len;
-	stack->frame_count = row->pc_count;
-	for (uint32_t i = 0; i < row->pc_count; i++) {
-		struct frame *frame = frame_vec_append(&snap->frames);
-		struct symbol symbol = { .module = "", .path = "", .build_id = "" };
+	*frame_vec_append(&snap->frames) = (struct frame){
+		.pc = pc,
+		.offset = named->symbol.offset,
+		.function = snapshot_string(snap, named->symbol.function),
+		.raw = snapshot_string(snap, named->symbol.raw),
+		.module = snapshot_string(snap, named->symbol.module),
+		.path = snapshot_string(snap, named->symbol.path),
+		.build_id = snapshot_string(snap, named->symbol.build_id),
+		.file = snapshot_string(snap, named->file),
+		.line = named->line,
+		.column = named->column,
+		.inlined = named->inlined,
+	};
+}
+
+/* Appends the names of @pcs, innermost first; returns how many frames they are. */
+static uint32_t symbolize(struct snapshot *snap, const struct address_space *names,
+			  const uint64_t *pcs, uint32_t pc_count)
+{
+	size_t first = snap->frames.len;
+
+	for (uint32_t i = 0; i < pc_count; i++) {
+		struct symbol_frame named[SYMBOL_FRAMES_MAX] = {
+			{ .symbol = { .module = "", .path = "", .build_id = "" } },
+		};
+		size_t count = 1;
 
 		if (names)
-			address_space_symbolize(names, row->pcs[i], true, &symbol);
-		*frame = (struct frame){
-			.pc = row->pcs[i],
-			.offset = symbol.offset,
-			.function = snapshot_string(snap, symbol.function),
-			.raw = snapshot_string(snap, symbol.raw),
-			.module = snapshot_string(snap, symbol.module),
-			.path = snapshot_string(snap, symbol.path),
-			.build_id = snapshot_string(snap, symbol.build_id),
-		};
+			count = address_space_symbolize_frames(names, pcs[i], true, named,
+							       SYMBOL_FRAMES_MAX);
+		for (size_t k = 0; k < count; k++)
+			add_frame(snap, pcs[i], &named[k]);
 	}
+	return snap->frames.len - first;
+}
+
+static uint64_t stack_key(uint64_t id, const struct image *image)
+{
+	return id ^ ((uint64_t)image->pid << 32 | image->generation) * 0x9e3779b97f4a7c15;
+}
+
+void session_name_stack(struct session *s, const struct image *image,
+			const struct fresh_stack *fresh)
+{
+	uint64_t key = stack_key(fresh->id, image);
+	struct named_stack named = { .first = s->names->frames.len };
+
+	if (map64_get(&s->named, key))
+		return;
+	named.count = symbolize(s->names, image->names, fresh->pcs, fresh->count);
+	named_stack_vec_push(&s->named_stacks, named);
+	map64_set(&s->named, key, s->named_stacks.len);
+}
+
+static void copy_frame(struct snapshot *snap, const struct frame *from)
+{
+	struct frame *frame = frame_vec_append(&snap->frames);
+
+	*frame = *from;
+	frame->function = snapshot_string(snap, from->function);
+	frame->raw = snapshot_string(snap, from->raw);
+	frame->module = snapshot_string(snap, from->module);
+	frame->path = snapshot_string(snap, from->path);
+	frame->build_id = snapshot_string(snap, from->build_id);
+	frame->file = snapshot_string(snap, from->file);
+}
+
+/*
+ * Names that were found when the stack was new, because its addresses may lie
+ * in another file by now. Code that is generated gets its names later.
+ */
+static bool copy_named(const struct session *s, struct snapshot *snap,
+		       const struct model_row *row, const struct image *image)
+{
+	uint32_t nr = image ? map64_get(&s->named, stack_key(row->stack_id, image)) : 0;
+	const struct frame *frames;
+	struct named_stack named;
+
+	if (!nr)
+		return false;
+	named = s->named_stacks.data[nr - 1];
+	frames = s->names->frames.data + named.first;
+	for (uint32_t i = 0; i < named.count; i++)
+		if (!frames[i].function && !*frames[i].build_id)
+			return false;
+	for (uint32_t i = 0; i < named.count; i++)
+		copy_frame(snap, &frames[i]);
+	return true;
+}
+
+static void add_frames(const struct session *s, struct snapshot *snap,
+		       struct snapshot_stack *stack, const struct image *image,
+		       const struct model_row *row)
+{
+	stack->frame_first = snap->frames.len;
+	if (!copy_named(s, snap, row, image))
+		symbolize(snap, image ? image->names : NULL, row->pcs, row->pc_count);
+	stack->frame_count = snap->frames.len - stack->frame_first;
 }
 
 /*
  * Frame pointers end where the C library's start code begins, which has none;
- * a walk that ended right there has seen everything.
+ * a walk by them alone that ended right there has seen everything.
  */
 static bool is_thread_start(const struct frame *frame)
 {
@@ -106,12 +185,17 @@ static bool is_thread_start(const struct frame *frame)
 	return false;
 }
 
-static void judge_status(struct snapshot *snap, struct snapshot_stack *stack)
+static void judge_status(const struct session *s, struct snapshot *snap,
+			 struct snapshot_stack *stack)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
 
-	if ((stack->status == UNWIND_GUESSED || stack->status == UNWIND_NO_CFI) &&
-	    stack->frame_count && is_thread_start(&frames[stack->frame_count - 1]))
+	if (!s->settings.frame_pointers)
+		return;
+	if (stack->status == UNWIND_NO_CFI)
+		stack->status = UNWIND_GUESSED;
+	if (stack->status == UNWIND_GUESSED && stack->frame_count &&
+	    is_thread_start(&frames[stack->frame_count - 1]))
 		stack->status = UNWIND_COMPLETE;
 }
 
@@ -135,13 +219,13 @@ static void count_status(struct snapshot_unwind *unwind, uint32_t status)
 static bool wants_names(struct session *s, const struct model_row *row, unsigned int flags)
 {
 	uint64_t key = row->stack_id + row->image;
-	bool named;
+	bool told;
 
 	if (!(flags & (SNAPSHOT_NAMES | SNAPSHOT_NEW_NAMES)))
 		return false;
-	named = map64_get(&s->named, key);
-	map64_set(&s->named, key, 1);
-	return !named || (flags & SNAPSHOT_NAMES);
+	told = map64_get(&s->told, key);
+	map64_set(&s->told, key, 1);
+	return !told || (flags & SNAPSHOT_NAMES);
 }
 
 static void add_row(struct session *s, struct snapshot *snap, const struct model_row *row,
@@ -157,8 +241,8 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 		.m = row->m,
 	};
 	if (wants_names(s, row, flags)) {
-		add_frames(snap, stack, image ? image->names : NULL, row);
-		judge_status(snap, stack);
+		add_frames(s, snap, stack, image, row);
+		judge_status(s, snap, stack);
 	}
 	count_status(&snap->unwind, stack->status);
 }

@@ -17,6 +17,8 @@
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
+#define LOOK_PAUSE 50	/* times what a look at the mappings took */
+
 static void image_deinit(struct image *image)
 {
 	address_space_destroy(image->names);
@@ -305,35 +307,55 @@ void session_follow_events(struct session *s)
 	process_event_vec_deinit(&events);
 }
 
+static void name_stacks(struct session *s, struct fresh_stack_vec *fresh)
+{
+	vec_for_each(stack, fresh) {
+		const struct image *image = session_image(s, stack->tgid);
+
+		if (image)
+			session_name_stack(s, image, stack);
+		free(stack->pcs);
+	}
+	fresh_stack_vec_deinit(fresh);
+}
+
+static void follow_image(struct session *s, struct image *image)
+{
+	bool changed = false;
+	struct error *err = address_space_refresh(image->names, &changed);
+
+	if (!err)
+		err = unwinder_publish(s->unwinder, image->pid, image->names);
+	if (!err && changed)
+		err = attach_new_objects(s, image);
+	if (err && err->code != ERROR_GONE)
+		log_warn("process %" PRIu32 ": %s", image->pid, err->message);
+	error_destroy(err);
+}
+
 /*
  * New stacks may run through objects that were mapped since: take them over
- * while they are mapped, and probe the allocators among them.
+ * while they are mapped, probe the allocators among them, and name the stacks
+ * before anything else can be mapped in their place.
  */
 void session_follow_mappings(struct session *s)
 {
-	bool new_stacks;
+	double begin = session_watched_s(s), now;
+	struct fresh_stack_vec fresh;
 
 	pthread_mutex_lock(&s->lock);
-	new_stacks = s->new_stacks;
-	s->new_stacks = false;
+	fresh = s->fresh_stacks;
+	s->fresh_stacks = (struct fresh_stack_vec){ 0 };
 	pthread_mutex_unlock(&s->lock);
-	if (!new_stacks)
+	if (!fresh.len && begin < s->next_look_s)
 		return;
-	vec_for_each(image, &s->images) {
-		struct error *err;
-		bool changed = false;
-
-		if (image->ended)
-			continue;
-		err = address_space_refresh(image->names, &changed);
-		if (!err)
-			err = unwinder_publish(s->unwinder, image->pid, image->names);
-		if (!err && changed)
-			err = attach_new_objects(s, image);
-		if (err && err->code != ERROR_GONE)
-			log_warn("process %" PRIu32 ": %s", image->pid, err->message);
-		error_destroy(err);
-	}
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			follow_image(s, image);
+	name_stacks(s, &fresh);
+	/* Also when nothing is new, but never for more than a small part of the time. */
+	now = session_watched_s(s);
+	s->next_look_s = now + LOOK_PAUSE * (now - begin);
 }
 
 /* A process that vanished without its EV_EXIT (dropped) has ended all the same. */

@@ -49,6 +49,21 @@ double session_own_cpu_s(void)
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
+static void keep_fresh_stack(struct session *s, const struct ev_stack *ev, size_t size)
+{
+	uint32_t count = ev->count;
+
+	if (size < sizeof(*ev) + count * sizeof(uint64_t))
+		return;
+	fresh_stack_vec_push(&s->fresh_stacks, (struct fresh_stack){
+		.tgid = ev->h.tgid,
+		.id = ev->stack_id,
+		.count = count,
+		.pcs = memcpy(xmalloc(count * sizeof(uint64_t)), ev->pcs,
+			      count * sizeof(uint64_t)),
+	});
+}
+
 static int on_record(void *arg, void *data, size_t size)
 {
 	struct session *s = arg;
@@ -61,7 +76,7 @@ static int on_record(void *arg, void *data, size_t size)
 		s->records[h->kind]++;
 	switch (h->kind) {
 	case EV_STACK:
-		s->new_stacks = true;
+		keep_fresh_stack(s, data, size);
 		break;
 	case EV_EXEC:
 	case EV_EXIT:
@@ -385,6 +400,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->own_cpu_start_s = session_own_cpu_s();
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
+	s->names = snapshot_create();
 	libbpf_set_print(quiet_libbpf);
 	s->unwinder = unwinder_create(settings->frame_pointers);
 	for (size_t i = 0; i < settings->pids_count; i++) {
@@ -419,7 +435,13 @@ void session_destroy(struct session *s)
 	process_event_vec_deinit(&s->process_events);
 	snapshot_sample_vec_deinit(&s->timeline);
 	unwinder_destroy(s->unwinder);
+	map64_deinit(&s->told);
 	map64_deinit(&s->named);
+	named_stack_vec_deinit(&s->named_stacks);
+	snapshot_destroy(s->names);
+	vec_for_each(fresh, &s->fresh_stacks)
+		free(fresh->pcs);
+	fresh_stack_vec_deinit(&s->fresh_stacks);
 	model_destroy(s->model);
 	pthread_mutex_destroy(&s->lock);
 	free(s);

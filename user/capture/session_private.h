@@ -43,6 +43,20 @@ struct watched {
 };
 
 DEFINE_VEC(watched_vec, struct watched);
+
+/* A stack whose frames have just come; pcs owned. */
+struct fresh_stack {
+	uint32_t tgid, count;
+	uint64_t id;
+	uint64_t *pcs;
+};
+
+DEFINE_VEC(fresh_stack_vec, struct fresh_stack);
+
+/* Frames that were named while what they lie in was mapped: a slice of s->names. */
+struct named_stack { uint32_t first, count; };
+
+DEFINE_VEC(named_stack_vec, struct named_stack);
 DEFINE_VEC(process_event_vec, struct ev_process);
 
 struct session {
@@ -59,7 +73,7 @@ struct session {
 	pthread_mutex_t lock;
 	struct model *model;
 	struct process_event_vec process_events;
-	bool new_stacks;		/* since names were last refreshed */
+	struct fresh_stack_vec fresh_stacks;	/* since names were last refreshed */
 	bool frozen;			/* what comes now is no longer counted */
 	int64_t records[EVENT_KINDS_COUNT];
 	uint32_t slice;
@@ -70,12 +84,15 @@ struct session {
 	volatile bool reader_stop;
 
 	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
-	double next_sample_s;
+	double next_sample_s, next_look_s;
 	double own_cpu_start_s;
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
-	struct map64 named;		/* stacks whose names went into a snapshot */
+	struct map64 told;		/* stacks whose names went into a snapshot */
+	struct map64 named;		/* stack and image -> index of named_stacks + 1 */
+	struct named_stack_vec named_stacks;
+	struct snapshot *names;		/* holds their frames and strings */
 	struct snapshot_sample_vec timeline;
 	struct snapshot_memory memory;	/* of the last target that could be read */
 };
@@ -113,6 +130,10 @@ void session_detach(struct session *s);
 void session_free_targets(struct session *s);
 
 /* --- compose.c --- */
+
+/* Names a stack's frames by what is mapped in @image now, for good. */
+void session_name_stack(struct session *s, const struct image *image,
+			const struct fresh_stack *fresh);
 
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,

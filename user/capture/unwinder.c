@@ -35,6 +35,7 @@ DEFINE_VEC(unwind_range_vec, struct unwind_range);
 struct space {
 	uint32_t pid;
 	uint32_t slice;			/* 0 or 1: the one in use */
+	uint32_t epoch;			/* see struct unwind_space */
 	struct unwind_range_vec ranges;
 	bool published;
 };
@@ -260,6 +261,23 @@ static struct error *write_slice(const struct unwinder *u, uint32_t first,
 	return NULL;
 }
 
+/* Whether a file's code that was there is no longer; both are sorted by start. */
+static bool has_vanished(const struct unwind_range_vec *before,
+			 const struct unwind_range_vec *now)
+{
+	size_t at = 0;
+
+	vec_for_each(old, before) {
+		if (old->kind != RANGE_TABLE)
+			continue;
+		while (at < now->len && now->data[at].start < old->start)
+			at++;
+		if (at == now->len || memcmp(&now->data[at], old, sizeof(*old)))
+			return true;
+	}
+	return false;
+}
+
 struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct address_space *as)
 {
 	struct unwind_range_vec ranges __cleanup(unwind_range_vec_deinit) = { 0 };
@@ -274,6 +292,8 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	if (space->published && ranges.len == space->ranges.len &&
 	    !memcmp(ranges.data, space->ranges.data, ranges.len * sizeof(*ranges.data)))
 		return NULL;
+	if (has_vanished(&space->ranges, &ranges))
+		space->epoch++;
 	/* A new slice beside the old one, then one step to it. */
 	space->slice = !space->slice;
 	value = (struct unwind_space){
@@ -281,6 +301,7 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 			 UNWIND_RANGES_MAX,
 		.count = ranges.len,
 		.generation = next_generation(u),
+		.epoch = space->epoch,
 	};
 	err = write_slice(u, value.first, &ranges);
 	if (err)

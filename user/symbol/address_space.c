@@ -16,6 +16,7 @@
 #include "base/strbuf.h"
 #include "symbol/address_space.h"
 #include "symbol/elfread.h"
+#include "symbol/jitmap.h"
 #include "symbol/maps.h"
 #include "symbol/object.h"
 #include "symbol/safeopen.h"
@@ -37,6 +38,7 @@ struct address_space {
 	struct region_vec regions;	/* sorted, disjoint; current and vanished ones */
 	struct mapping_vec current;
 	struct backing_vec backings;
+	struct jitmap *jitmap;
 	struct error *why_none;		/* the first complaint about the newest files, or NULL */
 };
 
@@ -51,6 +53,7 @@ struct address_space *address_space_create(uint32_t pid)
 	as->open_errno = errno;
 	if (as->proc_fd >= 0)
 		as->root_fd = openat(as->proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	as->jitmap = jitmap_create(as->proc_fd, as->root_fd);
 	return as;
 }
 
@@ -67,6 +70,7 @@ void address_space_destroy(struct address_space *as)
 	region_vec_deinit(&as->regions);
 	mapping_vec_deinit(&as->current);
 	error_destroy(as->why_none);
+	jitmap_destroy(as->jitmap);
 	if (as->proc_fd >= 0)
 		close(as->proc_fd);
 	if (as->root_fd >= 0)
@@ -550,6 +554,11 @@ struct error *address_space_refresh(struct address_space *as, bool *changed_ret)
 const struct region_vec *address_space_regions(const struct address_space *as)
 {
 	return &as->regions;
+}
+
+struct jitmap *address_space_jitmap(const struct address_space *as)
+{
+	return as->jitmap;
 }
 
 const struct region *address_space_region(const struct address_space *as, uint64_t pc)

@@ -35,4 +35,8 @@ const struct region_vec *address_space_regions(const struct address_space *as);
 /* The region that holds @pc, or NULL; borrowed until the next refresh. */
 const struct region *address_space_region(const struct address_space *as, uint64_t pc);
 
+/* What the target itself calls code that is in no file; see jitmap.h. */
+struct jitmap;
+struct jitmap *address_space_jitmap(const struct address_space *as);
+
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One ELF file: identity, segments, and the way to its symbols; see object.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "symbol/debugfile.h"
+#include "symbol/dwarf_lines.h"
 #include "symbol/elfread.h"
 #include "symbol/object.h"
 #include "symbol/symtab.h"
@@ -27,6 +29,8 @@ struct object_private {
 	struct load_vec loads;
 	struct segment_vec segments;
 	struct symtab *symtab;		/* NULL until the first question */
+	struct dwarf_lines *lines;	/* NULL until then too, or if there is no DWARF */
+	bool lines_tried;
 	int root_fd;
 };
 
@@ -199,6 +203,7 @@ void object_destroy(struct object *obj)
 	if (!obj)
 		return;
 	symtab_destroy(obj->priv->symtab);
+	dwarf_lines_destroy(obj->priv->lines);
 	load_vec_deinit(&obj->priv->loads);
 	segment_vec_deinit(&obj->priv->segments);
 	free(obj->priv);
@@ -356,4 +361,30 @@ size_t object_find_exported(struct object *obj, const char *name,
 const char *object_demangle(struct object *obj, const struct object_symbol *sym)
 {
 	return symtab_demangle(symtab_of(obj), sym);
+}
+
+/* ---- Source lines ---- */
+
+static struct dwarf_lines *lines_of(struct object *obj)
+{
+	struct object_private *priv = obj->priv;
+	int fd;
+
+	if (priv->lines_tried)
+		return priv->lines;
+	priv->lines_tried = true;
+	fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		priv->lines = dwarf_lines_create(fd);
+	fd = priv->lines ? -1 : debugfile_open(obj, priv->root_fd);
+	if (fd >= 0)
+		priv->lines = dwarf_lines_create(fd);
+	return priv->lines;
+}
+
+size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret)
+{
+	struct dwarf_lines *lines = lines_of(obj);
+
+	return lines ? dwarf_lines_find(lines, vaddr, ret) : 0;
 }

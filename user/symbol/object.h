@@ -91,6 +91,13 @@ const struct object_symbol *object_find_symbol(struct object *obj, uint64_t vadd
 size_t object_find_exported(struct object *obj, const char *name,
 			    struct object_symbol *ret, size_t max);
 
+/*
+ * Source lines and inlined functions at @vaddr by the DWARF of the file or of
+ * its separate debug file; see dwarf_lines_find(). 0 if there is none.
+ */
+struct source_frame;
+size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);
+
 /* Demangled (C++, Rust, D) or the raw name itself; cached, owned by the object. */
 const char *object_demangle(struct object *obj, const struct object_symbol *sym);
 

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "symbol/address_space.h"
+#include "symbol/dwarf_lines.h"
+#include "symbol/jitmap.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 
@@ -23,6 +25,13 @@ static void name_function(const struct mapping *m, uint64_t pc, struct symbol *r
 	ret->function = object_demangle(m->object, sym);
 }
 
+static void name_jitted(const struct address_space *as, uint64_t pc, struct symbol *ret)
+{
+	ret->function = ret->raw = jitmap_find(address_space_jitmap(as), pc);
+	if (ret->function)
+		ret->module = "[jit]";
+}
+
 void address_space_symbolize(const struct address_space *as, uint64_t pc,
 			     bool is_return, struct symbol *ret)
 {
@@ -30,7 +39,9 @@ void address_space_symbolize(const struct address_space *as, uint64_t pc,
 	const struct region *region = address_space_region(as, inside);
 
 	*ret = (struct symbol){ .module = "", .path = "", .build_id = "", .offset = pc };
-	if (!region || !region->backing)
+	if (!region || !region->m.object)
+		name_jitted(as, inside, ret);
+	if (!region || !region->backing || ret->function)
 		return;
 	ret->path = region->backing->path;
 	ret->module = base_name(ret->path);
@@ -41,4 +52,42 @@ void address_space_symbolize(const struct address_space *as, uint64_t pc,
 	ret->build_id = region->m.object->build_id;
 	ret->offset = pc - region->m.bias;
 	name_function(&region->m, inside, ret);
+}
+
+static void add_source(struct symbol_frame *frame, const struct source_frame *source)
+{
+	frame->file = source->file;
+	frame->line = source->line;
+	frame->column = source->column;
+}
+
+size_t address_space_symbolize_frames(const struct address_space *as, uint64_t pc,
+				      bool is_return, struct symbol_frame *ret, size_t max)
+{
+	const struct mapping *m = address_space_find(as, pc - is_return);
+	struct symbol_frame called = { 0 };
+	const struct source_frame *sources;
+	size_t count = 0, inlined;
+
+	address_space_symbolize(as, pc, is_return, &called.symbol);
+	if (m)
+		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
+	if (count) {
+		add_source(&called, &sources[count - 1]);
+		if (!called.symbol.function) {
+			called.symbol.function = sources[count - 1].function;
+			called.symbol.raw = sources[count - 1].raw;
+		}
+	}
+	inlined = count ? count - 1 : 0;
+	if (inlined > max - 1)
+		inlined = max - 1;
+	for (size_t i = 0; i < inlined; i++) {
+		ret[i] = (struct symbol_frame){ .symbol = called.symbol, .inlined = true };
+		ret[i].symbol.function = sources[i].function;
+		ret[i].symbol.raw = sources[i].raw;
+		add_source(&ret[i], &sources[i]);
+	}
+	ret[inlined] = called;
+	return inlined + 1;
 }

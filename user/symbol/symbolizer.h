@@ -57,7 +57,8 @@ const struct mapping_vec *address_space_mappings(const struct address_space *as)
 struct symbol {
 	const char *function;	/* demangled, NULL if unknown */
 	const char *raw;	/* as in the symbol table, NULL if unknown */
-	const char *module;	/* base name of the object, "" if none is mapped there */
+	/* Base name of the object, "[jit]" of code the target named, "" if none is there. */
+	const char *module;
 	const char *path;	/* "" likewise */
 	const char *build_id;	/* hexadecimal, "" if none */
 	/* ELF virtual address of pc; file offset if no ELF; pc itself if no file. */
@@ -71,5 +72,24 @@ struct symbol {
  */
 void address_space_symbolize(const struct address_space *as, uint64_t pc,
 			     bool is_return, struct symbol *ret);
+
+/* One function at an address: the one that was called, or one inlined into it. */
+struct symbol_frame {
+	struct symbol symbol;	/* of an inlined one function and raw are its own */
+	const char *file;	/* source file by DWARF; NULL if unknown */
+	uint32_t line, column;	/* 0 if unknown */
+	bool inlined;
+};
+
+/* More functions are not shown at one address; the outer inlined ones are left out. */
+#define SYMBOL_FRAMES_MAX 65
+
+/*
+ * As address_space_symbolize(), with source lines: the innermost inlined
+ * function first, the function that was called last. How many, at least 1
+ * and at most @max, which is at least 1.
+ */
+size_t address_space_symbolize_frames(const struct address_space *as, uint64_t pc,
+				      bool is_return, struct symbol_frame *ret, size_t max);
 
 #endif

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The DWARF of one file: its units, and what was asked of it; see dwarf_lines.h. */
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/strpool.h"
+#include "symbol/demangle.h"
+#include "symbol/dwarf_lines.h"
+#include "symbol/dwarf_unit.h"
+#include "symbol/elfread.h"
+#include "symbol/safeopen.h"
+
+/* libdw reads sections whole, unpacked. */
+#define SECTIONS_MAX (2ULL << 30)
+/* zlib cannot do better, and zstd on DWARF does not. */
+#define PACKED_RATIO_MAX 1032
+/* What libdw has parsed is kept until dwarf_end(): about 48 bytes a line. */
+#define UNITS_MAX 1024
+#define LINES_MAX (1 << 20)
+#define ANSWERS_MAX (1 << 18)
+
+struct unit {
+	uint64_t offset;		/* of its DIE */
+	struct dwarf_unit *loaded;	/* NULL until asked for */
+};
+
+DEFINE_VEC(unit_vec, struct unit);
+DEFINE_VEC(source_frame_vec, struct source_frame);
+
+struct answer {
+	uint64_t vaddr;
+	uint32_t first;			/* in frames */
+	uint32_t count_plus_1;		/* 0: this slot is free */
+};
+
+struct dwarf_lines {
+	int fd, alt_fd;
+	Elf *elf, *alt_elf;
+	Dwarf *dwarf, *alt;		/* dwarf: NULL if it could not be opened again */
+	struct unit_vec units;
+	struct die_range_vec ranges;	/* die: an index into units */
+	bool indexed;
+	size_t loaded_units, loaded_lines;
+	struct answer *answers;		/* hash table, linear probing */
+	size_t answers_size, answers_count;
+	struct source_frame_vec frames;
+	struct strpool *strings;
+};
+
+/* ---- Opening ---- */
+
+/* How much of memory this section would take. */
+static uint64_t unpacked_size(int fd, const Elf64_Shdr *shdr)
+{
+	Elf64_Chdr chdr;
+
+	if (!(shdr->sh_flags & SHF_COMPRESSED))
+		return shdr->sh_size;
+	if (!elfread_at(fd, shdr->sh_offset, &chdr, sizeof(chdr)) ||
+	    chdr.ch_size / PACKED_RATIO_MAX > shdr->sh_size)
+		return UINT64_MAX;
+	return chdr.ch_size;
+}
+
+/* Whether libdw may be let at it: sections lie in the file and fit into memory. */
+static bool is_sane(Elf *elf, int fd)
+{
+	uint64_t total = 0;
+	Elf_Scn *scn = NULL;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return false;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const Elf64_Shdr *shdr = elf64_getshdr(scn);
+		uint64_t size;
+
+		if (!shdr)
+			return false;
+		if (shdr->sh_type == SHT_NOBITS || shdr->sh_flags & SHF_ALLOC)
+			continue;
+		size = unpacked_size(fd, shdr);
+		if (shdr->sh_offset > (uint64_t)st.st_size ||
+		    shdr->sh_size > (uint64_t)st.st_size - shdr->sh_offset ||
+		    size > SECTIONS_MAX)
+			return false;
+		total += size;
+	}
+	return total <= SECTIONS_MAX;
+}
+
+/* The directory of the open file @fd, as we see it; the caller frees it. */
+static char *directory_of(int fd)
+{
+	__cleanup_free char *link = xasprintf("/proc/self/fd/%d", fd);
+	char path[PATH_MAX];
+	ssize_t len = readlink(link, path, sizeof(path) - 1);
+	char *slash;
+
+	path[len < 0 ? 0 : len] = '\0';
+	slash = strrchr(path, '/');
+	if (!slash)
+		return xstrdup("/");
+	*slash = '\0';
+	return xstrdup(path);
+}
+
+static char *below(const char *dir, const char *path)
+{
+	return path[0] == '/' ? xstrdup(path) : xasprintf("%s/%s", dir, path);
+}
+
+static char *build_id_path(const uint8_t *id, size_t len)
+{
+	char hex[2 * 64 + 1] = "";
+
+	if (len < 2 || len > 64)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		sprintf(hex + 2 * i, "%02x", id[i]);
+	return xasprintf("/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
+}
+
+static bool open_alt(struct dwarf_lines *lines, const char *path, const uint8_t *id, size_t len)
+{
+	__cleanup_close int fd = safeopen(AT_FDCWD, path);
+	__cleanup_elf Elf *elf = fd < 0 ? NULL : elfread_open(fd);
+	const void *own_id;
+
+	if (!elf || !is_sane(elf, fd) || dwelf_elf_gnu_build_id(elf, &own_id) != (ssize_t)len ||
+	    memcmp(own_id, id, len))
+		return false;
+	lines->alt = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	if (!lines->alt)
+		return false;
+	lines->alt_fd = steal_fd(&fd);
+	lines->alt_elf = steal_ptr(elf);
+	return true;
+}
+
+/*
+ * The file that dwz moved what several have in common to. libdw would open
+ * by itself whatever name is written there; so it is found here or the DWARF
+ * is not used. False if it is needed and not there.
+ */
+static bool find_alt(struct dwarf_lines *lines)
+{
+	__cleanup_free char *dir = directory_of(lines->fd);
+	__cleanup_free char *by_name = NULL, *by_id = NULL;
+	const void *id;
+	const char *name;
+	ssize_t len = dwelf_dwarf_gnu_debugaltlink(lines->dwarf, &name, &id);
+
+	if (len <= 0)
+		return len == 0;
+	if (!lines->alt) {
+		by_name = below(dir, name);
+		by_id = build_id_path(id, len);
+		if (!(by_id && open_alt(lines, by_id, id, len)) &&
+		    !open_alt(lines, by_name, id, len))
+			return false;
+	}
+	dwarf_setalt(lines->dwarf, lines->alt);
+	return true;
+}
+
+/*
+ * Whether string sections, unpacked by now, end with a NUL: libdw 0.188 reads
+ * a file name of .debug_line_str beyond them otherwise.
+ */
+static bool strings_end(Elf *elf)
+{
+	Elf_Scn *scn = NULL;
+	size_t names;
+
+	if (elf_getshdrstrndx(elf, &names))
+		return false;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const char *name = elf_strptr(elf, names, elf64_getshdr(scn)->sh_name);
+		const Elf_Data *data;
+
+		if (!name || (strcmp(name, ".debug_str") && strcmp(name, ".debug_line_str")))
+			continue;
+		data = elf_rawdata(scn, NULL);
+		if (!data || (data->d_size && ((const char *)data->d_buf)[data->d_size - 1]))
+			return false;
+	}
+	return true;
+}
+
+static bool open_dwarf(struct dwarf_lines *lines)
+{
+	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
+	if (!lines->dwarf)
+		return false;
+	if (strings_end(lines->elf) && find_alt(lines))
+		return true;
+	dwarf_end(steal_ptr(lines->dwarf));
+	return false;
+}
+
+static bool has_units(Dwarf *dwarf)
+{
+	size_t header;
+	Dwarf_Off next;
+
+	return !dwarf_nextcu(dwarf, 0, &next, &header, NULL, NULL, NULL);
+}
+
+struct dwarf_lines *dwarf_lines_create(int fd)
+{
+	__cleanup(dwarf_lines_destroyp) struct dwarf_lines *lines = xcalloc(1, sizeof(*lines));
+
+	lines->fd = fd;
+	lines->alt_fd = -1;
+	lines->strings = strpool_create();
+	lines->elf = elfread_open(fd);
+	if (!lines->elf || !is_sane(lines->elf, fd) || !open_dwarf(lines) ||
+	    !has_units(lines->dwarf))
+		return NULL;
+	return steal_ptr(lines);
+}
+
+static void unload(struct dwarf_lines *lines)
+{
+	vec_for_each(unit, &lines->units) {
+		if (unit->loaded)
+			dwarf_unit_deinit(unit->loaded);
+		free(unit->loaded);
+		unit->loaded = NULL;
+	}
+	lines->loaded_units = lines->loaded_lines = 0;
+	if (lines->dwarf)
+		dwarf_end(steal_ptr(lines->dwarf));
+}
+
+void dwarf_lines_destroy(struct dwarf_lines *lines)
+{
+	if (!lines)
+		return;
+	unload(lines);
+	if (lines->alt)
+		dwarf_end(lines->alt);
+	unit_vec_deinit(&lines->units);
+	die_range_vec_deinit(&lines->ranges);
+	source_frame_vec_deinit(&lines->frames);
+	free(lines->answers);
+	strpool_destroy(lines->strings);
+	elf_end(lines->elf);
+	elf_end(lines->alt_elf);
+	close(lines->fd);
+	if (lines->alt_fd >= 0)
+		close(lines->alt_fd);
+	free(lines);
+}
+
+/* ---- Units ---- */
+
+static void index_units(struct dwarf_lines *lines)
+{
+	Dwarf_CU *cu = NULL;
+	Dwarf_Die die;
+	uint8_t type;
+
+	lines->indexed = true;
+	while (!dwarf_get_units(lines->dwarf, cu, &cu, NULL, &type, &die, NULL)) {
+		if (type != DW_UT_compile && type != DW_UT_skeleton)
+			continue;
+		die_ranges_add(&lines->ranges, &die, lines->units.len);
+		unit_vec_push(&lines->units, (struct unit){ dwarf_dieoffset(&die), NULL });
+	}
+	die_ranges_sort(&lines->ranges);
+}
+
+static bool is_regular(const char *dir, const char *name)
+{
+	__cleanup_free char *path = below(dir, name);
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode);
+}
+
+static bool is_other(const char *dir, const char *name)
+{
+	__cleanup_free char *path = below(dir, name);
+	struct stat st;
+
+	return !stat(path, &st) && !S_ISREG(st.st_mode);
+}
+
+static const char *die_string(Dwarf_Die *die, unsigned int name, unsigned int gnu_name)
+{
+	Dwarf_Attribute attr;
+
+	return dwarf_formstring(dwarf_attr(die, name, &attr)) ?:
+	       dwarf_formstring(dwarf_attr(die, gnu_name, &attr));
+}
+
+/*
+ * The DIE of the split unit that belongs to the skeleton @cu. libdw opens the
+ * .dwo file itself, beside the file or in the compiler's directory; that it
+ * meets no FIFO or device there is seen to here.
+ */
+static bool find_split(struct dwarf_lines *lines, Dwarf_Die *cu, Dwarf_Die *ret)
+{
+	const char *name = die_string(cu, DW_AT_dwo_name, DW_AT_GNU_dwo_name);
+	const char *comp_dir = die_string(cu, DW_AT_comp_dir, DW_AT_comp_dir) ?: "/";
+	__cleanup_free char *dir = directory_of(lines->fd);
+	uint8_t type;
+
+	if (!name || is_other(dir, name) || is_other(comp_dir, name) ||
+	    (!is_regular(dir, name) && !is_regular(comp_dir, name)))
+		return false;
+	return !dwarf_cu_info(cu->cu, NULL, &type, NULL, ret, NULL, NULL, NULL) && ret->addr;
+}
+
+static struct dwarf_unit *load(struct dwarf_lines *lines, struct unit *unit)
+{
+	Dwarf_Die cu, die;
+
+	if (unit->loaded)
+		return unit->loaded;
+	if (lines->loaded_units >= UNITS_MAX || lines->loaded_lines >= LINES_MAX) {
+		unload(lines);
+		if (!open_dwarf(lines))
+			return NULL;
+	}
+	if (!lines->dwarf || !dwarf_offdie(lines->dwarf, unit->offset, &cu))
+		return NULL;
+	if (!find_split(lines, &cu, &die))
+		die = cu;
+	unit->loaded = xcalloc(1, sizeof(*unit->loaded));
+	dwarf_unit_init(unit->loaded, &cu, &die);
+	lines->loaded_units++;
+	lines->loaded_lines += unit->loaded->lines_count;
+	return unit->loaded;
+}
+
+/* ---- Questions ---- */
+
+static const char *intern(struct dwarf_lines *lines, const char *s)
+{
+	return s ? strpool_intern(lines->strings, s) : NULL;
+}
+
+static struct source_frame frame_of(struct dwarf_lines *lines, const struct dwarf_place *place)
+{
+	const char *raw = place->linkage_name ?: place->name;
+	__cleanup_free char *demangled = raw ? demangle(raw) : NULL;
+
+	return (struct source_frame){
+		.function = intern(lines, demangled ?: raw),
+		.raw = intern(lines, raw),
+		.file = intern(lines, place->file),
+		.line = place->line,
+		.column = place->column,
+	};
+}
+
+static struct answer *slot_of(const struct dwarf_lines *lines, uint64_t vaddr)
+{
+	size_t i = vaddr * 0x9e3779b97f4a7c15ULL >> 20;
+
+	for (;; i++) {
+		struct answer *answer = &lines->answers[i & (lines->answers_size - 1)];
+
+		if (!answer->count_plus_1 || answer->vaddr == vaddr)
+			return answer;
+	}
+}
+
+/* Room for one answer more; too many are forgotten. */
+static void make_room(struct dwarf_lines *lines)
+{
+	struct answer *old = lines->answers;
+	size_t old_size = lines->answers_size;
+
+	if (lines->answers_count >= ANSWERS_MAX) {
+		memset(old, 0, old_size * sizeof(*old));
+		lines->answers_count = lines->frames.len = 0;
+	}
+	if (lines->answers_count * 2 < old_size)
+		return;
+	lines->answers_size = old_size ? old_size * 2 : 256;
+	lines->answers = xcalloc(lines->answers_size, sizeof(*old));
+	for (size_t i = 0; i < old_size; i++) {
+		if (old[i].count_plus_1)
+			*slot_of(lines, old[i].vaddr) = old[i];
+	}
+	free(old);
+}
+
+/* Appends to frames what is known of @vaddr; how many. */
+static size_t ask_unit(struct dwarf_lines *lines, uint64_t vaddr)
+{
+	struct dwarf_place places[INLINE_DEPTH_MAX + 1];
+	const struct die_range *range;
+	struct dwarf_unit *unit;
+	size_t count;
+
+	if (!lines->indexed)
+		index_units(lines);
+	range = die_ranges_find(&lines->ranges, vaddr);
+	unit = range ? load(lines, &lines->units.data[range->die]) : NULL;
+	count = unit ? dwarf_unit_find(unit, vaddr, places) : 0;
+	for (size_t i = 0; i < count; i++)
+		source_frame_vec_push(&lines->frames, frame_of(lines, &places[i]));
+	return count;
+}
+
+size_t dwarf_lines_find(struct dwarf_lines *lines, uint64_t vaddr,
+			const struct source_frame **ret)
+{
+	struct answer *answer;
+
+	make_room(lines);
+	answer = slot_of(lines, vaddr);
+	if (!answer->count_plus_1) {
+		answer->vaddr = vaddr;
+		answer->first = lines->frames.len;
+		answer->count_plus_1 = ask_unit(lines, vaddr) + 1;
+		lines->answers_count++;
+	}
+	*ret = lines->frames.data + answer->first;
+	return answer->count_plus_1 - 1;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From an address of one ELF file to source lines and inlined functions, by
+ * the file's DWARF (versions 4 and 5, split units where libdw reads them).
+ *
+ * Nothing is read before the first question, and then only the unit that has
+ * the address. libdw's own way to a unit is .debug_aranges, which clang does
+ * not write; here it is an index of the units' ranges. What has been read is
+ * dropped when it grows beyond a bound, so memory is the file's DWARF
+ * sections plus about 100 MB at most.
+ */
+#ifndef HEAPSONDE_SYMBOL_DWARF_LINES_H
+#define HEAPSONDE_SYMBOL_DWARF_LINES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+
+struct dwarf_lines;
+
+/* Strings are NULL if unknown and live as long as the struct dwarf_lines. */
+struct source_frame {
+	const char *function;	/* demangled */
+	const char *raw;	/* linkage name, or the plain one */
+	const char *file;
+	uint32_t line, column;	/* 0 if unknown */
+};
+
+/* Takes ownership of @fd even on failure. NULL if the file has no DWARF to be used. */
+struct dwarf_lines *dwarf_lines_create(int fd);
+void dwarf_lines_destroy(struct dwarf_lines *lines);
+DEFINE_CLEANUP(struct dwarf_lines *, dwarf_lines_destroy);
+
+/*
+ * The innermost inlined function at @vaddr first, last the function that was
+ * really called; how many, 0 if nothing is known. @ret is borrowed until the
+ * next question.
+ */
+size_t dwarf_lines_find(struct dwarf_lines *lines, uint64_t vaddr,
+			const struct source_frame **ret);
+
+#endif
