@@ -14,7 +14,7 @@
  * Layout: extensible hashing (Fagin et al., 1979) over segments of at most a
  * few ten thousand slots; within a segment, linear probing with all entries
  * in the order of their hash. Nothing is ever rehashed as a whole, growing
- * or splitting a segment is one sequential pass of some ten microseconds, a
+ * or splitting a segment is one sequential pass of a millisecond or two, a
  * search ends at the first greater hash, and deletion leaves no tombstone.
  */
 #ifndef HEAPSONDE_MODEL_BLOCKS_H
