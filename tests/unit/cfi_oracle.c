@@ -288,7 +288,8 @@ static void compare_section(const struct unwind_image *image, struct cfi *cfi,
 	size_t terminator = find_terminator(&cfi->section);
 	uint64_t end_before = 0;
 
-	qsort(cfi->fdes.data, cfi->fdes.len, sizeof(*cfi->fdes.data), cmp_fde);
+	if (cfi->fdes.len)
+		qsort(cfi->fdes.data, cfi->fdes.len, sizeof(*cfi->fdes.data), cmp_fde);
 	report_left_out(cfi);
 	for (size_t i = 0; i < cfi->fdes.len; i++) {
 		const struct cfi_fde *fde = &cfi->fdes.data[i];

@@ -358,10 +358,20 @@ void session_follow_mappings(struct session *s)
 	s->next_look_s = now + LOOK_PAUSE * (now - begin);
 }
 
+static bool has_vanished(const struct image *image)
+{
+	return !image->ended && kill(image->pid, 0) && errno == ESRCH;
+}
+
 /* A process that vanished without its EV_EXIT (dropped) has ended all the same. */
 void session_follow_exits(struct session *s)
 {
-	vec_for_each(image, &s->images)
-		if (!image->ended && kill(image->pid, 0) && errno == ESRCH)
-			end_image(image, xstrdup("gone"));
+	for (size_t i = 0; i < s->images.len; i++) {
+		if (!has_vanished(&s->images.data[i]))
+			continue;
+		/* It may well be in the ring. This may add images. */
+		session_drain(s);
+		session_follow_events(s);
+		end_image(&s->images.data[i], xstrdup("gone"));
+	}
 }
