@@ -103,6 +103,23 @@ static void drop_probes(struct session *s, struct watched *w)
 	s->blind_times++;
 }
 
+/*
+ * Whether the loader is still at work: a program that has one and not yet a C
+ * library. Which allocator stands in front of which can only be said, and
+ * probed for, when all are there. Nothing of the program runs before.
+ */
+static bool is_loading(const struct session *s, const struct image *image,
+		       const struct probe_plan *plan)
+{
+	if (!s->settings.command && !image->generation)
+		return false;
+	vec_for_each(object, &plan->objects)
+		vec_for_each(probe, &object->probes)
+			if (probe->function->kind == PROBE_MMAP)
+				return false;
+	return target_loader(image->pid);
+}
+
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
 	const struct attach_programs programs = {
@@ -117,7 +134,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 	struct error *err = probe_plan_init(&plan, image->names);
 	bool frees_nest;
 
-	if (err)
+	if (err || is_loading(s, image, &plan))
 		return err;
 	/* What a command execs later may have an allocator in front of the C library's. */
 	frees_nest = s->settings.command || attach_frees_nest(&plan);
