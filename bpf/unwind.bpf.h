@@ -400,8 +400,11 @@ static UNWIND_NOINLINE int unwind_fill_window(struct unwind_state *s, __u64 addr
 		/* The mapping may end within it: try what is on the same page. */
 		if (size > UNWIND_PAGE - (addr & (UNWIND_PAGE - 1)))
 			size = UNWIND_PAGE - (addr & (UNWIND_PAGE - 1));
-		if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr))
+		if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr)) {
+			/* It may be readable the next time. */
+			s->memo.words = UNWIND_MEMO_WORDS + 1;
 			return 0;
+		}
 		s->fault_at = addr + size;
 	}
 	s->window_bytes = size & ~7ul;
@@ -798,7 +801,7 @@ static __always_inline int unwind_repeats(struct unwind_state *s, __u32 start)
 	if (s->memo.pc != s->pc || s->memo.sp != s->sp || s->memo.bp != s->bp ||
 	    s->memo.lr != s->lr || s->memo.start != start ||
 	    s->memo.generation != s->space.generation || !s->space.generation ||
-	    s->memo.words > UNWIND_MEMO_WORDS || s->record.status != UNWIND_COMPLETE)
+	    s->memo.words > UNWIND_MEMO_WORDS || !s->record.count)
 		return 0;
 	s->memo.same = 1;
 	s->window_bytes = 0;
