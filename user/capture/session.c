@@ -452,6 +452,11 @@ int session_exit_status(const struct session *s)
 	return s->command_status;
 }
 
+size_t session_omitted_tables(const struct session *s)
+{
+	return unwinder_omitted(s->unwinder);
+}
+
 int64_t session_forks(const struct session *s)
 {
 	return s->forks;

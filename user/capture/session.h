@@ -79,6 +79,8 @@ struct error *session_snapshot(struct session *session, unsigned int flags,
 
 /* Of the command: as wait(2) gives it; -1 while it runs or if there is none. */
 int session_exit_status(const struct session *session);
+/* Objects whose unwind table found no room: their frames are guessed. */
+size_t session_omitted_tables(const struct session *session);
 /* Processes that targets forked, which are not watched. */
 int64_t session_forks(const struct session *session);
 /* Passes a signal on to the command, if it still runs. */

@@ -26,6 +26,7 @@ struct unwind_file {
 	uint64_t dev, ino;
 	struct unwind_table *table;
 	uint32_t at;			/* in the slab, or NOT_PLACED */
+	bool omitted;			/* there was no room */
 };
 
 DEFINE_VEC(unwind_file_vec, struct unwind_file);
@@ -196,7 +197,8 @@ static void add_object_ranges(struct unwinder *u, const struct mapping *mapping,
 		return;
 	}
 	if (!place(u, file)) {
-		u->omitted++;
+		u->omitted += !file->omitted;
+		file->omitted = true;
 		add_rule_range(ranges, mapping->start, mapping->end, CFA_GAP);
 		return;
 	}

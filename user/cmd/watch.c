@@ -60,8 +60,12 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 
 void watch_warn(const struct session *session)
 {
+	size_t omitted = session_omitted_tables(session);
 	int64_t forks = session_forks(session);
 
+	if (omitted)
+		log_warn("no room for the unwind tables of %zu objects loaded since: "
+			 "stacks through them are guessed", omitted);
 	if (forks)
 		log_warn("%lld child process%s of the target %s not watched: attach to %s with -p",
 			 (long long)forks, forks == 1 ? "" : "es", forks == 1 ? "was" : "were",
