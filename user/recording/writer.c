@@ -15,7 +15,7 @@
 #include "base/strpool.h"
 #include "model/fields.h"
 #include "recording/database.h"
-#include "recording/intern.h"
+#include "base/intern.h"
 #include "recording/schema.h"
 #include "recording/writer.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "recording/intern.h"
+#include "base/intern.h"
 
 void intern_init(struct intern *in, size_t key_size)
 {

@@ -4,8 +4,8 @@
  * ones the next, from 0. Keys are compared as bytes, so they must have no
  * padding, and strings in them must be pointers into one strpool.
  */
-#ifndef HEAPSONDE_RECORDING_INTERN_H
-#define HEAPSONDE_RECORDING_INTERN_H
+#ifndef HEAPSONDE_BASE_INTERN_H
+#define HEAPSONDE_BASE_INTERN_H
 
 #include <stdbool.h>
 #include <stddef.h>
