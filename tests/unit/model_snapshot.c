@@ -114,3 +114,35 @@ TEST(strpool_holds_many_and_long)
 	strpool_destroy(pool);
 	strpool_destroy(NULL);
 }
+
+TEST(shared_frames_stay_in_place_and_outlive_their_maker)
+{
+	struct frame_store *store = frame_store_create();
+	struct strpool *strings = frame_store_strings(store);
+	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_create();
+	struct frame many[3000];
+	const struct frame *first;
+
+	for (size_t i = 0; i < 3000; i++)
+		many[i] = (struct frame){ .pc = i, .function = strpool_intern(strings, "f") };
+	first = frame_store_add(store, many, 3);
+	snap->store = frame_store_ref(store);
+	snapshot_stack_vec_push(&snap->stacks, (struct snapshot_stack){
+		.shared_frames = first, .frame_count = 3 });
+	for (int i = 0; i < 10; i++)
+		frame_store_add(store, many, 3000);
+	frame_store_destroy(store);
+	check_int(snapshot_frames(snap, &snap->stacks.data[0])[2].pc, 2);
+	check_str(snapshot_frames(snap, &snap->stacks.data[0])[2].function, "f");
+}
+
+TEST(a_snapshot_lives_until_its_last_reference)
+{
+	struct snapshot *snap = snapshot_create();
+	struct snapshot *other = snapshot_ref(snap);
+
+	snapshot_destroy(snap);
+	check_str(other->mode, "");
+	check(!snapshot_ref(NULL));
+	snapshot_destroy(other);
+}

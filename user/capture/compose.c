@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/strpool.h"
 #include "capture/memory.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
@@ -66,29 +67,33 @@ static const struct image *find_image(const struct session *s, const struct mode
 	return NULL;
 }
 
-static void add_frame(struct snapshot *snap, uint64_t pc, const struct symbol_frame *named)
+static const char *intern(struct strpool *strings, const char *s)
 {
-	*frame_vec_append(&snap->frames) = (struct frame){
+	return s ? strpool_intern(strings, s) : NULL;
+}
+
+static void add_frame(struct frame_vec *frames, struct strpool *strings, uint64_t pc,
+		      const struct symbol_frame *named)
+{
+	*frame_vec_append(frames) = (struct frame){
 		.pc = pc,
 		.offset = named->symbol.offset,
-		.function = snapshot_string(snap, named->symbol.function),
-		.raw = snapshot_string(snap, named->symbol.raw),
-		.module = snapshot_string(snap, named->symbol.module),
-		.path = snapshot_string(snap, named->symbol.path),
-		.build_id = snapshot_string(snap, named->symbol.build_id),
-		.file = snapshot_string(snap, named->file),
+		.function = intern(strings, named->symbol.function),
+		.raw = intern(strings, named->symbol.raw),
+		.module = intern(strings, named->symbol.module),
+		.path = intern(strings, named->symbol.path),
+		.build_id = intern(strings, named->symbol.build_id),
+		.file = intern(strings, named->file),
 		.line = named->line,
 		.column = named->column,
 		.inlined = named->inlined,
 	};
 }
 
-/* Appends the names of @pcs, innermost first; returns how many frames they are. */
-static uint32_t symbolize(struct snapshot *snap, const struct address_space *names,
-			  const uint64_t *pcs, uint32_t pc_count)
+/* Appends the names of @pcs, innermost first. */
+static void symbolize(struct frame_vec *frames, struct strpool *strings,
+		      const struct address_space *names, const uint64_t *pcs, uint32_t pc_count)
 {
-	size_t first = snap->frames.len;
-
 	for (uint32_t i = 0; i < pc_count; i++) {
 		struct symbol_frame named[SYMBOL_FRAMES_MAX] = {
 			{ .symbol = { .module = "", .path = "", .build_id = "" } },
@@ -99,9 +104,8 @@ static uint32_t symbolize(struct snapshot *snap, const struct address_space *nam
 			count = address_space_symbolize_frames(names, pcs[i], true, named,
 							       SYMBOL_FRAMES_MAX);
 		for (size_t k = 0; k < count; k++)
-			add_frame(snap, pcs[i], &named[k]);
+			add_frame(frames, strings, pcs[i], &named[k]);
 	}
-	return snap->frames.len - first;
 }
 
 static uint64_t stack_key(uint64_t id, const struct image *image)
@@ -109,62 +113,52 @@ static uint64_t stack_key(uint64_t id, const struct image *image)
 	return id ^ ((uint64_t)image->pid << 32 | image->generation) * 0x9e3779b97f4a7c15;
 }
 
+/* Code that is generated gets its names later. */
+static bool has_unnamed_code(const struct frame_vec *frames)
+{
+	vec_for_each(frame, frames)
+		if (!frame->function && !*frame->build_id)
+			return true;
+	return false;
+}
+
 void session_name_stack(struct session *s, const struct image *image,
 			const struct fresh_stack *fresh)
 {
 	uint64_t key = stack_key(fresh->id, image);
-	struct named_stack named = { .first = s->names->frames.len };
 
 	if (map64_get(&s->named, key))
 		return;
-	named.count = symbolize(s->names, image->names, fresh->pcs, fresh->count);
-	named_stack_vec_push(&s->named_stacks, named);
+	s->scratch.len = 0;
+	symbolize(&s->scratch, frame_store_strings(s->store), image->names, fresh->pcs,
+		  fresh->count);
+	named_stack_vec_push(&s->named_stacks, (struct named_stack){
+		.frames = frame_store_add(s->store, s->scratch.data, s->scratch.len),
+		.count = s->scratch.len,
+		.late = has_unnamed_code(&s->scratch),
+	});
 	map64_set(&s->named, key, s->named_stacks.len);
-}
-
-static void copy_frame(struct snapshot *snap, const struct frame *from)
-{
-	struct frame *frame = frame_vec_append(&snap->frames);
-
-	*frame = *from;
-	frame->function = snapshot_string(snap, from->function);
-	frame->raw = snapshot_string(snap, from->raw);
-	frame->module = snapshot_string(snap, from->module);
-	frame->path = snapshot_string(snap, from->path);
-	frame->build_id = snapshot_string(snap, from->build_id);
-	frame->file = snapshot_string(snap, from->file);
 }
 
 /*
  * Names that were found when the stack was new, because its addresses may lie
- * in another file by now. Code that is generated gets its names later.
+ * in another file by now; else those that are found now.
  */
-static bool copy_named(const struct session *s, struct snapshot *snap,
-		       const struct model_row *row, const struct image *image)
-{
-	uint32_t nr = image ? map64_get(&s->named, stack_key(row->stack_id, image)) : 0;
-	const struct frame *frames;
-	struct named_stack named;
-
-	if (!nr)
-		return false;
-	named = s->named_stacks.data[nr - 1];
-	frames = s->names->frames.data + named.first;
-	for (uint32_t i = 0; i < named.count; i++)
-		if (!frames[i].function && !*frames[i].build_id)
-			return false;
-	for (uint32_t i = 0; i < named.count; i++)
-		copy_frame(snap, &frames[i]);
-	return true;
-}
-
-static void add_frames(const struct session *s, struct snapshot *snap,
+static void set_frames(const struct session *s, struct snapshot *snap,
 		       struct snapshot_stack *stack, const struct image *image,
 		       const struct model_row *row)
 {
+	uint32_t nr = image ? map64_get(&s->named, stack_key(row->stack_id, image)) : 0;
+	const struct named_stack *named = nr ? &s->named_stacks.data[nr - 1] : NULL;
+
+	if (named && !named->late) {
+		stack->shared_frames = named->frames;
+		stack->frame_count = named->count;
+		return;
+	}
 	stack->frame_first = snap->frames.len;
-	if (!copy_named(s, snap, row, image))
-		symbolize(snap, image ? image->names : NULL, row->pcs, row->pc_count);
+	symbolize(&snap->frames, snap->strings, image ? image->names : NULL, row->pcs,
+		  row->pc_count);
 	stack->frame_count = snap->frames.len - stack->frame_first;
 }
 
@@ -241,7 +235,7 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 		.m = row->m,
 	};
 	if (wants_names(s, row, flags)) {
-		add_frames(s, snap, stack, image, row);
+		set_frames(s, snap, stack, image, row);
 		judge_status(s, snap, stack);
 	}
 	count_status(&snap->unwind, stack->status);
@@ -359,6 +353,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	session_follow_events(s);
 	session_follow_mappings(s);
 
+	snap->store = frame_store_ref(s->store);
 	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);
 	snap->duration_s = session_watched_s(s);
 	snap->mode = snapshot_string(snap, "exact");

@@ -400,7 +400,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->own_cpu_start_s = session_own_cpu_s();
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
-	s->names = snapshot_create();
+	s->store = frame_store_create();
 	libbpf_set_print(quiet_libbpf);
 	s->unwinder = unwinder_create(settings->frame_pointers);
 	for (size_t i = 0; i < settings->pids_count; i++) {
@@ -438,7 +438,8 @@ void session_destroy(struct session *s)
 	map64_deinit(&s->told);
 	map64_deinit(&s->named);
 	named_stack_vec_deinit(&s->named_stacks);
-	snapshot_destroy(s->names);
+	frame_vec_deinit(&s->scratch);
+	frame_store_destroy(s->store);
 	vec_for_each(fresh, &s->fresh_stacks)
 		free(fresh->pcs);
 	fresh_stack_vec_deinit(&s->fresh_stacks);

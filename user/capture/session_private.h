@@ -53,8 +53,12 @@ struct fresh_stack {
 
 DEFINE_VEC(fresh_stack_vec, struct fresh_stack);
 
-/* Frames that were named while what they lie in was mapped: a slice of s->names. */
-struct named_stack { uint32_t first, count; };
+/* Frames that were named while what they lie in was mapped; they lie in s->store. */
+struct named_stack {
+	const struct frame *frames;
+	uint32_t count;
+	bool late;		/* has generated code, which gets its names later */
+};
 
 DEFINE_VEC(named_stack_vec, struct named_stack);
 DEFINE_VEC(process_event_vec, struct ev_process);
@@ -92,7 +96,8 @@ struct session {
 	struct map64 told;		/* stacks whose names went into a snapshot */
 	struct map64 named;		/* stack and image -> index of named_stacks + 1 */
 	struct named_stack_vec named_stacks;
-	struct snapshot *names;		/* holds their frames and strings */
+	struct frame_store *store;	/* holds their frames and strings */
+	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
 	struct snapshot_memory memory;	/* of the last target that could be read */
 };

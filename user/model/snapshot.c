@@ -22,6 +22,7 @@ struct snapshot *snapshot_create(void)
 {
 	struct snapshot *snap = xcalloc(1, sizeof(*snap));
 
+	atomic_init(&snap->refs, 1);
 	snap->strings = strpool_create();
 	snap->version = snap->mode = snap->stack_mode = snapshot_string(snap, "");
 	snap->sample_bytes = -1;
@@ -33,11 +34,19 @@ struct snapshot *snapshot_create(void)
 	return snap;
 }
 
+struct snapshot *snapshot_ref(struct snapshot *snap)
+{
+	if (snap)
+		atomic_fetch_add(&snap->refs, 1);
+	return snap;
+}
+
 void snapshot_destroy(struct snapshot *snap)
 {
-	if (!snap)
+	if (!snap || atomic_fetch_sub(&snap->refs, 1) > 1)
 		return;
 	strpool_destroy(snap->strings);
+	frame_store_destroy(snap->store);
 	snapshot_target_vec_deinit(&snap->targets);
 	snapshot_stack_vec_deinit(&snap->stacks);
 	frame_vec_deinit(&snap->frames);

@@ -5,18 +5,22 @@
  * back; none of them ever sees the live model. It is composed by
  * capture/session.c from a live target or by recording/reader.c from a file.
  *
- * One owner: snapshot_destroy() frees all of it. Strings are interned in
- * the snapshot's own pool and never NULL unless said so here.
+ * Whoever made it may change it; once shared (snapshot_ref()) it stays as it
+ * is, and any thread may read it. Strings are interned in the snapshot's own
+ * pool, or lie in the frame store that it shares, and are never NULL unless
+ * said so here.
  */
 #ifndef HEAPSONDE_MODEL_SNAPSHOT_H
 #define HEAPSONDE_MODEL_SNAPSHOT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
 #include "base/vec.h"
+#include "model/frames.h"
 #include "model/metrics.h"
 
 /* What kind of memory a stack asked for. */
@@ -48,7 +52,8 @@ struct snapshot_stack {
 	uint32_t target;	/* index into targets */
 	enum memory_kind kind;
 	uint32_t status;	/* enum unwind_status of bpf/events.h */
-	uint32_t frame_first, frame_count;	/* slice of frames, leaf first */
+	uint32_t frame_first, frame_count;	/* slice of frames, leaf first ... */
+	const struct frame *shared_frames;	/* ... unless they lie here, in snapshot.store */
 	struct metrics m;
 };
 
@@ -115,7 +120,9 @@ DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 struct strpool;
 
 struct snapshot {
+	atomic_uint refs;
 	struct strpool *strings;
+	struct frame_store *store;	/* of the stacks' shared_frames; NULL: there are none */
 	const char *version;		/* of the heapsonde that watched */
 	double duration_s;		/* since attach */
 	const char *mode, *stack_mode;
@@ -133,7 +140,10 @@ struct snapshot {
 	struct snapshot_cost cost;
 };
 
+/* With one reference, the caller's. */
 struct snapshot *snapshot_create(void);
+struct snapshot *snapshot_ref(struct snapshot *snap);
+/* Drops one reference; the last one frees all of it. */
 void snapshot_destroy(struct snapshot *snap);
 DEFINE_CLEANUP(struct snapshot *, snapshot_destroy);
 
@@ -146,7 +156,7 @@ void snapshot_sort(struct snapshot *snap, const char *metric);
 static inline const struct frame *
 snapshot_frames(const struct snapshot *snap, const struct snapshot_stack *stack)
 {
-	return snap->frames.data + stack->frame_first;
+	return stack->shared_frames ? stack->shared_frames : snap->frames.data + stack->frame_first;
 }
 
 /* The metric named @name as a number, or false if there is no such metric. */
