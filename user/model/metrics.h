@@ -6,6 +6,8 @@
 #ifndef HEAPSONDE_MODEL_METRICS_H
 #define HEAPSONDE_MODEL_METRICS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_RATIO };
@@ -44,5 +46,19 @@ struct metrics {
 	METRICS(X)
 #undef X
 };
+
+/* A row of the table. */
+struct metric {
+	const char *name, *header, *help;
+	enum metric_unit unit;
+	bool counts;		/* an int64_t: never negative, adds up to the total */
+	bool adds_up;		/* values of several stacks have a sum that says something */
+	size_t offset;		/* in struct metrics */
+};
+
+/* NULL if there is none of that name. */
+const struct metric *metric_find(const char *name);
+
+double metric_value(const struct metric *metric, const struct metrics *m);
 
 #endif
