@@ -67,6 +67,8 @@ static inline void fixture_memory(struct snapshot *snap)
 	snapshot_reclaim_vec_push(&snap->reclaim, (struct snapshot_reclaim){
 		.t_s = 12.25, .kind = snapshot_string(snap, "madvise"), .bytes = 1048576,
 		.pid = 4242, .detail = snapshot_string(snap, "MADV_DONTNEED") });
+	snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
+		.t_s = 40.5, .name = snapshot_string(snap, "after \"warm-up\"") });
 	snap->cost = (struct snapshot_cost){ 1234567, 652.5, 0.031, 1.75, 20971520 };
 	snap->unwind = (struct snapshot_unwind){ 2, 1, 0, 1 };
 }

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* heapsonde export: a recording in another tool's format. */
 #include "cmd/command.h"
+#include "cmd/moment.h"
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/output.h"
-#include "recording/reader.h"
 
 struct error *cmd_export(const struct options *opts, int *status)
 {
-	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
 	struct output *out __cleanup_output = NULL;
 	struct error *err;
 
-	err = recording_open(opts->files.data[0], &reader);
-	if (!err)
-		err = recording_snapshot(reader, -1, &snap);
+	err = moment_read(opts->files.data[0], NULL, &snap);
 	if (!err)
 		err = output_open(opts->output.path ? opts->output.path : "-",
 				  opts->output.force, &out);

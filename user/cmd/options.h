@@ -23,9 +23,9 @@
 	  "live view of a running process: what holds memory, what grows") \
 	X(COMMAND_RECORD, "record", "{-p PID[,PID...] | -- CMD [ARG...]} [-o FILE] [options]", \
 	  "watch a running process, or start CMD, and keep a recording")	\
-	X(COMMAND_REPORT, "report", "{FILE | -p PID[,PID...] -d SECONDS} [options]", \
+	X(COMMAND_REPORT, "report", "{FILE[@MOMENT] | -p PID[,PID...] -d SECONDS} [options]", \
 	  "print what a recording, or some seconds of a live process, shows") \
-	X(COMMAND_EXPORT, "export", "FILE --format FORMAT [-o OUT] [options]", \
+	X(COMMAND_EXPORT, "export", "FILE[@MOMENT] --format FORMAT [-o OUT] [options]", \
 	  "turn a recording into another tool's format")		\
 	X(COMMAND_DIFF, "diff", "OLD NEW [options]",			\
 	  "what grew between two recordings")				\

@@ -2,11 +2,11 @@
 /* heapsonde report: what a recording, or some seconds of a live process, shows. */
 #include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/moment.h"
 #include "cmd/watch.h"
 #include "export/json.h"
 #include "export/output.h"
 #include "export/text.h"
-#include "recording/reader.h"
 
 static struct error *live_snapshot(const struct options *opts, struct snapshot **ret)
 {
@@ -30,16 +30,6 @@ static struct error *live_snapshot(const struct options *opts, struct snapshot *
 	return session_snapshot(session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, ret);
 }
 
-static struct error *recorded_snapshot(const char *path, struct snapshot **ret)
-{
-	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
-	struct error *err = recording_open(path, &reader);
-
-	if (err)
-		return err;
-	return recording_snapshot(reader, -1, ret);
-}
-
 struct error *cmd_report(const struct options *opts, int *status)
 {
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
@@ -47,7 +37,7 @@ struct error *cmd_report(const struct options *opts, int *status)
 	struct error *err;
 
 	if (opts->files.len)
-		err = recorded_snapshot(opts->files.data[0], &snap);
+		err = moment_read(opts->files.data[0], NULL, &snap);
 	else
 		err = live_snapshot(opts, &snap);
 	if (err)

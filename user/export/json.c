@@ -214,5 +214,6 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 	put_list(f, "timeline", snap, LIST_TIMELINE);
 	put_part(f, snap, PART_UNWIND);
 	put_part(f, snap, PART_COST);
+	put_list(f, "marks", snap, LIST_MARKS);
 	fputs("}\n", f);
 }

@@ -113,6 +113,11 @@ static const struct field reclaim[] = {
 	FIELD(FIELD_STRING, detail, struct snapshot_reclaim, detail),
 };
 
+static const struct field mark[] = {
+	FIELD(FIELD_DOUBLE, t_s, struct snapshot_mark, t_s),
+	FIELD(FIELD_STRING, name, struct snapshot_mark, name),
+};
+
 #define LIST(text, array, type, member, every) \
 	{ ARRAY_FIELDS(text, array), sizeof(type), offsetof(struct snapshot, member), every }
 
@@ -121,6 +126,7 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_ACCOUNT] = LIST("account", account, struct snapshot_account, account, true),
 	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
+	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),
 };
 
 const char *unwind_status_name(uint32_t status)

@@ -53,6 +53,7 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_reclaim_vec_deinit(&snap->reclaim);
 	snapshot_account_vec_deinit(&snap->account);
 	snapshot_sample_vec_deinit(&snap->timeline);
+	snapshot_mark_vec_deinit(&snap->marks);
 	free(snap);
 }
 

@@ -95,6 +95,9 @@ struct snapshot_memory {
 	double seconds_to_limit;	/* < 0: not foreseeable */
 };
 
+/* A moment that somebody gave a name: by key, by signal or by heapsonde mark. */
+struct snapshot_mark { double t_s; const char *name; };
+
 struct snapshot_sample {
 	double t_s;
 	int64_t live_bytes, rss_bytes, alloc_bytes, free_bytes;
@@ -116,6 +119,7 @@ DEFINE_VEC(snapshot_target_vec, struct snapshot_target);
 DEFINE_VEC(snapshot_reclaim_vec, struct snapshot_reclaim);
 DEFINE_VEC(snapshot_account_vec, struct snapshot_account);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
+DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
 
 struct strpool;
 
@@ -136,6 +140,7 @@ struct snapshot {
 	struct snapshot_memory memory;
 	struct snapshot_account_vec account;	/* adds up to rss_bytes */
 	struct snapshot_sample_vec timeline;
+	struct snapshot_mark_vec marks;		/* in the order of time */
 	struct snapshot_unwind unwind;
 	struct snapshot_cost cost;
 };

@@ -214,6 +214,21 @@ struct error *recording_moments(struct recording_reader *rec, size_t *ret)
 	return err;
 }
 
+struct error *recording_moment_times(struct recording_reader *rec, struct recording_times *ret)
+{
+	sqlite3_stmt *st __cleanup_statement = NULL;
+	struct error *err = database_prepare(rec->db, rec->path,
+					     "SELECT duration_s FROM snapshot ORDER BY snapshot",
+					     &st);
+	int rc;
+
+	if (err)
+		return err;
+	while ((rc = sqlite3_step(st)) == SQLITE_ROW)
+		recording_times_push(ret, sqlite3_column_double(st, 0));
+	return rc == SQLITE_DONE ? NULL : database_error(rec->db, rec->path);
+}
+
 /* One moment */
 
 /* Numbers of the file to places in an array of ours; the file's are ascending. */

@@ -25,12 +25,19 @@ struct error *recording_open(const char *path, struct recording_reader **ret)
 void recording_reader_destroy(struct recording_reader *rec);
 DEFINE_CLEANUP(struct recording_reader *, recording_reader_destroy);
 
-/* Moments recorded, at least 1. */
+/* Moments recorded; 0 if the writer ended before its first interval. */
 struct error *recording_moments(struct recording_reader *rec, size_t *ret) __must_check;
+
+/* When they were: seconds since attach, ascending. Appended to @ret. */
+DEFINE_VEC(recording_times, double);
+struct error *recording_moment_times(struct recording_reader *rec, struct recording_times *ret)
+	__must_check;
 
 /*
  * The last moment at or before @t_s seconds since attach; < 0: the last of
- * all. Before the first moment: the first. Sorted by live_bytes.
+ * all. Before the first moment: the first. Its duration_s says when it was.
+ * Sorted by live_bytes. Of a recording that is still being written the last
+ * moment is another one each time; its marks are all there are.
  */
 struct error *recording_snapshot(struct recording_reader *rec, double t_s,
 				 struct snapshot **ret) __must_check;

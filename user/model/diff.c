@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What changed between two snapshots; see diff.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "model/diff.h"
+#include "model/map64.h"
+
+const char *diff_state_name(enum diff_state state)
+{
+	static const char *const names[] = {
+#define X(symbol, name) name,
+		DIFF_STATES(X)
+#undef X
+	};
+
+	return names[state];
+}
+
+/* Keys: 64-bit hashes, as the stacks' own ids are. */
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15;
+	return h ^ h >> 32;
+}
+
+static uint64_t mix_string(uint64_t h, const char *s)
+{
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3;
+	return mix(h, 0);
+}
+
+/* The build ids of the old snapshot; which of them the new one has as well counts. */
+struct builds {
+	struct map64 old, both;
+};
+
+static void builds_deinit(struct builds *b)
+{
+	map64_deinit(&b->old);
+	map64_deinit(&b->both);
+}
+
+static uint64_t build_key(const struct frame *frame)
+{
+	return mix_string(1, frame->build_id);
+}
+
+/* Strings are interned: frames side by side mostly point to the same one. */
+static void builds_init(struct builds *b, const struct snapshot *old, const struct snapshot *new)
+{
+	const char *last = NULL;
+
+	*b = (struct builds){ 0 };
+	vec_for_each(frame, &old->frames) {
+		if (frame->build_id != last && frame->build_id[0])
+			map64_set(&b->old, build_key(frame), 1);
+		last = frame->build_id;
+	}
+	last = NULL;
+	vec_for_each(frame, &new->frames) {
+		if (frame->build_id != last && map64_get(&b->old, build_key(frame)))
+			map64_set(&b->both, build_key(frame), 1);
+		last = frame->build_id;
+	}
+}
+
+static uint64_t mix_frame(uint64_t h, const struct builds *builds, const struct frame *frame)
+{
+	uint64_t build = frame->build_id[0] ? build_key(frame) : 0;
+
+	if (build && map64_get(&builds->both, build))
+		return frame->inlined ? h : mix(mix(h, build), frame->offset);
+	h = mix_string(h, frame->module);
+	return frame->function ? mix_string(h, frame->function) : mix(h, frame->offset);
+}
+
+static uint64_t stack_key(const struct builds *builds, const struct snapshot *snap,
+			  const struct snapshot_stack *stack)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	uint64_t h = mix_string(stack->kind + 1, snap->targets.data[stack->target].comm);
+
+	if (!stack->frame_count)
+		return mix(h, stack->id);
+	for (uint32_t i = 0; i < stack->frame_count; i++)
+		h = mix_frame(h, builds, &frames[i]);
+	return h;
+}
+
+/* Rows */
+
+static int64_t sum_of(enum metric_unit unit, int64_t a, int64_t b)
+{
+	return a + b;
+}
+
+/* Of ages and confidences the larger one, as of one row. */
+static double sum_of_double(enum metric_unit unit, double a, double b)
+{
+	return unit == UNIT_SECONDS || unit == UNIT_RATIO ? fmax(a, b) : a + b;
+}
+
+static void metrics_join(struct metrics *sum, const struct metrics *m)
+{
+#define X(name, type, unit, header, help)					\
+	sum->name = _Generic((type)0, double: sum_of_double, int64_t: sum_of)	\
+		(unit, sum->name, m->name);
+	METRICS(X)
+#undef X
+}
+
+static void metrics_subtract(const struct metrics *new, const struct metrics *old,
+			     struct metrics *ret)
+{
+#define X(name, type, unit, header, help) ret->name = new->name - old->name;
+	METRICS(X)
+#undef X
+}
+
+static void add_stacks(struct diff *diff, struct map64 *by_key, const struct builds *builds,
+		       const struct snapshot *snap)
+{
+	vec_for_each(stack, &snap->stacks) {
+		uint64_t key = stack_key(builds, snap, stack);
+		uint32_t nr = map64_get(by_key, key);
+		struct diff_row *row;
+
+		if (!nr) {
+			diff_row_vec_push(&diff->rows, (struct diff_row){ .kind = stack->kind });
+			nr = (uint32_t)diff->rows.len;
+			map64_set(by_key, key, nr);
+		}
+		row = &diff->rows.data[nr - 1];
+		if (row->of != snap) {
+			row->of = snap;
+			row->stack = stack;
+		}
+		metrics_join(snap == diff->new ? &row->new : &row->old, &stack->m);
+	}
+}
+
+static enum diff_state judge(double old, double new)
+{
+	if (old == new)
+		return DIFF_SAME;
+	if (old == 0)
+		return DIFF_NEW;
+	if (new == 0)
+		return DIFF_GONE;
+	return new > old ? DIFF_GREW : DIFF_SHRANK;
+}
+
+static void finish_row(struct diff *diff, struct diff_row *row)
+{
+	double old = 0, new = 0;
+
+	metrics_subtract(&row->new, &row->old, &row->delta);
+	metrics_get(&row->old, diff->metric, &old);
+	metrics_get(&row->new, diff->metric, &new);
+	row->state = judge(old, new);
+	diff->counts[row->state]++;
+}
+
+/* Order */
+
+static const char *leaf_name(const struct diff_row *row)
+{
+	const struct frame *frames = snapshot_frames(row->of, row->stack);
+
+	return row->stack->frame_count && frames->function ? frames->function : "";
+}
+
+static int compare_rows(const void *a, const void *b, void *arg)
+{
+	const struct diff_row *x = a, *y = b;
+	const char *metric = arg;
+	double dx = 0, dy = 0;
+
+	metrics_get(&x->delta, metric, &dx);
+	metrics_get(&y->delta, metric, &dy);
+	if (fabs(dx) != fabs(dy))
+		return fabs(dx) < fabs(dy) ? 1 : -1;
+	if (dx != dy)
+		return dx < dy ? 1 : -1;
+	return strcmp(leaf_name(x), leaf_name(y));
+}
+
+struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
+			 const char *metric)
+{
+	struct diff *diff = xcalloc(1, sizeof(*diff));
+	struct builds builds __cleanup(builds_deinit);
+	struct map64 by_key __cleanup(map64_deinit) = { 0 };
+
+	*diff = (struct diff){ .old = old, .new = new, .metric = metric };
+	builds_init(&builds, old, new);
+	add_stacks(diff, &by_key, &builds, old);
+	add_stacks(diff, &by_key, &builds, new);
+	vec_for_each(row, &diff->rows)
+		finish_row(diff, row);
+	if (diff->rows.len)
+		qsort_r(diff->rows.data, diff->rows.len, sizeof(*diff->rows.data), compare_rows,
+			(void *)metric);
+	metrics_subtract(&new->totals.m, &old->totals.m, &diff->delta);
+	return diff;
+}
+
+void diff_destroy(struct diff *diff)
+{
+	if (!diff)
+		return;
+	diff_row_vec_deinit(&diff->rows);
+	free(diff);
+}
