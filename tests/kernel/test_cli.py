@@ -22,6 +22,8 @@ WRONG_USAGE = (
     ("record", "-p", "1", "--", "true"), ("record", "--"),
     ("export", "file"), ("export", "file", "--format", "stone"),
     ("export", "file", "--format", "folded", "--metric", "beauty"),
+    ("export", "file", "--format", "folded", "--metric", "oldest_live_s"),
+    ("export", "file", "-p", "1", "--format", "folded"), ("export", "--format", "folded"),
     ("doctor", "extra"), ("report", "-p", "1", "--attach", "glue"),
 )
 

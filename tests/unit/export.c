@@ -371,6 +371,29 @@ TEST(folded_refuses_what_does_not_count)
 	check(none && none->code == ERROR_USAGE);
 }
 
+/* What flame graph tools would misread. */
+TEST(folded_names_stay_one_frame)
+{
+	static const struct { const char *name, *line; } cases[] = {
+		{ "operator new(unsigned long)", "operator new(unsigned long) 1\n" },
+		{ "a;b", "a:b 1\n" }, { "a\nb", "a\\x0ab 1\n" }, { "pass 2", "pass_2 1\n" },
+		{ "v 1.5", "v_1.5 1\n" }, { "tail 7 ", "tail 7  1\n" }, { "f2", "f2 1\n" },
+		{ "12", "12 1\n" }, { "a\t5", "a\\x095 1\n" }, { "\xff", "\\xff 1\n" },
+		{ "f \xc3\xa4", "f \xc3\xa4 1\n" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_idle_create();
+		__cleanup_free char *text = NULL;
+
+		fixture_stack(snap, (struct snapshot_stack){ .m.live_bytes = 1 });
+		fixture_frame(snap, (struct frame){ .function = cases[i].name });
+		text = folded_of(snap, "live_bytes");
+		check(!strncmp(text, "server;", 7));
+		check_str(text + 7, cases[i].line);
+	}
+}
+
 /* Output */
 
 static char dir[64], file[96];

@@ -160,9 +160,11 @@ TEST(files)
 	check_refused(COMMAND_REPORT, "", "needs a recording, or -p PID");
 	check_refused(COMMAND_REPORT, "a -p 1", "not both");
 	check_refused(COMMAND_REPORT, "a b", "what to do with 'b'");
-	check_refused(COMMAND_EXPORT, "a", "needs --format: one of folded|json");
-	check_refused(COMMAND_EXPORT, "a --format svg", "folded|json");
-	check_refused(COMMAND_EXPORT, "--format json", "needs a recording");
+	check_refused(COMMAND_EXPORT, "a", "needs --format: one of folded|");
+	check_refused(COMMAND_EXPORT, "a --format stone", "folded|");
+	check_refused(COMMAND_EXPORT, "--format json", "needs a recording, or -p PID");
+	check_refused(COMMAND_EXPORT, "--format json a -p 1", "not both");
+	check_refused(COMMAND_EXPORT, "--format json a --metric oldest_live_s", "live_bytes");
 	check_refused(COMMAND_DIFF, "a", "needs two recordings");
 	check_refused(COMMAND_DOCTOR, "x", "what to do with 'x'");
 }

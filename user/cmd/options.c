@@ -37,7 +37,7 @@ struct option_row {
 
 #define AT(member) offsetof(struct options, member)
 #define M(command) (1u << COMMAND_##command)
-#define WATCHES (M(TOP) | M(RECORD) | M(REPORT))
+#define WATCHES (M(TOP) | M(RECORD) | M(REPORT) | M(EXPORT))
 #define ALL ((1u << COMMANDS_COUNT) - 1)
 
 /* "a|b|c" from X(symbol, name) rows, without the last bar. */
@@ -394,7 +394,7 @@ static struct error *check_record(const struct options *opts)
 	return check_files(opts, 0, 0, "");
 }
 
-static struct error *check_report(const struct options *opts)
+static struct error *check_source(const struct options *opts)
 {
 	if (opts->target.pids.len && opts->files.len)
 		return usage_error(opts->command, "give either a recording or -p PID, not both");
@@ -405,10 +405,16 @@ static struct error *check_report(const struct options *opts)
 
 static struct error *check_export(const struct options *opts)
 {
+	const struct metric *metric;
+	struct error *err __cleanup_error =
+		metric_find_counting(opts->output.metric, &metric);
+
+	if (err)
+		return usage_error(opts->command, "--metric: %s", err->message);
 	if (opts->output.format < 0)
 		return usage_error(opts->command, "'export' needs --format: one of %s",
 				   format_choices + 1);
-	return check_files(opts, 1, 1, "a recording");
+	return check_source(opts);
 }
 
 static struct error *check_command(const struct options *opts)
@@ -421,7 +427,7 @@ static struct error *check_command(const struct options *opts)
 	case COMMAND_RECORD:
 		return check_record(opts);
 	case COMMAND_REPORT:
-		return check_report(opts);
+		return check_source(opts);
 	case COMMAND_EXPORT:
 		return check_export(opts);
 	case COMMAND_DIFF:

@@ -25,8 +25,9 @@
 	  "watch a running process, or start CMD, and keep a recording")	\
 	X(COMMAND_REPORT, "report", "{FILE[@MOMENT] | -p PID[,PID...] -d SECONDS} [options]", \
 	  "print what a recording, or some seconds of a live process, shows") \
-	X(COMMAND_EXPORT, "export", "FILE[@MOMENT] --format FORMAT [-o OUT] [options]", \
-	  "turn a recording into another tool's format")		\
+	X(COMMAND_EXPORT, "export",						\
+	  "{FILE[@MOMENT] | -p PID -d SECONDS} --format FORMAT [-o OUT] [options]", \
+	  "turn a recording, or some seconds of a live process, into another tool's format")	\
 	X(COMMAND_DIFF, "diff", "OLD NEW [options]",			\
 	  "what grew between two recordings")				\
 	X(COMMAND_DOCTOR, "doctor", "[-p PID] [options]",		\

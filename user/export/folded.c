@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Folded stacks; see folded.h. */
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,7 @@
 #include "base/format.h"
 #include "base/strbuf.h"
 #include "export/folded.h"
-#include "model/fields.h"
+#include "model/calltree.h"
 
 struct line {
 	char *stack;
@@ -35,29 +36,35 @@ static void add_name(struct strbuf *sb, const char *name)
 			sb->data[i] = ':';
 }
 
-static void add_frame(struct strbuf *sb, const struct frame *frame)
+/*
+ * Flame graph tools take two numbers at the end of a line for a comparison:
+ * a leaf that is called "pass 2" would be its first one.
+ */
+static void guard_number(struct strbuf *sb)
 {
-	strbuf_addch(sb, ';');
-	if (frame->function) {
-		add_name(sb, frame->function);
-	} else if (frame->module[0]) {
-		add_name(sb, frame->module);
-		strbuf_addf(sb, "+0x%" PRIx64, frame->offset);
-	} else {
-		strbuf_addf(sb, "[0x%" PRIx64 "]", frame->pc);
-	}
+	size_t i = sb->len;
+
+	while (i > 0 && (isdigit((unsigned char)sb->data[i - 1]) || sb->data[i - 1] == '.'))
+		i--;
+	if (i > 0 && i < sb->len && sb->data[i - 1] == ' ')
+		sb->data[i - 1] = '_';
 }
 
 static char *fold(const struct snapshot *snap, const struct snapshot_stack *stack)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
-	struct strbuf sb = { 0 };
+	struct strbuf sb = { 0 }, name __cleanup_strbuf = { 0 };
 
 	add_name(&sb, snap->targets.data[stack->target].comm);
-	for (uint32_t i = stack->frame_count; i > 0; i--)
-		add_frame(&sb, &frames[i - 1]);
+	for (uint32_t i = stack->frame_count; i > 0; i--) {
+		strbuf_addch(&sb, ';');
+		strbuf_reset(&name);
+		frame_name(&name, &frames[i - 1]);
+		add_name(&sb, strbuf_str(&name));
+	}
 	if (!stack->frame_count)
 		strbuf_addstr(&sb, ";[lost]");
+	guard_number(&sb);
 	return strbuf_detach(&sb);
 }
 
@@ -82,36 +89,18 @@ static void write_lines(const struct line_vec *lines, FILE *f)
 	}
 }
 
-static struct error *find_metric(const char *name, const struct field **ret)
-{
-	struct strbuf names __cleanup_strbuf = { 0 };
-
-	fields_for_each(field, &metric_fields) {
-		if (field->type != FIELD_INT64)
-			continue;
-		if (!strcmp(field->name, name)) {
-			*ret = field;
-			return NULL;
-		}
-		strbuf_addf(&names, "%s%s", names.len ? ", " : "", field->name);
-	}
-	return error_create(ERROR_USAGE, "'%s' cannot be folded: choose one of %s", name,
-			    strbuf_str(&names));
-}
-
-struct error *export_folded(const struct snapshot *snap, FILE *f, const char *metric)
+struct error *export_folded(const struct snapshot *snap, FILE *f, const char *name)
 {
 	struct line_vec lines __cleanup(lines_deinit) = { 0 };
-	const struct field *field = NULL;
-	struct error *err = find_metric(metric, &field);
+	const struct metric *metric = NULL;
+	struct error *err = metric_find_counting(name, &metric);
 
 	if (err)
 		return err;
 	for (size_t i = 0; i < snap->stacks.len; i++) {
 		const struct snapshot_stack *stack = &snap->stacks.data[i];
-		int64_t value;
+		int64_t value = metric_count(metric, &stack->m);
 
-		memcpy(&value, (const char *)&stack->m + field->offset, sizeof(value));
 		if (value)
 			line_vec_push(&lines, (struct line){ fold(snap, stack), value });
 	}

@@ -14,8 +14,10 @@
 #include "model/snapshot.h"
 
 /*
- * @metric is one of METRICS that counts (an int64_t; else ERROR_USAGE). Stacks
- * whose value is 0 are left out, equal lines are added up.
+ * @metric is one of METRICS that counts (else ERROR_USAGE). Stacks whose value is
+ * 0 are left out, equal lines are added up. In names control characters are
+ * escaped and semicolons become colons; a space before a number at the very end
+ * of a stack becomes an underscore.
  */
 struct error *export_folded(const struct snapshot *snap, FILE *f, const char *metric)
 	__must_check;

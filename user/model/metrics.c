@@ -2,6 +2,7 @@
 /* Metrics by name; see metrics.h. */
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "model/metrics.h"
 
 #define COUNTS(type) _Generic((type)0, int64_t: true, double: false)
@@ -22,16 +23,34 @@ const struct metric *metric_find(const char *name)
 	return NULL;
 }
 
+int64_t metric_count(const struct metric *metric, const struct metrics *m)
+{
+	int64_t n;
+
+	memcpy(&n, (const char *)m + metric->offset, sizeof(n));
+	return n;
+}
+
 double metric_value(const struct metric *metric, const struct metrics *m)
 {
-	const char *p = (const char *)m + metric->offset;
-	int64_t n;
 	double d;
 
-	if (metric->counts) {
-		memcpy(&n, p, sizeof(n));
-		return (double)n;
-	}
-	memcpy(&d, p, sizeof(d));
+	if (metric->counts)
+		return (double)metric_count(metric, m);
+	memcpy(&d, (const char *)m + metric->offset, sizeof(d));
 	return d;
+}
+
+struct error *metric_find_counting(const char *name, const struct metric **ret)
+{
+	struct strbuf names __cleanup_strbuf = { 0 };
+
+	*ret = metric_find(name);
+	if (*ret && (*ret)->counts)
+		return NULL;
+	for (size_t i = 0; i < sizeof(metrics) / sizeof(metrics[0]); i++)
+		if (metrics[i].counts)
+			strbuf_addf(&names, "%s%s", names.len ? ", " : "", metrics[i].name);
+	return error_create(ERROR_USAGE, "'%s' does not count anything: choose one of %s", name,
+			    strbuf_str(&names));
 }

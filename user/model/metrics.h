@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_RATIO };
 
 /*
@@ -60,5 +62,9 @@ struct metric {
 const struct metric *metric_find(const char *name);
 
 double metric_value(const struct metric *metric, const struct metrics *m);
+/* Of one that counts, to the last digit. */
+int64_t metric_count(const struct metric *metric, const struct metrics *m);
+/* ERROR_USAGE, which names those there are, when @name is none that counts. */
+struct error *metric_find_counting(const char *name, const struct metric **ret) __must_check;
 
 #endif
