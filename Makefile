@@ -31,6 +31,8 @@ CPPFLAGS += -DHEAPSONDE_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu11 -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes \
 	  -Wshadow -Wno-unused-parameter -fno-omit-frame-pointer -pthread
+# The cache of unwind tables asks which program made an entry.
+LDFLAGS += -Wl,--build-id
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(PKGS)) -liberty -lm -pthread
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
 	  -Wall -Wextra -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end \

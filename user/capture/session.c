@@ -402,7 +402,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->model = model_create();
 	s->store = frame_store_create();
 	libbpf_set_print(quiet_libbpf);
-	s->unwinder = unwinder_create(settings->frame_pointers);
+	s->unwinder = unwinder_create(settings->frame_pointers, settings->no_table_cache);
 	for (size_t i = 0; i < settings->pids_count; i++) {
 		err = session_add_pid(s, settings->pids[i]);
 		if (err)

@@ -9,11 +9,13 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "base/progress.h"
 #include "base/vec.h"
 #include "bpf/unwind.h"
 #include "capture/unwinder.h"
 #include "symbol/address_space.h"
 #include "symbol/object.h"
+#include "symbol/unwind_cache.h"
 #include "symbol/unwind_table.h"
 
 #define SLAB_SPARE_WORDS (1u << 20)	/* 4 MiB: what is mapped after attaching */
@@ -45,6 +47,7 @@ DEFINE_VEC(space_vec, struct space);
 
 struct unwinder {
 	bool frame_pointers;
+	struct unwind_cache *disk;	/* owned; NULL: none */
 	struct unwind_file_vec files;
 	struct unwind_rules rules;
 	uint32_t rules_written;
@@ -61,11 +64,20 @@ struct unwinder {
 	uint64_t *cache;
 };
 
-struct unwinder *unwinder_create(bool frame_pointers)
+static struct unwind_cache *open_disk_cache(void)
+{
+	__cleanup_free char *dir = unwind_cache_default_dir();
+
+	return dir ? unwind_cache_open(dir, UNWIND_CACHE_BYTES_MAX) : NULL;
+}
+
+struct unwinder *unwinder_create(bool frame_pointers, bool no_cache)
 {
 	struct unwinder *u = xcalloc(1, sizeof(*u));
 
 	u->frame_pointers = frame_pointers;
+	if (!frame_pointers && !no_cache)
+		u->disk = open_disk_cache();
 	unwind_rules_init(&u->rules);
 	return u;
 }
@@ -92,6 +104,7 @@ void unwinder_destroy(struct unwinder *u)
 		unwind_range_vec_deinit(&space->ranges);
 	space_vec_deinit(&u->spaces);
 	unwind_rules_deinit(&u->rules);
+	unwind_cache_close(u->disk);
 	free(u);
 }
 
@@ -112,17 +125,25 @@ static struct unwind_file *compile(struct unwinder *u, const struct object *obje
 		return file;
 	file = unwind_file_vec_append(&u->files);
 	*file = (struct unwind_file){ .dev = object->dev, .ino = object->ino, .at = NOT_PLACED };
-	err = unwind_table_create(object->fd, -1, UNWIND_CALL_SITES, &file->table);
+	err = unwind_cache_table(u->disk, object->fd, object->build_id, UNWIND_CALL_SITES,
+				 &file->table);
 	error_destroy(err);
 	return file;
 }
 
 void unwinder_compile(struct unwinder *u, const struct address_space *as)
 {
+	const struct mapping_vec *mappings = address_space_mappings(as);
+	struct progress progress;
+
 	if (u->frame_pointers)
 		return;
-	vec_for_each(mapping, address_space_mappings(as))
+	progress_begin(&progress, "reading unwind tables");
+	vec_for_each(mapping, mappings) {
+		progress_update(&progress, mapping - mappings->data, mappings->len);
 		compile(u, mapping->object);
+	}
+	progress_end(&progress);
 }
 
 void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, uint32_t spaces)

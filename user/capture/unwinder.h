@@ -27,8 +27,11 @@ struct unwinder_maps {
 
 struct unwinder;
 
-/* @frame_pointers: no tables at all, every frame by frame pointer (--stack fp). */
-struct unwinder *unwinder_create(bool frame_pointers);
+/*
+ * @frame_pointers: no tables at all, every frame by frame pointer (--stack fp).
+ * @no_cache: neither read tables from disk nor keep them there.
+ */
+struct unwinder *unwinder_create(bool frame_pointers, bool no_cache);
 void unwinder_destroy(struct unwinder *unwinder);
 DEFINE_CLEANUP(struct unwinder *, unwinder_destroy);
 

@@ -66,6 +66,7 @@ struct target_options {
 	int mode;			/* enum mode_choice */
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */
+	bool no_cache;			/* of unwind tables on disk */
 	uint64_t max_depth;		/* 1 to MAX_DEPTH */
 	uint64_t min_size, max_size;	/* bytes; max_size UINT64_MAX: no bound */
 	uint64_t ring_size;		/* bytes; 0: chosen by the session */

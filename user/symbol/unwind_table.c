@@ -632,6 +632,61 @@ bool unwind_table_find(const struct unwind_table *table, uint64_t vaddr,
 	return true;
 }
 
+/* @text's buckets: rows of each ascending, the first beginning with its begin. */
+static bool is_text_indexed(const struct unwind_table *t, const struct unwind_text *text)
+{
+	const uint32_t *index = t->index.data + text->first_bucket;
+	const uint32_t *rows = t->rows.data;
+
+	if (index[0] >= index[1] || index[1] > t->rows.len || UNWIND_ROW_OFFSET(rows[index[0]]))
+		return false;
+	for (uint32_t b = 0; b < text->buckets; b++) {
+		if (index[b] > index[b + 1] || index[b + 1] > t->rows.len)
+			return false;
+		for (uint32_t i = index[b] + 1; i < index[b + 1]; i++)
+			if (UNWIND_ROW_OFFSET(rows[i - 1]) >= UNWIND_ROW_OFFSET(rows[i]))
+				return false;
+	}
+	return true;
+}
+
+static bool is_text_sound(const struct unwind_table *t, const struct unwind_text *text)
+{
+	if (text->segment >= text->segment_end || text->vaddr < text->segment ||
+	    text->vaddr > text->end || text->end > text->segment_end)
+		return false;
+	if (text->base != (text->vaddr & ~(uint64_t)(UNWIND_BUCKET_SIZE - 1)))
+		return false;
+	if (text->vaddr == text->end)
+		return !text->buckets;
+	if (text->end - text->base > TEXT_MAX ||
+	    text->buckets != bucket_of(text, text->end - 1) + 1 ||
+	    (uint64_t)text->first_bucket + text->buckets + 1 > t->index.len)
+		return false;
+	return is_text_indexed(t, text);
+}
+
+bool unwind_table_is_sound(const struct unwind_table *table)
+{
+	uint64_t end = 0;
+
+	vec_for_each(text, &table->texts) {
+		if (text->segment < end || !is_text_sound(table, text))
+			return false;
+		end = text->segment_end;
+	}
+	vec_for_each(word, &table->index)
+		if (*word > table->rows.len)
+			return false;
+	vec_for_each(row, &table->rows)
+		if (UNWIND_ROW_RULE(*row) >= table->rules.len)
+			return false;
+	for (uint32_t i = 0; i < table->rules.len; i++)
+		if (table->rules.data[i].cfa >= CFA_COUNT)
+			return false;
+	return true;
+}
+
 uint32_t unwind_table_words(const struct unwind_table *table)
 {
 	return table->index.len + table->rows.len;

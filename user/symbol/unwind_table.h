@@ -88,6 +88,9 @@ DEFINE_CLEANUP(struct unwind_table *, unwind_table_destroy);
 bool unwind_table_find(const struct unwind_table *table, uint64_t vaddr,
 		       struct unwind_rule *ret);
 
+/* Whether a table from elsewhere keeps the promises of one compiled here. */
+bool unwind_table_is_sound(const struct unwind_table *table);
+
 /* Bytes of kernel memory: index, rows and rules. */
 size_t unwind_table_bytes(const struct unwind_table *table);
 /* Words of the slab that the table takes. */
