@@ -106,7 +106,7 @@ $(O)/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The files that see the BPF skeleton wait for it; all others do not.
-$(addprefix $(O)/user/capture/,session.o follow.o compose.o): $(skeleton)
+$(addprefix $(O)/user/capture/,session.o follow.o compose.o programs.o): $(skeleton)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(say) BPF $@

@@ -9,7 +9,9 @@
  *
  * Three ways to attach share the code: one session program (v6.13), an entry
  * and a return program on uprobe_multi links (v6.6), the same on single
- * uprobes; plain frees have a program of their own.
+ * uprobes; plain frees have a program of their own. Each program but the
+ * session's is there twice: with preemption switched off and for kernels that
+ * cannot do that.
  *
  * Uprobe programs are preemptible (v6.0), so nothing per CPU is held across
  * statements: all state is in task storage, every subprogram stays below 64
@@ -17,6 +19,9 @@
  * a76ab5731e32), and preemption is switched off where that is possible.
  */
 #include "bpf/maps.bpf.h"
+
+static struct unwind_state *current_unwind_state(void);
+#define UNWIND_STATE() current_unwind_state()
 #include "bpf/unwind.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -238,8 +243,10 @@ static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bu
 /*
  * At a return probe the registers are those of the caller right behind its
  * call, so that its frame is never missing and no prologue is half done.
+ * What can be guarded has bpf_loop(), which is older.
  */
-static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx)
+static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
+					   bool guarded)
 {
 	struct unwind_state *u = &t->unwind;
 	struct seen_bucket *bucket;
@@ -248,7 +255,10 @@ static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_reg
 
 	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx), 0))
 		return UNKNOWN_STACK;
-	unwind_stack(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
+	if (guarded)
+		unwind_stack(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
+	else
+		unwind_stack_global(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
 	id = u->hash | 1;
 	bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
 	bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
@@ -266,6 +276,13 @@ static __always_inline struct thread_state *thread_state(__u64 flags)
 	if (t)
 		t->tid = task->pid;
 	return t;
+}
+
+static __always_inline struct unwind_state *current_unwind_state(void)
+{
+	struct thread_state *t = thread_state(0);
+
+	return t ? &t->unwind : NULL;
 }
 
 /*
@@ -550,7 +567,7 @@ static __always_inline void settle_mapping(struct thread_state *t, __u64 addr, _
 	emit_map(t, EV_MAP, addr, t->call.size, stack_id);
 }
 
-static __noinline int on_return(struct pt_regs *ctx)
+static __always_inline int settle_call(struct pt_regs *ctx, bool guarded)
 {
 	struct thread_state *t = thread_state(0);
 	__u64 addr, stack_id = 0;
@@ -569,7 +586,7 @@ static __noinline int on_return(struct pt_regs *ctx)
 	if (addr && t->call.cookie.kind == PROBE_REALLOC && ignored_size(t->call.size))
 		count(COUNT_IGNORED);
 	else if (addr)
-		stack_id = capture_stack(t, ctx);	/* once here: it is long to verify */
+		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_CALLOC:
@@ -588,27 +605,30 @@ static __noinline int on_return(struct pt_regs *ctx)
 	return 0;
 }
 
-static __always_inline void guard_enter(void)
+static __noinline int on_return(struct pt_regs *ctx)
 {
-	if (cfg_preempt_guard)
-		bpf_preempt_disable();
+	return settle_call(ctx, true);
 }
 
-static __always_inline void guard_leave(void)
+static __noinline int on_return_plain(struct pt_regs *ctx)
 {
-	if (cfg_preempt_guard)
-		bpf_preempt_enable();
+	return settle_call(ctx, false);
 }
 
 /* Half of all hits: a free that no other call can surround needs no state. */
-SEC("uprobe")
-int alloc_free(struct pt_regs *ctx)
+static __always_inline void on_free(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
-	guard_enter();
 	emit_free(cookie, (__u32)bpf_get_current_pid_tgid(), argument(ctx, cookie.ptr_arg));
-	guard_leave();
+}
+
+SEC("uprobe")
+int alloc_free(struct pt_regs *ctx)
+{
+	bpf_preempt_disable();
+	on_free(ctx);
+	bpf_preempt_enable();
 	return 0;
 }
 
@@ -617,12 +637,12 @@ int alloc_session(struct pt_regs *ctx)
 {
 	int waive = 0;
 
-	guard_enter();
+	bpf_preempt_disable();
 	if (bpf_session_is_return())
 		on_return(ctx);
 	else
 		waive = on_entry(ctx);
-	guard_leave();
+	bpf_preempt_enable();
 	/* The verifier of session programs wants to see 0 or 1. */
 	return waive ? 1 : 0;
 }
@@ -630,17 +650,44 @@ int alloc_session(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_entry(struct pt_regs *ctx)
 {
-	guard_enter();
+	bpf_preempt_disable();
 	on_entry(ctx);
-	guard_leave();
+	bpf_preempt_enable();
 	return 0;
 }
 
 SEC("uprobe")
 int alloc_return(struct pt_regs *ctx)
 {
-	guard_enter();
+	bpf_preempt_disable();
 	on_return(ctx);
-	guard_leave();
+	bpf_preempt_enable();
+	return 0;
+}
+
+/*
+ * For kernels without bpf_preempt_disable() (v6.10, fc7566ad0a82 "bpf: Introduce
+ * bpf_preempt_[disable,enable] kfuncs"). Not one program with a switch: before
+ * v5.16 (a5d827275241 "bpf: Be conservative while processing invalid kfunc
+ * calls") an unknown function is refused even where it is never called.
+ */
+SEC("uprobe")
+int alloc_free_plain(struct pt_regs *ctx)
+{
+	on_free(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_entry_plain(struct pt_regs *ctx)
+{
+	on_entry(ctx);
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_return_plain(struct pt_regs *ctx)
+{
+	on_return_plain(ctx);
 	return 0;
 }

@@ -44,8 +44,6 @@ const volatile __u32 cfg_max_depth __weak = 128;
 /* Wake the reader when this much waits; it polls on a timer otherwise. */
 const volatile __u32 cfg_wake_bytes __weak = 0;
 const volatile __u32 cfg_pid_namespace __weak = 0;	/* inode of heapsonde's own */
-/* v6.10, fc7566ad0a82 ("bpf: Introduce bpf_preempt_[disable,enable] kfuncs") */
-const volatile bool cfg_preempt_guard __weak = false;
 
 static __always_inline void count(enum bpf_counter counter)
 {

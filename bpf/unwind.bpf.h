@@ -9,12 +9,12 @@
  * is copied a window of 2 KiB at a time, and slots are served from it.
  *
  * How it stays within the verifier:
- *  - bpf_loop() (5.17) calls a few frames' steps, which are verified once.
- *    Kernels without it take UNWIND_GLOBAL_LOOP: a global function verified by
+ *  - bpf_loop() (5.17) calls a few frames' steps, which are verified once
+ *    (unwind_stack()). Kernels without it take a global function, verified by
  *    itself, whose only way to the state is a map, for 5.10 refuses pointer
- *    arguments; the includer defines UNWIND_STATE(). It must not be called
- *    with preemption disabled, where that exists: verifiers of 6.10 to 6.14
- *    refuse global functions there.
+ *    arguments: unwind_stack_global(), there if the includer defines
+ *    UNWIND_STATE(). It must not be called with preemption disabled, where
+ *    that exists: verifiers of 6.10 to 6.14 refuse global functions there.
  *  - indexes of bisections are made opaque, else every combination of branches
  *    is followed with its own ranges and a million instructions do not do.
  *  - every function keeps below 64 bytes of BPF stack: from there on, 6.13 and
@@ -382,6 +382,20 @@ static __always_inline __u32 unwind_find_rule(struct unwind_state *s)
 	return unwind_search_rule(s);
 }
 
+/*
+ * The caller has seen to the size. But verifiers learn nothing from comparing
+ * two registers before v6.8 (67420501e868 "bpf: generalize reg_set_min_max() to
+ * handle non-const register comparisons"), and clang would leave out a
+ * comparison that it knows to be needless.
+ */
+static __always_inline long unwind_copy_window(struct unwind_state *s, __u64 size, __u64 addr)
+{
+	__asm__ volatile("" : "+r"(size));
+	if (size > sizeof(s->window))
+		return -1;
+	return unwind_copy_user(s->window, size, addr);
+}
+
 /* Copies the stack from @addr on. False if not even a word can be read. */
 static UNWIND_NOINLINE int unwind_fill_window(struct unwind_state *s, __u64 addr)
 {
@@ -396,11 +410,11 @@ static UNWIND_NOINLINE int unwind_fill_window(struct unwind_state *s, __u64 addr
 		size = s->fault_at - addr;
 	s->window_bytes = 0;
 	s->window_base = addr;
-	if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr)) {
+	if (unwind_copy_window(s, size, addr)) {
 		/* The mapping may end within it: try what is on the same page. */
 		if (size > UNWIND_PAGE - (addr & (UNWIND_PAGE - 1)))
 			size = UNWIND_PAGE - (addr & (UNWIND_PAGE - 1));
-		if (size > sizeof(s->window) || unwind_copy_user(s->window, size, addr)) {
+		if (unwind_copy_window(s, size, addr)) {
 			/* It may be readable the next time. */
 			s->memo.words = UNWIND_MEMO_WORDS + 1;
 			return 0;
@@ -743,43 +757,12 @@ static __always_inline int unwind_steps(struct unwind_state *s)
 			return 1;
 	return 0;
 }
-#endif
 
-#if defined(UNWIND_GLOBAL_LOOP)
-__attribute__((noinline)) int unwind_frames(void)
-{
-	struct unwind_state *s = UNWIND_STATE();
-
-	return s ? unwind_steps(s) : 1;
-}
-
-static __always_inline void unwind_run(struct unwind_state *s)
-{
-	for (int i = 0; i < UNWIND_CALLS; i++)
-		if (unwind_frames())
-			break;
-}
-#elif !defined(UNWIND_HOST)
-static long unwind_loop_step(__u32 i, struct unwind_state **s)
-{
-	return unwind_steps(*s);
-}
-
-static __always_inline void unwind_run(struct unwind_state *s)
-{
-	struct unwind_state *state = s;
-
-	bpf_loop(UNWIND_CALLS, unwind_loop_step, &state, 0);
-}
-#endif
-
-#ifndef UNWIND_HOST
 #define UNWIND_MEMO_STEP 8
-/* Compares some words; the callback of bpf_loop(). */
-static long unwind_memo_step(__u32 i, struct unwind_state **state)
-{
-	struct unwind_state *s = *state;
 
+/* Compares some words of the memo with the stack; 1 when that is decided. */
+static __always_inline int unwind_memo_steps(struct unwind_state *s, __u32 i)
+{
 	for (__u32 j = 0; j < UNWIND_MEMO_STEP; j++) {
 		__u32 at = i * UNWIND_MEMO_STEP + j;
 
@@ -793,11 +776,66 @@ static long unwind_memo_step(__u32 i, struct unwind_state **state)
 	return 0;
 }
 
-/* Whether the walk that begins now is the one in the record, which then stands. */
-static __always_inline int unwind_repeats(struct unwind_state *s, __u32 start)
+/* How the steps are repeated; known to the compiler at every call. */
+enum unwind_loop { UNWIND_LOOP_HELPER, UNWIND_LOOP_GLOBAL };
+
+static long unwind_loop_step(__u32 i, struct unwind_state **s)
+{
+	return unwind_steps(*s);
+}
+
+static long unwind_loop_memo(__u32 i, struct unwind_state **s)
+{
+	return unwind_memo_steps(*s, i);
+}
+
+#ifdef UNWIND_STATE
+__attribute__((noinline)) int unwind_global_step(void)
+{
+	struct unwind_state *s = UNWIND_STATE();
+
+	return s ? unwind_steps(s) : 1;
+}
+
+__attribute__((noinline)) int unwind_global_memo(__u32 i)
+{
+	struct unwind_state *s = UNWIND_STATE();
+
+	return s ? unwind_memo_steps(s, i) : 1;
+}
+#else
+static __always_inline int unwind_global_step(void) { return 1; }
+static __always_inline int unwind_global_memo(__u32 i) { return 1; }
+#endif
+
+static __always_inline void unwind_run(struct unwind_state *s, enum unwind_loop loop)
 {
 	struct unwind_state *state = s;
 
+	if (loop == UNWIND_LOOP_HELPER)
+		bpf_loop(UNWIND_CALLS, unwind_loop_step, &state, 0);
+	else
+		for (int i = 0; i < UNWIND_CALLS && !unwind_global_step(); i++)
+			;
+}
+
+#define UNWIND_MEMO_CALLS (UNWIND_MEMO_WORDS / UNWIND_MEMO_STEP + 1)
+
+static __always_inline void unwind_compare(struct unwind_state *s, enum unwind_loop loop)
+{
+	struct unwind_state *state = s;
+
+	if (loop == UNWIND_LOOP_HELPER)
+		bpf_loop(UNWIND_MEMO_CALLS, unwind_loop_memo, &state, 0);
+	else
+		for (int i = 0; i < UNWIND_MEMO_CALLS && !unwind_global_memo(i); i++)
+			;
+}
+
+/* Whether the walk that begins now is the one in the record, which then stands. */
+static __always_inline int unwind_repeats(struct unwind_state *s, __u32 start,
+					  enum unwind_loop loop)
+{
 	if (s->memo.pc != s->pc || s->memo.sp != s->sp || s->memo.bp != s->bp ||
 	    s->memo.lr != s->lr || s->memo.start != start ||
 	    s->memo.generation != s->space.generation || !s->space.generation ||
@@ -807,8 +845,27 @@ static __always_inline int unwind_repeats(struct unwind_state *s, __u32 start)
 	s->window_bytes = 0;
 	s->refills = 0;
 	s->stack_end = ~0ul;
-	bpf_loop(UNWIND_MEMO_WORDS / UNWIND_MEMO_STEP + 1, unwind_memo_step, &state, 0);
+	unwind_compare(s, loop);
 	return s->memo.same;
+}
+
+static __always_inline int unwind_stack_by(enum unwind_loop loop, struct unwind_state *s,
+					   __u32 start, __u32 tgid, __u32 max_depth)
+{
+	struct unwind_space *space = bpf_map_lookup_elem(&unwind_spaces, &tgid);
+
+	if (space)
+		s->space = *space;
+	else
+		s->space = (struct unwind_space){ 0 };
+	if (unwind_repeats(s, start, loop)) {
+		s->busy = 0;
+		return 0;
+	}
+	if (unwind_begin(s, start, max_depth))
+		unwind_run(s, loop);
+	s->busy = 0;
+	return 0;
 }
 
 /*
@@ -820,21 +877,18 @@ static UNWIND_NOINLINE __attribute__((unused)) int unwind_stack(struct unwind_st
 								__u32 start, __u32 tgid,
 								__u32 max_depth)
 {
-	struct unwind_space *space = bpf_map_lookup_elem(&unwind_spaces, &tgid);
-
-	if (space)
-		s->space = *space;
-	else
-		s->space = (struct unwind_space){ 0 };
-	if (unwind_repeats(s, start)) {
-		s->busy = 0;
-		return 0;
-	}
-	if (unwind_begin(s, start, max_depth))
-		unwind_run(s);
-	s->busy = 0;
-	return 0;
+	return unwind_stack_by(UNWIND_LOOP_HELPER, s, start, tgid, max_depth);
 }
+
+#ifdef UNWIND_STATE
+/* The same without bpf_loop(). @s is UNWIND_STATE(). */
+static UNWIND_NOINLINE __attribute__((unused)) int unwind_stack_global(struct unwind_state *s,
+								       __u32 start, __u32 tgid,
+								       __u32 max_depth)
+{
+	return unwind_stack_by(UNWIND_LOOP_GLOBAL, s, start, tgid, max_depth);
+}
+#endif
 #endif
 
 #endif

@@ -64,6 +64,37 @@ for method in ATTACH_METHODS:
     add_case(f"{method}_killed_under_load", killed_under_load, method)
 
 
+def without(features, method, *args):
+    """As on an older kernel: what it lacks is not used."""
+    os.environ["HEAPSONDE_WITHOUT"] = ",".join(features)
+    try:
+        same_numbers(method, *args)
+    finally:
+        del os.environ["HEAPSONDE_WITHOUT"]
+
+
+for args in WORK:
+    add_case(f"plain_single_{'_'.join(args)}", without, ["preempt_guard"], "single", *args)
+add_case("plain_multi_family", without, ["preempt_guard"], "multi", "family")
+add_case("best_of_an_old_kernel", without,
+         ["uprobe_multi", "uprobe_session", "preempt_guard"], None, "family")
+
+
+@case()
+def refuses_what_the_kernel_lacks():
+    w = Workload("family")
+    for lacking, options, words in (("attach_cookie", [], "too old"),
+                                    ("task_storage", [], "too old"),
+                                    ("btf", [], "CONFIG_DEBUG_INFO_BTF"),
+                                    ("uprobe_multi", ["--attach", "multi"], "cannot attach")):
+        out = heapsonde("report", "-p", w.pid, "-d", "0.1", *options,
+                        env=dict(os.environ, HEAPSONDE_WITHOUT=lacking))
+        check_equal(f"status without {lacking}", out.returncode, 1)
+        check(words in out.stderr, f"without {lacking} it says {out.stderr!r}")
+        check_equal(f"lines of complaint without {lacking}", out.stderr.count("\n"), 1)
+        check_equal(f"stdout without {lacking}", out.stdout, "")
+
+
 @case()
 def attaches_within_a_second():
     w = Workload("threads", "churn")

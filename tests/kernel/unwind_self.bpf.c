@@ -60,7 +60,11 @@ static __noinline int walk(__u32 start, __u32 tgid, __u32 depth)
 
 	if (!s || !r)
 		return 1;
+#ifdef UNWIND_GLOBAL_LOOP
+	unwind_stack_global(s, start, tgid, depth);
+#else
 	unwind_stack(s, start, tgid, depth);
+#endif
 	r->elapsed_ns = bpf_ktime_get_ns() - begin;
 	r->walks++;
 	r->count = s->record.count;

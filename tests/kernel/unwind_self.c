@@ -20,10 +20,10 @@
 #include <unwind.h>
 
 #include "tests/kernel/unwind_self.h"
+#include "tests/kernel/verifier_log.h"
 #include "tests/unit/unwind_self.h"
 
 #define VERIFIER_BUDGET 200000
-#define STACK_BUDGET 64		/* from here on the kernel gives a per-CPU stack */
 #define RUNS 3000
 
 #ifdef __clang__
@@ -87,27 +87,19 @@ static bool fill_maps(struct bpf_object *object)
 	       !bpf_map_update_elem(map_fd(object, "unwind_spaces"), &tgid, &space, 0);
 }
 
-/* "processed 1234 insns …" and "stack depth 32+48+0+16" of the verifier's log. */
 static void check_budget(void)
 {
-	const char *insns = strstr(verifier_log, "processed ");
-	const char *depth = strstr(verifier_log, "stack depth ");
+	long instructions = verifier_instructions(verifier_log);
+	long stack = verifier_deepest_function(verifier_log);
 	const char *why = NULL;
-	long n = insns ? atol(insns + 10) : 0;
 
-	printf("# verifier: %ld instructions, stack depths", n);
-	if (n <= 0 || n > VERIFIER_BUDGET)
+	printf("# verifier: %ld instructions, %ld bytes of stack at most\n", instructions, stack);
+	if (instructions <= 0 || stack < 0)
+		why = "the verifier said nothing";
+	else if (instructions > VERIFIER_BUDGET)
 		why = "too many instructions";
-	for (depth = depth ? depth + 11 : NULL; depth && (*depth == ' ' || *depth == '+');) {
-		char *end;
-		long bytes = strtol(depth + 1, &end, 10);
-
-		printf(" %ld", bytes);
-		if (bytes >= STACK_BUDGET)
-			why = "a function uses too much stack";
-		depth = end;
-	}
-	printf("\n");
+	else if (stack >= VERIFIER_STACK_MAX)
+		why = "a function uses too much stack";
 	report("verifier_budget", why);
 }
 

@@ -11,17 +11,21 @@
 
 #include <bpf/libbpf.h>
 
-#include "capture/bpf_syscall.h"
 #include "capture/features.h"
+#include "capture/programs.h"
 #include "heapsonde.skel.h"
+#include "tests/kernel/verifier_log.h"
 
 #define INSTRUCTIONS_MAX 100000
-#define STACK_MAX 64
 #define LOG_BYTES (16u << 20)
-#define STACK_WORD "stack depth "
-#define INSTRUCTIONS_WORD "processed "
 
 static int failed;
+
+/* What libbpf says of a load that fails, without the verifier's whole log. */
+static int remark(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	return level == LIBBPF_WARN && !strstr(fmt, "PROG LOAD LOG") ? vprintf(fmt, args) : 0;
+}
 
 static void report(const char *name, const char *why)
 {
@@ -32,34 +36,25 @@ static void report(const char *name, const char *why)
 	failed |= !!why;
 }
 
-/* The largest of "stack depth A+B+C"; -1 if the verifier does not tell. */
-static long deepest_function(const char *log)
+/* What the verifier said last: why it refuses the program. */
+static void print_reason(const char *log)
 {
-	const char *at = strstr(log, STACK_WORD);
-	long deepest = -1;
-	char *end;
+	size_t len = strlen(log);
+	const char *from = len > 600 ? log + len - 600 : log;
 
-	if (!at)
-		return -1;
-	for (at += strlen(STACK_WORD);; at = end + 1) {
-		long depth = strtol(at, &end, 10);
-
-		if (depth > deepest)
-			deepest = depth;
-		if (*end != '+')
-			return deepest;
-	}
+	for (const char *line = strtok(strdup(from), "\n"); line; line = strtok(NULL, "\n"))
+		printf("# %s\n", line);
 }
 
 static void check_program(const char *name, const char *log, bool loaded)
 {
-	const char *at = strstr(log, INSTRUCTIONS_WORD);
-	long instructions = at ? atol(at + strlen(INSTRUCTIONS_WORD)) : -1;
-	long stack = deepest_function(log);
+	long instructions = verifier_instructions(log), stack = verifier_deepest_function(log);
 	char why[256];
 
 	printf("# %s: %ld instructions verified, %ld bytes of stack at most\n", name,
 	       instructions, stack);
+	if (!loaded)
+		print_reason(log);
 	if (!loaded)
 		snprintf(why, sizeof(why), "does not load");
 	else if (instructions <= 0 || stack < 0)
@@ -67,29 +62,23 @@ static void check_program(const char *name, const char *log, bool loaded)
 	else if (instructions > INSTRUCTIONS_MAX)
 		snprintf(why, sizeof(why), "%ld instructions, more than %d", instructions,
 			 INSTRUCTIONS_MAX);
-	else if (stack >= STACK_MAX)
-		snprintf(why, sizeof(why), "%ld bytes of stack, not below %d", stack, STACK_MAX);
+	else if (stack >= VERIFIER_STACK_MAX)
+		snprintf(why, sizeof(why), "%ld bytes of stack, not below %d", stack,
+			 VERIFIER_STACK_MAX);
 	else
 		why[0] = '\0';
 	report(name, why[0] ? why : NULL);
 }
 
 /* Loads the programs as the session does for one attach method. */
-static void check_method(const char *label, bool session, int multi, bool guard)
+static void check_method(const char *label, enum attach_method method, bool guarded)
 {
 	struct heapsonde_bpf *skel = heapsonde_bpf__open();
+	struct attach_programs programs;
 	struct bpf_program *prog;
 	bool loaded;
 
-	bpf_program__set_autoload(skel->progs.alloc_session, session);
-	bpf_program__set_autoload(skel->progs.alloc_entry, !session);
-	bpf_program__set_autoload(skel->progs.alloc_return, !session);
-	bpf_program__set_expected_attach_type(skel->progs.alloc_session,
-					      (enum bpf_attach_type)ATTACH_TYPE_UPROBE_SESSION);
-	bpf_program__set_expected_attach_type(skel->progs.alloc_free, multi);
-	bpf_program__set_expected_attach_type(skel->progs.alloc_entry, multi);
-	bpf_program__set_expected_attach_type(skel->progs.alloc_return, multi);
-	skel->rodata->cfg_preempt_guard = guard;
+	programs_choose(skel, method, guarded, &programs);
 	bpf_object__for_each_program(prog, skel->obj) {
 		bpf_program__set_log_buf(prog, calloc(1, LOG_BYTES), LOG_BYTES);
 		bpf_program__set_log_level(prog, 4);
@@ -114,15 +103,15 @@ int main(void)
 	struct error *err = features_detect(&features);
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	libbpf_set_print(remark);
 	if (err) {
 		report("features", err->message);
 		return 1;
 	}
-	if (features.uprobe_session)
-		check_method("session", true, ATTACH_TYPE_UPROBE_MULTI, features.preempt_guard);
-	if (features.uprobe_multi)
-		check_method("multi", false, ATTACH_TYPE_UPROBE_MULTI, features.preempt_guard);
-	check_method("single", false, 0, features.preempt_guard);
-	check_method("unguarded", false, 0, false);
+	for (enum attach_method method = 0; method < ATTACH_METHODS_COUNT; method++)
+		if (attach_method_there(method, &features))
+			check_method(attach_method_name(method), method, features.preempt_guard);
+	if (features.preempt_guard)
+		check_method("unguarded", ATTACH_SINGLE, false);
 	return failed;
 }

@@ -23,13 +23,25 @@ const char *attach_method_name(enum attach_method method)
 	return method_names[method];
 }
 
+bool attach_method_there(enum attach_method method, const struct features *features)
+{
+	switch (method) {
+	case ATTACH_SESSION:
+		return features->uprobe_session;
+	case ATTACH_MULTI:
+		return features->uprobe_multi;
+	default:
+		return true;
+	}
+}
+
 enum attach_method attach_method_best(const struct features *features)
 {
-	if (features->uprobe_session)
-		return ATTACH_SESSION;
-	if (features->uprobe_multi)
-		return ATTACH_MULTI;
-	return ATTACH_SINGLE;
+	enum attach_method method = ATTACH_SESSION;
+
+	while (!attach_method_there(method, features))
+		method++;
+	return method;
 }
 
 bool attach_frees_nest(const struct probe_plan *plan)

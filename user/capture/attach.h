@@ -32,11 +32,12 @@ const char *attach_method_name(enum attach_method method);
 /* Whether discovery found an allocator that stands in front of another. */
 bool attach_frees_nest(const struct probe_plan *plan);
 enum attach_method attach_method_best(const struct features *features);
+bool attach_method_there(enum attach_method method, const struct features *features);
 
 struct bpf_program;
 struct bpf_map;
 
-/* Programs to attach: free, and session or entry and returns. Borrowed. */
+/* Programs to attach: free, and session or entry and returns; others NULL. Borrowed. */
 struct attach_programs {
 	struct bpf_program *free, *session, *entry, *returns;
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */

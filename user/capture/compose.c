@@ -29,15 +29,14 @@ static int64_t bpf_count(const struct session *s, enum bpf_counter counter)
 static int64_t missed_runs(const struct session *s)
 {
 	const struct bpf_program *progs[] = {
-		s->skel->progs.alloc_free, s->skel->progs.alloc_session,
-		s->skel->progs.alloc_entry, s->skel->progs.alloc_return,
+		s->programs.free, s->programs.session, s->programs.entry, s->programs.returns,
 	};
 	int64_t missed = 0;
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		struct bpf_prog_info info = { 0 };
 		uint32_t len = sizeof(info);
-		int fd = bpf_program__fd(progs[i]);
+		int fd = progs[i] ? bpf_program__fd(progs[i]) : -1;
 
 		if (fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len))
 			missed += info.recursion_misses;

@@ -2,11 +2,13 @@
 /* Feature detection; see features.h. */
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
+#include <bpf/libbpf.h>
 #include <linux/bpf.h>
 
 #include "capture/bpf_syscall.h"
@@ -72,6 +74,47 @@ static bool kernel_has_function(const struct btf *btf, const char *name)
 	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
+static bool can_call(enum bpf_func_id helper)
+{
+	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, helper, NULL) == 1;
+}
+
+/* Whether @name stands in the list of words @list, commas between. */
+static bool is_listed(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, name, len) && (!at[len] || at[len] == ','))
+			return true;
+	}
+	return false;
+}
+
+static void take_for_absent(struct features *features, const char *list)
+{
+#define X(member, name, without) features->member &= !is_listed(list, #member);
+	FEATURES(X)
+#undef X
+	/* The session's program has no twin that does without. */
+	features->uprobe_session &= features->preempt_guard;
+}
+
+struct error *features_check(const struct features *features)
+{
+	if (!features->btf)
+		return error_create(ERROR_UNSUPPORTED,
+				    "this kernel has no type information "
+				    "(CONFIG_DEBUG_INFO_BTF), which the programs need");
+	if (!features->task_storage || !features->attach_cookie)
+		return error_create(ERROR_UNSUPPORTED,
+				    "this kernel is too old: its probes have no %s, "
+				    "Linux 5.15 or newer is needed",
+				    features->task_storage ? "attach cookies" : "task storage");
+	return NULL;
+}
+
 struct error *features_detect(struct features *ret)
 {
 	__cleanup_close int prog = load_empty_program(0);
@@ -86,9 +129,14 @@ struct error *features_detect(struct features *ret)
 				    "or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
 	if (prog < 0)
 		return error_errno(-prog, "the kernel does not load BPF programs");
+	/* a10787e6d58c ("bpf: Enable task local storage for tracing programs") */
+	ret->task_storage = can_call(BPF_FUNC_task_storage_get);
+	/* 7adfc6c9b315 ("bpf: Add bpf_get_attach_cookie() BPF helper to access …") */
+	ret->attach_cookie = can_call(BPF_FUNC_get_attach_cookie);
 	btf = btf__load_vmlinux_btf();
 	ret->btf = btf;
 	if (btf) {
+		/* fc7566ad0a82 ("bpf: Introduce bpf_preempt_[disable,enable] kfuncs") */
 		ret->preempt_guard = kernel_has_function(btf, "bpf_preempt_disable");
 		ret->uprobe_session = kernel_has_function(btf, "bpf_session_is_return");
 		btf__free(btf);
@@ -99,5 +147,6 @@ struct error *features_detect(struct features *ret)
 	/* Each try costs a grace period; the newer link is a kind of the older one. */
 	ret->uprobe_session = ret->uprobe_session && can_link(ATTACH_TYPE_UPROBE_SESSION, site);
 	ret->uprobe_multi = ret->uprobe_session || can_link(ATTACH_TYPE_UPROBE_MULTI, site);
+	take_for_absent(ret, getenv("HEAPSONDE_WITHOUT"));
 	return NULL;
 }

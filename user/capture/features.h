@@ -14,12 +14,16 @@
 #define FEATURES(X)							\
 	X(btf, "kernel types (BTF)",					\
 	  "heapsonde cannot run: kernel built without CONFIG_DEBUG_INFO_BTF") \
+	X(task_storage, "task storage (5.13)",		\
+	  "heapsonde cannot run: nowhere to keep a thread's state")	\
+	X(attach_cookie, "attach cookies (5.15)",		\
+	  "heapsonde cannot run: a probe does not know its function")	\
 	X(uprobe_multi, "uprobe_multi links (6.6)",			\
 	  "single uprobes: attach and detach take seconds")		\
 	X(uprobe_session, "uprobe session (6.13)",			\
 	  "separate entry and return probes: nested calls trap twice")	\
 	X(preempt_guard, "bpf_preempt_disable (6.10)",			\
-	  "programs rely on task storage alone")
+	  "programs rely on task storage alone, and walk stacks without bpf_loop()")
 
 struct features {
 #define X(member, name, without) bool member;
@@ -27,7 +31,14 @@ struct features {
 #undef X
 };
 
-/* Fails only when nothing can be tried: no permission, no bpf(2). */
+/*
+ * Fails only when nothing can be tried: no permission, no bpf(2). Members named
+ * in the environment's HEAPSONDE_WITHOUT (commas between) are taken for absent:
+ * so every fallback can be had, and tested, on a newer kernel.
+ */
 struct error *features_detect(struct features *ret) __must_check;
+
+/* An error if something is missing that there is no fallback for. */
+struct error *features_check(const struct features *features) __must_check;
 
 #endif

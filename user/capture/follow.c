@@ -122,13 +122,6 @@ static bool is_loading(const struct session *s, const struct image *image,
 
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
-	const struct attach_programs programs = {
-		.free = s->skel->progs.alloc_free,
-		.session = s->skel->progs.alloc_session,
-		.entry = s->skel->progs.alloc_entry,
-		.returns = s->skel->progs.alloc_return,
-		.texts = s->skel->maps.texts,
-	};
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
 	struct watched *w = watched_process(s, image->pid);
 	struct error *err = probe_plan_init(&plan, image->names);
@@ -146,7 +139,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 
 		if (is_probed(w, object->object))
 			continue;
-		err = attach_object(&w->attachment, &programs, &job);
+		err = attach_object(&w->attachment, &s->programs, &job);
 		if (err)
 			return err;
 		file_id_vec_push(&w->probed, (struct file_id){ object->object->dev,

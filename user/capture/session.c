@@ -14,9 +14,9 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
-#include "capture/bpf_syscall.h"
 #include "capture/features.h"
 #include "capture/memory.h"
+#include "capture/programs.h"
 #include "capture/session_private.h"
 #include "capture/spawn.h"
 #include "heapsonde.skel.h"
@@ -297,19 +297,18 @@ static struct error *pid_namespace(uint32_t *ret)
 	return NULL;
 }
 
-static void choose_programs(struct session *s)
+static struct error *choose_method(struct session *s, const struct features *features)
 {
-	bool session = s->method == ATTACH_SESSION;
-	enum bpf_attach_type multi = s->method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI;
+	enum attach_method method = s->settings.method;
 
-	bpf_program__set_autoload(s->skel->progs.alloc_session, session);
-	bpf_program__set_autoload(s->skel->progs.alloc_entry, !session);
-	bpf_program__set_autoload(s->skel->progs.alloc_return, !session);
-	bpf_program__set_expected_attach_type(s->skel->progs.alloc_session,
-					      (enum bpf_attach_type)ATTACH_TYPE_UPROBE_SESSION);
-	bpf_program__set_expected_attach_type(s->skel->progs.alloc_free, multi);
-	bpf_program__set_expected_attach_type(s->skel->progs.alloc_entry, multi);
-	bpf_program__set_expected_attach_type(s->skel->progs.alloc_return, multi);
+	if (method == ATTACH_BEST)
+		method = attach_method_best(features);
+	if (!attach_method_there(method, features))
+		return error_create(ERROR_UNSUPPORTED,
+				    "this kernel cannot attach by '%s' (see 'heapsonde doctor'): "
+				    "leave --attach out", attach_method_name(method));
+	s->method = method;
+	return NULL;
 }
 
 static struct error *load(struct session *s)
@@ -323,12 +322,11 @@ static struct error *load(struct session *s)
 
 	if (err)
 		return err;
-	if (!features.btf)
-		return error_create(ERROR_UNSUPPORTED,
-				    "this kernel has no type information "
-				    "(CONFIG_DEBUG_INFO_BTF), which the programs need");
-	s->method = settings->method == ATTACH_BEST ? attach_method_best(&features)
-						    : settings->method;
+	err = features_check(&features);
+	if (!err)
+		err = choose_method(s, &features);
+	if (err)
+		return err;
 	s->skel = heapsonde_bpf__open();
 	if (!s->skel)
 		return error_errno(errno, "opening the BPF programs");
@@ -343,13 +341,12 @@ static struct error *load(struct session *s)
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
-	s->skel->rodata->cfg_preempt_guard = features.preempt_guard;
 	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
 	if (err)
 		return err;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
 	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count);
-	choose_programs(s);
+	programs_choose(s->skel, s->method, features.preempt_guard, &s->programs);
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
 		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");

@@ -67,6 +67,7 @@ struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
 	enum attach_method method;
+	struct attach_programs programs;
 	struct unwinder *unwinder;
 	struct watched_vec watched;
 	struct image_vec images;

@@ -34,6 +34,7 @@ DEFINE_VEC(patient_vec, struct patient);
 struct diagnosis {
 	struct utsname kernel;
 	struct features features;
+	bool features_known;
 	struct error *features_error;	/* NULL, or why nothing can be watched */
 	enum attach_method method;
 	struct patient_vec patients;
@@ -71,6 +72,9 @@ static void diagnose(struct diagnosis *d, const struct options *opts)
 {
 	uname(&d->kernel);
 	d->features_error = features_detect(&d->features);
+	d->features_known = !d->features_error;
+	if (d->features_known)
+		d->features_error = features_check(&d->features);
 	d->method = watch_method(opts);
 	if (d->method == ATTACH_BEST)
 		d->method = attach_method_best(&d->features);
@@ -80,7 +84,7 @@ static void diagnose(struct diagnosis *d, const struct options *opts)
 
 static bool is_well(const struct diagnosis *d)
 {
-	bool well = !d->features_error && d->features.btf;
+	bool well = !d->features_error;
 
 	vec_for_each(p, &d->patients)
 		well = well && !p->error;
@@ -96,15 +100,17 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 	fprintf(f, "kernel      %s %s %s\n", d->kernel.sysname, d->kernel.release,
 		d->kernel.machine);
 	fprintf(f, "user        %s\n", geteuid() ? "not root" : "root");
-	if (d->features_error) {
+	if (d->features_error)
 		fprintf(f, "cannot run  %s\n", d->features_error->message);
+	if (!d->features_known)
 		return;
-	}
 #define X(member, name, without)					\
 	fprintf(f, "%-11s %-30s %s\n", "", name,			\
 		d->features.member ? "yes" : "no: " without);
 	FEATURES(X)
 #undef X
+	if (d->features_error)
+		return;
 	fprintf(f, "attach      %s\n", attach_method_name(d->method));
 	fprintf(f, "memory      ring buffer %s (--ring-size), 16 bytes a live block or more\n",
 		format_bytes(SESSION_RING_BYTES, bytes));

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The choice of BPF programs; see programs.h. */
+#include <bpf/libbpf.h>
+
+#include "capture/bpf_syscall.h"
+#include "capture/programs.h"
+#include "heapsonde.skel.h"
+
+static void name_programs(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
+			  struct attach_programs *ret)
+{
+	*ret = (struct attach_programs){ .texts = skel->maps.texts };
+	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
+	if (method == ATTACH_SESSION) {
+		ret->session = skel->progs.alloc_session;
+		return;
+	}
+	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
+	ret->returns = guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
+}
+
+static void load_program(struct bpf_program *program, uint32_t attach_type)
+{
+	if (!program)
+		return;
+	bpf_program__set_autoload(program, true);
+	/* Newer than the distribution's enum. */
+	bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
+}
+
+void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
+		     struct attach_programs *ret)
+{
+	uint32_t multi = method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI;
+	struct bpf_program *program;
+
+	name_programs(skel, method, guarded, ret);
+	bpf_object__for_each_program(program, skel->obj)
+		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+			bpf_program__set_autoload(program, false);
+	load_program(ret->free, multi);
+	load_program(ret->entry, multi);
+	load_program(ret->returns, multi);
+	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
+}
