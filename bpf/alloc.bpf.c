@@ -39,7 +39,6 @@ char LICENSE[] SEC("license") = "GPL";
 
 extern void bpf_preempt_disable(void) __ksym __weak;
 extern void bpf_preempt_enable(void) __ksym __weak;
-extern bool bpf_session_is_return(void) __ksym __weak;
 
 /*
  * The outermost allocator call that a thread is inside of; sp 0 when it is in
@@ -632,13 +631,24 @@ int alloc_free(struct pt_regs *ctx)
 	return 0;
 }
 
+/*
+ * Not bpf_session_is_return(): its prototype is another one from v7.0 on, and a
+ * kernel function of another prototype than declared is refused. The probed
+ * address is the helper's result at both ends, and no call of a function
+ * returns to where that function's entry is probed.
+ */
+static __always_inline bool is_return(struct pt_regs *ctx)
+{
+	return bpf_get_func_ip(ctx) != PT_REGS_IP(ctx);
+}
+
 SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
 	int waive = 0;
 
 	bpf_preempt_disable();
-	if (bpf_session_is_return())
+	if (is_return(ctx))
 		on_return(ctx);
 	else
 		waive = on_entry(ctx);
