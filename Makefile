@@ -73,6 +73,14 @@ endif
 program := $(O)/heapsonde
 lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c)))
 lib_objects := $(lib_sources:%.c=$(O)/%.o)
+# The page of export --format html, made with npm; HTML=0 leaves it out.
+HTML ?= 1
+html_sources := $(wildcard user/export/html/*.* user/export/html/*/*.*)
+html_locks := $(addprefix user/export/html/,package.json package-lock.json .npmrc)
+page := $(O)/html/page.html
+ifneq ($(HTML),0)
+lib_objects += $(O)/user/export/html_page.o
+endif
 bpf_sources := $(wildcard bpf/*.bpf.c)
 bpf_objects := $(bpf_sources:bpf/%.bpf.c=$(O)/bpf/%.bpf.o)
 skeleton := $(O)/heapsonde.skel.h
@@ -104,6 +112,35 @@ $(O)/%.o: %.c
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# The libraries of the page, by the lock file alone: what npm fetched is what was meant.
+no_npm := npm is missing, which the HTML report is built with: run scripts/install-deps,
+no_registry := npm could not fetch the libraries of the HTML report (see $(O)/html/npm.log): \
+	try again,
+without_html := or leave the report out with make HTML=0
+$(O)/html/node_modules/.package-lock.json: $(html_locks)
+	$(say) NPM $(@D)
+	$(Q)command -v npm >/dev/null || { echo '$(no_npm) $(without_html)' >&2; exit 1; }
+	$(Q)mkdir -p $(O)/html && cp $(html_locks) $(O)/html/
+	$(Q)cd $(O)/html && npm ci > npm.log 2>&1 || { rm -rf node_modules; \
+		echo '$(no_registry) $(without_html)' >&2; exit 1; }
+	$(Q)touch $@
+
+$(page): $(html_sources) $(O)/html/node_modules/.package-lock.json
+	$(say) HTML $@
+	$(Q)node user/export/html/build.mjs $(O)/html
+
+$(O)/user/export/html_page.o: user/export/html_page.S $(page)
+	$(say) AS $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -DHTML_PAGE='"$(page)"' -c -o $@ $<
+
+$(O)/user/export/html.o: CPPFLAGS += -DHTML=$(if $(filter 0,$(HTML)),0,1)
+$(O)/user/export/html.o: $(O)/html/switch
+
+# Changes only when HTML does.
+$(O)/html/switch: force
+	$(Q)mkdir -p $(@D) && echo '$(HTML)' | cmp -s - $@ || echo '$(HTML)' > $@
 
 # The files that see the BPF skeleton wait for it; all others do not.
 $(addprefix $(O)/user/capture/,session.o follow.o compose.o programs.o): $(skeleton)
@@ -171,8 +208,9 @@ help:
 	@echo 'make clean           remove $(O)/'
 	@echo
 	@echo 'V=1 shows commands; WERROR=1 DEBUG=1 SAN=address,undefined COVERAGE=1;'
+	@echo 'HTML=0 builds without npm and without export --format html.'
 	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
 
-.PHONY: all clean help install workloads
+.PHONY: all clean force help install workloads
 
 -include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

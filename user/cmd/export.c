@@ -3,15 +3,19 @@
 #include "cmd/command.h"
 #include "cmd/source.h"
 #include "export/folded.h"
+#include "export/html.h"
 #include "export/json.h"
 #include "export/output.h"
 
-static struct error *write_format(const struct snapshot *snap, FILE *f,
+/* @history is there for the formats that show more than one moment. */
+static struct error *write_format(const struct snapshot *snap, struct history *history, FILE *f,
 				  const struct output_options *options)
 {
 	switch (options->format) {
 	case FORMAT_FOLDED:
 		return export_folded(snap, f, options->metric);
+	case FORMAT_HTML:
+		return export_html(snap, history, f);
 	case FORMAT_JSON:
 		export_json(snap, f, 0);
 		return NULL;
@@ -19,18 +23,36 @@ static struct error *write_format(const struct snapshot *snap, FILE *f,
 	return NULL;
 }
 
+static void add_moment(void *history, const struct snapshot *snap)
+{
+	history_add(history, snap);
+}
+
+/* The snapshot to export; with those before it where the format shows them. */
+static struct error *read_source(const struct options *opts, struct history *history,
+				 struct snapshot **ret)
+{
+	struct error *err;
+
+	if (opts->output.format != FORMAT_HTML)
+		return source_snapshot(opts, ret);
+	err = export_html_check();
+	return err ? err : source_history(opts, add_moment, history, ret);
+}
+
 struct error *cmd_export(const struct options *opts, int *status)
 {
+	struct history *history __cleanup(history_destroyp) = history_create();
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
 	struct output *out __cleanup_output = NULL;
 	struct error *err;
 
 	err = output_open(opts->output.path, opts->output.force, &out);
 	if (!err)
-		err = source_snapshot(opts, &snap);
+		err = read_source(opts, history, &snap);
 	if (err)
 		return err;
 	snapshot_sort(snap, opts->output.sort);
-	err = write_format(snap, output_file(out), &opts->output);
+	err = write_format(snap, history, output_file(out), &opts->output);
 	return err ? err : output_commit(steal_ptr(out));
 }

@@ -9,6 +9,10 @@
 #include "cmd/moment.h"
 #include "recording/reader.h"
 
+/* Moments read for a history, fewer where that would be more stacks in all. */
+#define HISTORY_MOMENTS 240
+#define HISTORY_STACKS 2000000
+
 /* The @ that ends the file's name in @spec, or NULL. */
 static const char *find_at(const char *spec)
 {
@@ -95,20 +99,77 @@ static struct error *read_at(struct recording_reader *reader, const char *file,
 	return recording_snapshot(reader, t_s, ret);
 }
 
-struct error *moment_read(const char *spec, const char *other, struct snapshot **ret)
+/* Opens the file of @spec, or of @other; what stands behind its @ becomes *@when_ret. */
+static struct error *open_spec(const char *spec, const char *other, char **file_ret,
+			       const char **when_ret, struct recording_reader **ret)
 {
-	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
 	const char *at = find_at(spec), *name = spec;
 	const char *name_end = at ? at : spec + strlen(spec);
-	__cleanup_free char *file = NULL;
-	struct error *err;
 
 	if (at == spec && other) {
 		name = other;
 		name_end = find_at(other);
 		name_end = name_end ? name_end : other + strlen(other);
 	}
-	file = xasprintf("%.*s", (int)(name_end - name), name);
-	err = recording_open(file, &reader);
-	return err ? err : read_at(reader, file, at ? at + 1 : NULL, ret);
+	*file_ret = xasprintf("%.*s", (int)(name_end - name), name);
+	*when_ret = at ? at + 1 : NULL;
+	return recording_open(*file_ret, ret);
+}
+
+struct error *moment_read(const char *spec, const char *other, struct snapshot **ret)
+{
+	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
+	__cleanup_free char *file = NULL;
+	const char *when;
+	struct error *err = open_spec(spec, other, &file, &when, &reader);
+
+	return err ? err : read_at(reader, file, when, ret);
+}
+
+/* How many of @count moments are worth the time that reading @stacks stacks takes. */
+static size_t moments_to_read(size_t count, size_t stacks)
+{
+	size_t bound = HISTORY_STACKS / (stacks + 1);
+
+	if (bound > HISTORY_MOMENTS)
+		bound = HISTORY_MOMENTS;
+	return count < bound ? count : bound;
+}
+
+static struct error *read_before(struct recording_reader *reader, const struct snapshot *last,
+				 moment_visitor *each, void *arg)
+{
+	__cleanup(recording_times_deinit) struct recording_times times = { 0 };
+	struct error *err = recording_moment_times(reader, &times);
+	size_t count = 0, shown;
+
+	while (!err && count < times.len && times.data[count] < last->duration_s)
+		count++;
+	shown = moments_to_read(count, last->stacks.len);
+	for (size_t i = 0; i < shown && !err; i++) {
+		__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
+
+		err = recording_snapshot(reader, times.data[i * count / shown], &snap);
+		if (!err)
+			each(arg, snap);
+	}
+	return err;
+}
+
+struct error *moment_read_history(const char *spec, moment_visitor *each, void *arg,
+				  struct snapshot **ret)
+{
+	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
+	__cleanup(snapshot_destroyp) struct snapshot *last = NULL;
+	__cleanup_free char *file = NULL;
+	const char *when;
+	struct error *err = open_spec(spec, NULL, &file, &when, &reader);
+
+	if (!err)
+		err = read_at(reader, file, when, &last);
+	if (!err)
+		err = read_before(reader, last, each, arg);
+	if (!err)
+		*ret = steal_ptr(last);
+	return err;
 }

@@ -45,7 +45,8 @@ enum command {
 #define STACK_CHOICES(X)  X(STACK_AUTO, "auto") X(STACK_DWARF, "dwarf") X(STACK_FP, "fp")
 #define ATTACH_CHOICES(X) X(ATTACH_CHOICE_AUTO, "auto") X(ATTACH_CHOICE_SESSION, "session") \
 			  X(ATTACH_CHOICE_MULTI, "multi") X(ATTACH_CHOICE_SINGLE, "single")
-#define FORMAT_CHOICES(X) X(FORMAT_FOLDED, "folded") X(FORMAT_JSON, "json")
+#define FORMAT_CHOICES(X) X(FORMAT_FOLDED, "folded") X(FORMAT_JSON, "json") \
+			  X(FORMAT_HTML, "html")
 
 #define X(symbol, name) symbol,
 enum mode_choice { MODE_CHOICES(X) };

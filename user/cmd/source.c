@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Where a report or an export comes from; see source.h. */
 #include "base/log.h"
-#include "cmd/moment.h"
 #include "cmd/source.h"
 #include "cmd/watch.h"
 
-static struct error *live_snapshot(const struct options *opts, struct snapshot **ret)
+/* Whom to show each interval's snapshot to; NULL: nobody. */
+struct audience {
+	struct session *session;
+	moment_visitor *each;
+	void *arg;
+};
+
+static struct error *show_interval(void *arg)
+{
+	const struct audience *audience = arg;
+	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
+	struct error *err = session_snapshot(audience->session, 0, &snap);
+
+	if (!err)
+		audience->each(audience->arg, snap);
+	return err;
+}
+
+static struct error *live_snapshot(const struct options *opts, moment_visitor *each, void *arg,
+				   struct snapshot **ret)
 {
 	__cleanup(session_destroyp) struct session *session = NULL;
 	const char *command = command_name(opts->command);
@@ -21,7 +39,8 @@ static struct error *live_snapshot(const struct options *opts, struct snapshot *
 	else
 		log_info("watching until the target exits; Ctrl-C %ss what was seen so far",
 			 command);
-	err = watch_run(session, opts, NULL, NULL);
+	err = watch_run(session, opts, each ? show_interval : NULL,
+			&(struct audience){ session, each, arg });
 	if (err)
 		return err;
 	session_stop(session);
@@ -33,5 +52,13 @@ struct error *source_snapshot(const struct options *opts, struct snapshot **ret)
 {
 	if (opts->files.len)
 		return moment_read(opts->files.data[0], NULL, ret);
-	return live_snapshot(opts, ret);
+	return live_snapshot(opts, NULL, NULL, ret);
+}
+
+struct error *source_history(const struct options *opts, moment_visitor *each, void *arg,
+			     struct snapshot **ret)
+{
+	if (opts->files.len)
+		return moment_read_history(opts->files.data[0], each, arg, ret);
+	return live_snapshot(opts, each, arg, ret);
 }

@@ -4,6 +4,7 @@
 #define HEAPSONDE_CMD_SOURCE_H
 
 #include "base/error.h"
+#include "cmd/moment.h"
 #include "cmd/options.h"
 #include "model/snapshot.h"
 
@@ -13,5 +14,13 @@
  */
 struct error *source_snapshot(const struct options *opts, struct snapshot **ret)
 	__must_check;
+
+/*
+ * The same; before that calls @each with snapshots of moments before, ascending: of
+ * a live process one each interval, of a recording a few hundred spread evenly.
+ * They die with the call.
+ */
+struct error *source_history(const struct options *opts, moment_visitor *each, void *arg,
+			     struct snapshot **ret) __must_check;
 
 #endif

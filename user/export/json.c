@@ -148,6 +148,11 @@ static void put_value(FILE *f, json_object *value)
 	json_object_put(value);
 }
 
+void json_put_string(FILE *f, const char *s)
+{
+	put_value(f, string(s));
+}
+
 static void put_member(FILE *f, const char *name, json_object *value)
 {
 	fprintf(f, ",\n\"%s\": ", name);

@@ -17,4 +17,7 @@
  */
 void export_json(const struct snapshot *snap, FILE *f, size_t limit);
 
+/* @s in quotes, whatever bytes it has. */
+void json_put_string(FILE *f, const char *s);
+
 #endif

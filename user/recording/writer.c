@@ -11,11 +11,11 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/intern.h"
 #include "base/strbuf.h"
 #include "base/strpool.h"
 #include "model/fields.h"
 #include "recording/database.h"
-#include "base/intern.h"
 #include "recording/schema.h"
 #include "recording/writer.h"
 

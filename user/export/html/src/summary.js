@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// What matters, in words: what holds the memory, what grows and how fast, when the limit is
+// reached, and what the numbers do not know. The facts are those of the text report.
+
+import { h, section } from "./dom.js";
+import { kindOf, programsOf } from "./modules.js";
+import { nameOf, placeOf } from "./recording.js";
+import { bytes, duration, grouped, percent, shown, slope } from "./units.js";
+
+const SURE = 0.8; // below, a slope is what chance makes as well
+
+const strong = (text) => h("strong", {}, text);
+
+// Who is to be named for a stack: the first on it that is not the C or C++ library's.
+function culprit(rec, programs, stack) {
+	const frames = rec.framesOf(stack).map((i) => rec.frame(i));
+
+	return frames.find((f) => kindOf(f.module, programs) !== "system") ?? frames[0] ?? null;
+}
+
+// The function through which most of a value comes, with its sum and its number of call paths.
+function largest(rec, value) {
+	const programs = programsOf(rec.report),
+		sums = new Map();
+	let best = null;
+
+	for (let stack = 0; stack < rec.count; stack++) {
+		const n = value(stack);
+
+		if (n <= 0) continue;
+		const frame = culprit(rec, programs, stack),
+			name = frame ? nameOf(frame) : "";
+		const sum = sums.get(name) ?? { frame, name, value: 0, paths: 0 };
+
+		sum.value += n;
+		sum.paths++;
+		sums.set(name, sum);
+		if (!best || sum.value > best.value) best = sum;
+	}
+	return best;
+}
+
+// "remember_request (cache.c:120)"
+function named({ frame, name, paths }) {
+	if (!frame) return [h("em", {}, "code whose call path is not known")];
+	const place = placeOf(frame);
+
+	return [
+		h("code", {}, shown(name)),
+		place && paths === 1 ? ` (${shown(place)})` : "",
+		paths > 1 ? ` on ${grouped(paths)} call paths` : "",
+	];
+}
+
+function holds(rec) {
+	const { totals } = rec.report;
+	const top = largest(rec, (i) => rec.at("live_bytes", i, rec.last));
+
+	if (!totals.alloc_count)
+		return [
+			"No allocation was seen. If the program is idle, watch it longer or " +
+				"while it works.",
+		];
+	if (!top)
+		return [
+			"Nothing is live: everything that was allocated since heapsonde attached " +
+				"was freed again.",
+		];
+	return [
+		strong(bytes(totals.live_bytes)),
+		` in ${grouped(totals.live_count)} blocks were `,
+		"allocated since heapsonde attached and are not freed. ",
+		strong(percent(top.value, totals.live_bytes)),
+		` of that, ${bytes(top.value)}, was allocated by `,
+		...named(top),
+		".",
+	];
+}
+
+function grows(rec) {
+	const { totals, duration_s } = rec.report;
+	const { growth_bytes_per_s: rates, growth_confidence: sure } = rec.stacks;
+	const rate = totals.growth_bytes_per_s;
+	const top = largest(rec, (i) => (sure[i] >= SURE ? rates[i] : 0));
+
+	if (Math.abs(rate) < 0.5 || totals.growth_confidence < SURE)
+		return [
+			`Over these ${duration(duration_s)} live memory as a whole neither ` +
+				"clearly grows nor shrinks",
+			...(top && top.value >= 1024
+				? [
+						"; what ",
+						...named(top),
+						` allocated does, by ${slope(top.value)}`,
+					]
+				: []),
+			".",
+		];
+	return [
+		"Live memory ",
+		strong(rate > 0 ? "grows" : "shrinks"),
+		" by ",
+		strong(`${bytes(Math.abs(rate))}/s`),
+		` (${Math.floor(100 * totals.growth_confidence)} % sure)`,
+		...(rate > 0 && top
+			? [
+					", most of all what is allocated by ",
+					...named(top),
+					`: ${slope(top.value)}`,
+				]
+			: []),
+		".",
+	];
+}
+
+function limit(rec) {
+	const { memory } = rec.report;
+
+	if (memory.rss_bytes === null)
+		return ["The kernel did not tell how much of the program is resident."];
+	const resident = ["Resident (RSS) are ", strong(bytes(memory.rss_bytes))];
+
+	if (memory.limit_bytes === null) return [...resident, "; no limit is set."];
+	const kind = memory.limit_kind ? ` (${memory.limit_kind})` : "";
+
+	if (memory.seconds_to_limit === null)
+		return [
+			...resident,
+			`; the limit of ${bytes(memory.limit_bytes)}${kind} is not ` +
+				"reached at the present slope.",
+		];
+	return [
+		...resident,
+		`, ${slope(memory.growth_bytes_per_s)}: at that slope the limit of `,
+		`${bytes(memory.limit_bytes)}${kind} is reached in `,
+		strong(duration(memory.seconds_to_limit)),
+		".",
+	];
+}
+
+function truth({ loss, sample_bytes: sample, totals }) {
+	const before = totals.unknown_free_count
+		? ` ${grouped(totals.unknown_free_count)} frees were of ` +
+			"blocks from before heapsonde attached, which is never guessed at."
+		: "";
+
+	if (!loss.complete)
+		return [
+			strong("Incomplete: "),
+			"events were lost (below), so totals are lower bounds, and a block whose " +
+				"free was lost looks live until its address is used again.",
+		];
+	if (sample !== null)
+		return [
+			`Estimated from samples, one each ${bytes(sample)}; no sample was lost.`,
+			before,
+		];
+	return [`Nothing was lost and nothing is estimated: the numbers are exact.${before}`];
+}
+
+function tile(name, value, note, tone) {
+	return h(
+		"div",
+		{ class: `tile${tone ? ` ${tone}` : ""}`, id: `tile-${name}` },
+		h("span", { class: "tile-name" }, name.replace(/-/g, " ")),
+		h("span", { class: "tile-value" }, value),
+		h("span", { class: "tile-note" }, note),
+	);
+}
+
+function tiles({ totals, memory, loss, duration_s, sample_bytes: sample }) {
+	const grows =
+		Math.abs(totals.growth_bytes_per_s) >= 0.5 && totals.growth_confidence >= SURE;
+	const rate = duration_s > 0 ? totals.alloc_bytes / duration_s : 0;
+	const left = memory.seconds_to_limit;
+
+	return h(
+		"div",
+		{ class: "tiles" },
+		tile("live", bytes(totals.live_bytes), `${grouped(totals.live_count)} blocks`),
+		tile(
+			"growth",
+			grows ? slope(totals.growth_bytes_per_s) : "none",
+			grows
+				? `${Math.floor(100 * totals.growth_confidence)} % sure`
+				: "no clear slope",
+			grows && totals.growth_bytes_per_s > 0 ? "warn" : "",
+		),
+		tile(
+			"resident",
+			memory.rss_bytes === null ? "?" : bytes(memory.rss_bytes),
+			slope(memory.growth_bytes_per_s) === "0"
+				? "steady"
+				: slope(memory.growth_bytes_per_s),
+		),
+		tile(
+			"time-to-limit",
+			left === null ? "\u2014" : duration(left),
+			memory.limit_bytes === null
+				? "no limit"
+				: `${bytes(memory.limit_bytes)} ${memory.limit_kind ?? ""}`,
+			left !== null && left < 86400 ? "alarm" : "",
+		),
+		tile("allocated", `${bytes(rate)}/s`, `${bytes(totals.alloc_bytes)} in all`),
+		tile(
+			"numbers",
+			!loss.complete ? "incomplete" : sample === null ? "exact" : "estimates",
+			loss.complete ? "nothing lost" : "events lost",
+			loss.complete ? "" : "alarm",
+		),
+	);
+}
+
+export function summary(rec) {
+	return section(
+		"summary",
+		"Summary",
+		tiles(rec.report),
+		h(
+			"ul",
+			{ class: "words" },
+			[holds(rec), grows(rec), limit(rec), truth(rec.report)].map((words) =>
+				h("li", {}, ...words),
+			),
+		),
+	);
+}
