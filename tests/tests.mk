@@ -3,6 +3,7 @@
 # The targets that test and measure; what they run stands in scripts/.
 
 -include tests/kernel/kernel.mk
+-include tests/web/web.mk
 
 unit-tests: $(unit_programs)
 
