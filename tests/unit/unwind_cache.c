@@ -347,7 +347,7 @@ TEST(a_sound_table_can_be_used)
 		uint32_t *word = word_of(t, i), kept = *word;
 
 		for (size_t v = 0; v < 8; v++) {
-			*word = v < 4 ? values[v] : kept ^ 1u << (v * 5);
+			*word = v < 4 ? values[v] : kept ^ 1u << (v - 4) * 9;
 			if (unwind_table_is_sound(t))
 				use(t);
 			else

@@ -21,13 +21,20 @@
 #define SECTIONS_MAX (2ULL << 30)
 /* zlib cannot do better, and zstd on DWARF does not. */
 #define PACKED_RATIO_MAX 1032
-/* What libdw has parsed is kept until dwarf_end(): about 48 bytes a line. */
-#define UNITS_MAX 1024
-#define LINES_MAX (1 << 20)
+/*
+ * What libdw has parsed it keeps until dwarf_end(): about 48 bytes a line, and
+ * a unit's abbreviations. Then it is opened anew.
+ */
+#define PARSED_LINES_MAX (1 << 20)
+#define PARSED_UNITS_MAX 4096
+/* What is kept of units here. */
+#define UNITS_BYTES_MAX (256 << 20)
 #define ANSWERS_MAX (1 << 18)
 
 struct unit {
 	uint64_t offset;		/* of its DIE */
+	uint64_t used;			/* when, in questions */
+	uint32_t parsed_by;		/* which opening of libdw has met it */
 	struct dwarf_unit *loaded;	/* NULL until asked for */
 };
 
@@ -47,7 +54,10 @@ struct dwarf_lines {
 	struct unit_vec units;
 	struct die_range_vec ranges;	/* die: an index into units */
 	bool indexed;
-	size_t loaded_units, loaded_lines;
+	uint32_t opening;		/* counts how often dwarf was opened */
+	size_t parsed_units, parsed_lines;
+	size_t units_bytes;		/* of all that are loaded */
+	uint64_t questions, evicted_at;
 	struct answer *answers;		/* hash table, linear probing */
 	size_t answers_size, answers_count;
 	struct source_frame_vec frames;
@@ -200,6 +210,8 @@ static bool open_dwarf(struct dwarf_lines *lines)
 	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
 	if (!lines->dwarf)
 		return false;
+	lines->opening++;
+	lines->parsed_units = lines->parsed_lines = 0;
 	if (strings_end(lines->elf) && find_alt(lines))
 		return true;
 	dwarf_end(steal_ptr(lines->dwarf));
@@ -228,24 +240,23 @@ struct dwarf_lines *dwarf_lines_create(int fd)
 	return steal_ptr(lines);
 }
 
-static void unload(struct dwarf_lines *lines)
+static void unload(struct dwarf_lines *lines, struct unit *unit)
 {
-	vec_for_each(unit, &lines->units) {
-		if (unit->loaded)
-			dwarf_unit_deinit(unit->loaded);
-		free(unit->loaded);
-		unit->loaded = NULL;
-	}
-	lines->loaded_units = lines->loaded_lines = 0;
-	if (lines->dwarf)
-		dwarf_end(steal_ptr(lines->dwarf));
+	if (!unit->loaded)
+		return;
+	lines->units_bytes -= unit->loaded->bytes;
+	dwarf_unit_deinit(unit->loaded);
+	free(steal_ptr(unit->loaded));
 }
 
 void dwarf_lines_destroy(struct dwarf_lines *lines)
 {
 	if (!lines)
 		return;
-	unload(lines);
+	vec_for_each(unit, &lines->units)
+		unload(lines, unit);
+	if (lines->dwarf)
+		dwarf_end(lines->dwarf);
 	if (lines->alt)
 		dwarf_end(lines->alt);
 	unit_vec_deinit(&lines->units);
@@ -274,7 +285,7 @@ static void index_units(struct dwarf_lines *lines)
 		if (type != DW_UT_compile && type != DW_UT_skeleton)
 			continue;
 		die_ranges_add(&lines->ranges, &die, lines->units.len);
-		unit_vec_push(&lines->units, (struct unit){ dwarf_dieoffset(&die), NULL });
+		unit_vec_push(&lines->units, (struct unit){ .offset = dwarf_dieoffset(&die) });
 	}
 	die_ranges_sort(&lines->ranges);
 }
@@ -321,44 +332,84 @@ static bool find_split(struct dwarf_lines *lines, Dwarf_Die *cu, Dwarf_Die *ret)
 	return !dwarf_cu_info(cu->cu, NULL, &type, NULL, ret, NULL, NULL, NULL) && ret->addr;
 }
 
+/* The DIEs of @unit in libdw, opened anew if it keeps too much; see dwarf_unit_init(). */
+static bool parse(struct dwarf_lines *lines, struct unit *unit, Dwarf_Die *cu, Dwarf_Die *die)
+{
+	if (lines->dwarf && (lines->parsed_units >= PARSED_UNITS_MAX ||
+			     lines->parsed_lines >= PARSED_LINES_MAX))
+		dwarf_end(steal_ptr(lines->dwarf));
+	if (!lines->dwarf && !open_dwarf(lines))
+		return false;
+	if (!dwarf_offdie(lines->dwarf, unit->offset, cu))
+		return false;
+	if (!find_split(lines, cu, die))
+		*die = *cu;
+	lines->parsed_units += unit->parsed_by != lines->opening;
+	unit->parsed_by = lines->opening;
+	return true;
+}
+
+/*
+ * Room for another: what was not asked for in the latter half of the time
+ * since there was none goes, all if that is not enough.
+ */
+static void evict(struct dwarf_lines *lines)
+{
+	uint64_t horizon = lines->evicted_at + (lines->questions - lines->evicted_at) / 2;
+
+	lines->evicted_at = lines->questions;
+	vec_for_each(unit, &lines->units)
+		if (unit->used < horizon)
+			unload(lines, unit);
+	if (lines->units_bytes < UNITS_BYTES_MAX)
+		return;
+	vec_for_each(unit, &lines->units)
+		unload(lines, unit);
+}
+
 static struct dwarf_unit *load(struct dwarf_lines *lines, struct unit *unit)
 {
 	Dwarf_Die cu, die;
 
+	unit->used = ++lines->questions;
 	if (unit->loaded)
 		return unit->loaded;
-	if (lines->loaded_units >= UNITS_MAX || lines->loaded_lines >= LINES_MAX) {
-		unload(lines);
-		if (!open_dwarf(lines))
-			return NULL;
-	}
-	if (!lines->dwarf || !dwarf_offdie(lines->dwarf, unit->offset, &cu))
+	if (lines->units_bytes >= UNITS_BYTES_MAX)
+		evict(lines);
+	if (!parse(lines, unit, &cu, &die))
 		return NULL;
-	if (!find_split(lines, &cu, &die))
-		die = cu;
 	unit->loaded = xcalloc(1, sizeof(*unit->loaded));
-	dwarf_unit_init(unit->loaded, &cu, &die);
-	lines->loaded_units++;
-	lines->loaded_lines += unit->loaded->lines_count;
+	dwarf_unit_init(unit->loaded, &cu, &die, lines->strings);
+	lines->units_bytes += unit->loaded->bytes;
+	lines->parsed_lines += unit->loaded->lines_read;
 	return unit->loaded;
+}
+
+/* The function at @vaddr of a loaded unit, with its inlined calls. */
+static struct dwarf_function *load_function(struct dwarf_lines *lines, struct unit *unit,
+					    uint64_t vaddr)
+{
+	struct dwarf_function *function = dwarf_unit_function(unit->loaded, vaddr);
+	Dwarf_Die cu, die;
+
+	if (!function || function->loaded || !parse(lines, unit, &cu, &die))
+		return function;
+	lines->units_bytes -= unit->loaded->bytes;
+	dwarf_function_load(unit->loaded, function, &cu, &die, lines->strings);
+	lines->units_bytes += unit->loaded->bytes;
+	return function;
 }
 
 /* ---- Questions ---- */
 
-static const char *intern(struct dwarf_lines *lines, const char *s)
-{
-	return s ? strpool_intern(lines->strings, s) : NULL;
-}
-
 static struct source_frame frame_of(struct dwarf_lines *lines, const struct dwarf_place *place)
 {
-	const char *raw = place->linkage_name ?: place->name;
-	__cleanup_free char *demangled = raw ? demangle(raw) : NULL;
+	__cleanup_free char *demangled = place->raw ? demangle(place->raw) : NULL;
 
 	return (struct source_frame){
-		.function = intern(lines, demangled ?: raw),
-		.raw = intern(lines, raw),
-		.file = intern(lines, place->file),
+		.function = demangled ? strpool_intern(lines->strings, demangled) : place->raw,
+		.raw = place->raw,
+		.file = place->file,
 		.line = place->line,
 		.column = place->column,
 	};
@@ -402,14 +453,16 @@ static size_t ask_unit(struct dwarf_lines *lines, uint64_t vaddr)
 {
 	struct dwarf_place places[INLINE_DEPTH_MAX + 1];
 	const struct die_range *range;
-	struct dwarf_unit *unit;
+	struct unit *unit;
 	size_t count;
 
 	if (!lines->indexed)
 		index_units(lines);
 	range = die_ranges_find(&lines->ranges, vaddr);
-	unit = range ? load(lines, &lines->units.data[range->die]) : NULL;
-	count = unit ? dwarf_unit_find(unit, vaddr, places) : 0;
+	unit = range ? &lines->units.data[range->die] : NULL;
+	if (!unit || !load(lines, unit))
+		return 0;
+	count = dwarf_unit_find(unit->loaded, load_function(lines, unit, vaddr), vaddr, places);
 	for (size_t i = 0; i < count; i++)
 		source_frame_vec_push(&lines->frames, frame_of(lines, &places[i]));
 	return count;

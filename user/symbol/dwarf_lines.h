@@ -5,9 +5,12 @@
  *
  * Nothing is read before the first question, and then only the unit that has
  * the address. libdw's own way to a unit is .debug_aranges, which clang does
- * not write; here it is an index of the units' ranges. What has been read is
- * dropped when it grows beyond a bound, so memory is the file's DWARF
- * sections plus about 100 MB at most.
+ * not write; here it is an index of the units' ranges. What has been read of
+ * units is kept in a form of our own, and the longest unused of it dropped
+ * beyond a bound. Memory: the file's DWARF sections, unpacked, plus at most
+ * 256 MB of units, 100 MB that libdw keeps, 40 MB of answers, and each name
+ * that was met once. (Kernel 6.1's vmlinux, 231 MB of DWARF, 100,000 random
+ * addresses: 520 MB in all.)
  */
 #ifndef HEAPSONDE_SYMBOL_DWARF_LINES_H
 #define HEAPSONDE_SYMBOL_DWARF_LINES_H

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/strpool.h"
 #include "symbol/dwarf_unit.h"
 
 /* Deeper nesting of DIEs than any compiler makes. */
@@ -78,14 +79,14 @@ struct walk {
 	int steps_left;
 };
 
-static struct walk walk_of(const struct dwarf_unit *unit)
+/* @die: of the unit. */
+static struct walk walk_of(Dwarf_Die *die)
 {
-	Dwarf_Die die = unit->die;
-	Dwarf_Off start = dwarf_dieoffset(&die) - dwarf_cuoffset(&die), next;
+	Dwarf_Off start = dwarf_dieoffset(die) - dwarf_cuoffset(die), next;
 	struct walk walk = { .steps_left = STEPS_MAX };
 	size_t header;
 
-	if (!dwarf_nextcu(dwarf_cu_getdwarf(die.cu), start, &next, &header, NULL, NULL, NULL))
+	if (!dwarf_nextcu(dwarf_cu_getdwarf(die->cu), start, &next, &header, NULL, NULL, NULL))
 		walk.unit_end = next;
 	return walk;
 }
@@ -158,14 +159,34 @@ static bool next_in_list(struct walk *walk, Dwarf_Die *die)
 
 /* ---- Functions ---- */
 
-static bool may_hold_functions(int tag)
+struct function_list {
+	struct walk walk;
+	bool in_types;		/* types may hold functions: not in C */
+	struct dwarf_unit *unit;
+};
+
+static bool is_c(Dwarf_Die *die)
+{
+	switch (dwarf_srclang(die)) {
+	case DW_LANG_C89:
+	case DW_LANG_C:
+	case DW_LANG_C99:
+	case DW_LANG_C11:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool may_hold_functions(const struct function_list *list, int tag)
 {
 	switch (tag) {
-	case DW_TAG_namespace:
-	case DW_TAG_module:
 	case DW_TAG_class_type:
 	case DW_TAG_structure_type:
 	case DW_TAG_union_type:
+		return list->in_types;
+	case DW_TAG_namespace:
+	case DW_TAG_module:
 	case DW_TAG_subprogram:		/* nested ones */
 	case DW_TAG_lexical_block:
 		return true;
@@ -174,8 +195,18 @@ static bool may_hold_functions(int tag)
 	}
 }
 
-static void list_functions(struct walk *walk, struct die_range_vec *ret, Dwarf_Die *parent,
-			   int depth)
+static void add_function(struct function_list *list, Dwarf_Die *die)
+{
+	struct dwarf_unit *unit = list->unit;
+	size_t ranges = unit->ranges.len;
+
+	die_ranges_add(&unit->ranges, die, unit->functions.len);
+	if (unit->ranges.len > ranges)
+		dwarf_function_vec_push(&unit->functions, (struct dwarf_function){
+			.die = dwarf_dieoffset(die) });
+}
+
+static void list_functions(struct function_list *list, Dwarf_Die *parent, int depth)
 {
 	Dwarf_Die die;
 
@@ -185,56 +216,135 @@ static void list_functions(struct walk *walk, struct die_range_vec *ret, Dwarf_D
 		int tag = dwarf_tag(&die);
 
 		if (tag == DW_TAG_subprogram)
-			die_ranges_add(ret, &die, dwarf_dieoffset(&die));
-		if (may_hold_functions(tag))
-			list_functions(walk, ret, &die, depth + 1);
-	} while (next_in_list(walk, &die));
+			add_function(list, &die);
+		if (may_hold_functions(list, tag))
+			list_functions(list, &die, depth + 1);
+	} while (next_in_list(&list->walk, &die));
 }
 
-void dwarf_unit_init(struct dwarf_unit *unit, const Dwarf_Die *cu, const Dwarf_Die *die)
-{
-	struct walk walk;
-	Dwarf_Lines *lines;
-	Dwarf_Files *files;
-	size_t count;
+/* ---- Lines ---- */
 
-	*unit = (struct dwarf_unit){ .cu = *cu, .die = *die, .files = *die };
-	if (dwarf_getsrclines(&unit->cu, &lines, &unit->lines_count))
-		unit->lines_count = 0;
-	if (dwarf_getsrcfiles(&unit->files, &files, &count))
-		unit->files = *cu;
-	walk = walk_of(unit);
-	list_functions(&walk, &unit->functions, &unit->die, 0);
-	die_ranges_sort(&unit->functions);
+/* The number of the line's file in @unit, which it is told on this occasion. */
+static uint16_t file_of(struct dwarf_unit *unit, Dwarf_Line *line, struct strpool *strings)
+{
+	Dwarf_Files *files;
+	const char *name;
+	size_t nr;
+
+	if (dwarf_line_file(line, &files, &nr) || nr >= NO_FILE)
+		return NO_FILE;
+	while (unit->files.len <= nr)
+		file_name_vec_push(&unit->files, NULL);
+	if (!unit->files.data[nr]) {
+		name = dwarf_filesrc(files, nr, NULL, NULL);
+		unit->files.data[nr] = name ? strpool_intern(strings, name) : NULL;
+	}
+	return nr;
+}
+
+static struct code_line read_line(struct dwarf_unit *unit, Dwarf_Line *line,
+				  struct strpool *strings)
+{
+	struct code_line ret = { .file = NO_FILE };
+	int number = 0, column = 0;
+	bool ends = true;
+
+	if (dwarf_lineendsequence(line, &ends) || ends)
+		return ret;
+	ret.file = file_of(unit, line, strings);
+	if (!dwarf_lineno(line, &number) && number > 0)
+		ret.line = number;
+	if (!dwarf_linecol(line, &column) && column > 0 && column <= UINT16_MAX)
+		ret.column = column;
+	return ret;
+}
+
+static bool says_the_same(const struct code_line *a, const struct code_line *b)
+{
+	return a->line == b->line && a->file == b->file && a->column == b->column;
+}
+
+/* Of several at one address the last is meant. Code further than 4 GiB on is left out. */
+static void add_line(struct dwarf_unit *unit, uint64_t vaddr, struct code_line line)
+{
+	struct code_line *last = unit->lines.len ? &unit->lines.data[unit->lines.len - 1] : NULL;
+
+	if (!last)
+		unit->base = vaddr;
+	if (vaddr - unit->base > UINT32_MAX)
+		return;
+	line.start = vaddr - unit->base;
+	if (last && last->start == line.start)
+		*last = line;
+	else if (!last || !says_the_same(last, &line))
+		code_line_vec_push(&unit->lines, line);
+}
+
+/* libdw has sorted them. */
+static void read_lines(struct dwarf_unit *unit, Dwarf_Die *cu, struct strpool *strings)
+{
+	Dwarf_Lines *lines;
+	Dwarf_Addr vaddr;
+
+	if (dwarf_getsrclines(cu, &lines, &unit->lines_read))
+		unit->lines_read = 0;
+	for (size_t i = 0; i < unit->lines_read; i++) {
+		Dwarf_Line *line = dwarf_onesrcline(lines, i);
+
+		if (line && !dwarf_lineaddr(line, &vaddr))
+			add_line(unit, vaddr, read_line(unit, line, strings));
+	}
+}
+
+static void count_bytes(struct dwarf_unit *unit)
+{
+	unit->bytes = sizeof(*unit) + unit->lines.cap * sizeof(*unit->lines.data) +
+		      unit->files.cap * sizeof(*unit->files.data) +
+		      unit->ranges.cap * sizeof(*unit->ranges.data) +
+		      unit->functions.cap * sizeof(*unit->functions.data);
+}
+
+void dwarf_unit_init(struct dwarf_unit *unit, Dwarf_Die *cu, Dwarf_Die *die,
+		     struct strpool *strings)
+{
+	struct function_list list = {
+		.walk = walk_of(die), .in_types = !is_c(die), .unit = unit };
+
+	*unit = (struct dwarf_unit){ 0 };
+	read_lines(unit, cu, strings);
+	list_functions(&list, die, 0);
+	die_ranges_sort(&unit->ranges);
+	count_bytes(unit);
 }
 
 void dwarf_unit_deinit(struct dwarf_unit *unit)
 {
-	die_range_vec_deinit(&unit->functions);
+	vec_for_each(function, &unit->functions) {
+		inline_segment_vec_deinit(&function->segments);
+		inline_call_vec_deinit(&function->calls);
+	}
+	code_line_vec_deinit(&unit->lines);
+	file_name_vec_deinit(&unit->files);
+	die_range_vec_deinit(&unit->ranges);
+	dwarf_function_vec_deinit(&unit->functions);
 }
 
-/* ---- Answers ---- */
+/* ---- Inlined calls ---- */
 
-/* The child of @parent, inlined call or block, that holds @vaddr. */
-static bool child_with_pc(struct walk *walk, Dwarf_Die *parent, uint64_t vaddr, Dwarf_Die *ret)
+static const char *name_of(Dwarf_Die *function, struct strpool *strings)
 {
-	if (!first_child(parent, ret))
-		return false;
-	do {
-		int tag = dwarf_tag(ret);
-
-		if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block) &&
-		    dwarf_haspc(ret, vaddr) == 1)
-			return true;
-	} while (next_in_list(walk, ret));
-	return false;
-}
-
-static const char *string_of(Dwarf_Die *die, unsigned int name)
-{
+	static const unsigned int names[] = {
+		DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name };
 	Dwarf_Attribute attr;
 
-	return dwarf_formstring(dwarf_attr_integrate(die, name, &attr));
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		const char *name = dwarf_formstring(dwarf_attr_integrate(function, names[i],
+									 &attr));
+
+		if (name)
+			return strpool_intern(strings, name);
+	}
+	return NULL;
 }
 
 static uint32_t number_of(Dwarf_Die *die, unsigned int name)
@@ -247,78 +357,195 @@ static uint32_t number_of(Dwarf_Die *die, unsigned int name)
 	return value;
 }
 
-static void name_place(Dwarf_Die *function, struct dwarf_place *ret)
+struct call_list {
+	struct walk walk;
+	struct dwarf_function *function;
+	struct die_range_vec ranges;	/* die: index into the function's calls */
+	Dwarf_Files *files;
+	struct strpool *strings;
+};
+
+static const char *call_file(const struct call_list *list, Dwarf_Die *call)
 {
-	ret->linkage_name = string_of(function, DW_AT_linkage_name) ?:
-			    string_of(function, DW_AT_MIPS_linkage_name);
-	ret->name = string_of(function, DW_AT_name);
+	const char *name = NULL;
+
+	if (list->files && dwarf_hasattr(call, DW_AT_call_file))
+		name = dwarf_filesrc(list->files, number_of(call, DW_AT_call_file), NULL, NULL);
+	return name ? strpool_intern(list->strings, name) : NULL;
 }
 
-/* Where the function was called that @call has inlined. */
-static void place_of_call(struct dwarf_unit *unit, Dwarf_Die *call, struct dwarf_place *ret)
+static uint32_t add_call(struct call_list *list, Dwarf_Die *die, uint32_t parent)
 {
-	Dwarf_Files *files;
+	struct inline_call_vec *calls = &list->function->calls;
+
+	inline_call_vec_push(calls, (struct inline_call){
+		.raw = name_of(die, list->strings),
+		.file = call_file(list, die),
+		.line = number_of(die, DW_AT_call_line),
+		.column = number_of(die, DW_AT_call_column),
+		.parent = parent,
+	});
+	die_ranges_add(&list->ranges, die, calls->len - 1);
+	return calls->len - 1;
+}
+
+static void list_calls(struct call_list *list, Dwarf_Die *parent, uint32_t call, int depth)
+{
+	Dwarf_Die die;
+
+	if (depth > NESTING_MAX || !first_child(parent, &die))
+		return;
+	do {
+		int tag = dwarf_tag(&die);
+
+		if (tag == DW_TAG_inlined_subroutine)
+			list_calls(list, &die, add_call(list, &die, call), depth + 1);
+		else if (tag == DW_TAG_lexical_block)
+			list_calls(list, &die, call, depth + 1);
+	} while (next_in_list(&list->walk, &die));
+}
+
+static void add_segment(struct inline_segment_vec *segments, uint64_t start, uint32_t call)
+{
+	if (segments->len && segments->data[segments->len - 1].start == start)
+		segments->data[segments->len - 1].call = call;
+	else
+		inline_segment_vec_push(segments, (struct inline_segment){ start, call });
+}
+
+/*
+ * Ranges nest; the innermost is meant. @ranges: sorted, an outer before the
+ * inner ones that begin with it. Those that are open stand on a stack, which
+ * is kept in the beginning of @ranges itself; one that would outlive the
+ * range it lies in is cut.
+ */
+static void flatten(struct die_range_vec *ranges, struct inline_segment_vec *ret)
+{
+	struct die_range *stack = ranges->data;
+	size_t open = 0;
+
+	for (size_t i = 0; i <= ranges->len; i++) {
+		struct die_range range = { .start = UINT64_MAX };
+
+		if (i < ranges->len)
+			range = ranges->data[i];
+		while (open && stack[open - 1].end <= range.start) {
+			open--;
+			add_segment(ret, stack[open].end, open ? stack[open - 1].die : NO_CALL);
+		}
+		if (i == ranges->len)
+			break;
+		if (open && range.end > stack[open - 1].end)
+			range.end = stack[open - 1].end;
+		add_segment(ret, range.start, range.die);
+		stack[open++] = range;
+	}
+}
+
+/* Calls are numbered from the outside in: of equal ranges the inner one is last. */
+static int by_nesting(const void *va, const void *vb)
+{
+	const struct die_range *a = va, *b = vb;
+
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
+	if (a->end != b->end)
+		return a->end > b->end ? -1 : 1;
+	return (a->die > b->die) - (a->die < b->die);
+}
+
+void dwarf_function_load(struct dwarf_unit *unit, struct dwarf_function *function,
+			 Dwarf_Die *cu, Dwarf_Die *die, struct strpool *strings)
+{
+	struct call_list list = {
+		.walk = walk_of(die), .function = function, .strings = strings };
+	Dwarf_Die function_die;
 	size_t count;
 
-	ret->line = number_of(call, DW_AT_call_line);
-	ret->column = number_of(call, DW_AT_call_column);
-	if (dwarf_hasattr(call, DW_AT_call_file) &&
-	    !dwarf_getsrcfiles(&unit->files, &files, &count))
-		ret->file = dwarf_filesrc(files, number_of(call, DW_AT_call_file), NULL, NULL);
+	function->loaded = true;
+	if (!dwarf_offdie(dwarf_cu_getdwarf(die->cu), function->die, &function_die))
+		return;
+	if (dwarf_getsrcfiles(die, &list.files, &count) &&
+	    dwarf_getsrcfiles(cu, &list.files, &count))
+		list.files = NULL;
+	function->raw = name_of(&function_die, strings);
+	list_calls(&list, &function_die, NO_CALL, 0);
+	if (list.ranges.len)
+		qsort(list.ranges.data, list.ranges.len, sizeof(*list.ranges.data), by_nesting);
+	flatten(&list.ranges, &function->segments);
+	die_range_vec_deinit(&list.ranges);
+	unit->bytes += function->segments.cap * sizeof(*function->segments.data) +
+		       function->calls.cap * sizeof(*function->calls.data);
 }
 
-static bool place_of_address(struct dwarf_unit *unit, uint64_t vaddr, struct dwarf_place *ret)
-{
-	Dwarf_Line *line = unit->lines_count ? dwarf_getsrc_die(&unit->cu, vaddr) : NULL;
-	int number = 0, column = 0;
+/* ---- Answers ---- */
 
-	if (!line)
+struct dwarf_function *dwarf_unit_function(struct dwarf_unit *unit, uint64_t vaddr)
+{
+	const struct die_range *range = die_ranges_find(&unit->ranges, vaddr);
+
+	return range ? &unit->functions.data[range->die] : NULL;
+}
+
+static bool place_of_address(const struct dwarf_unit *unit, uint64_t vaddr,
+			     struct dwarf_place *ret)
+{
+	const struct code_line *lines = unit->lines.data, *line;
+	size_t lo = 0, hi = unit->lines.len;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (unit->base + lines[mid].start <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	line = lo ? &lines[lo - 1] : NULL;
+	if (!line || line->file == NO_FILE)
 		return false;
-	ret->file = dwarf_linesrc(line, NULL, NULL);
-	if (!dwarf_lineno(line, &number) && number > 0)
-		ret->line = number;
-	if (!dwarf_linecol(line, &column) && column > 0)
-		ret->column = column;
+	ret->file = unit->files.data[line->file];
+	ret->line = line->line;
+	ret->column = line->column;
 	return true;
 }
 
-/* Stores the inlined calls around @vaddr, the outermost first; how many. */
-static size_t find_calls(struct dwarf_unit *unit, Dwarf_Die *function, uint64_t vaddr,
-			 Dwarf_Die ret[INLINE_DEPTH_MAX])
+static uint32_t innermost_call(const struct dwarf_function *function, uint64_t vaddr)
 {
-	struct walk walk = walk_of(unit);
-	Dwarf_Die at = *function, child;
-	size_t count = 0;
+	size_t lo = 0, hi = function->segments.len;
 
-	for (int depth = 0; depth < NESTING_MAX && count < INLINE_DEPTH_MAX; depth++) {
-		if (!child_with_pc(&walk, &at, vaddr, &child))
-			break;
-		if (dwarf_tag(&child) == DW_TAG_inlined_subroutine)
-			ret[count++] = child;
-		at = child;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (function->segments.data[mid].start <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
 	}
-	return count;
+	return lo ? function->segments.data[lo - 1].call : NO_CALL;
 }
 
-size_t dwarf_unit_find(struct dwarf_unit *unit, uint64_t vaddr,
-		       struct dwarf_place ret[INLINE_DEPTH_MAX + 1])
+/* Of more than INLINE_DEPTH_MAX nested calls the outer ones are left out. */
+size_t dwarf_unit_find(const struct dwarf_unit *unit, const struct dwarf_function *function,
+		       uint64_t vaddr, struct dwarf_place ret[INLINE_DEPTH_MAX + 1])
 {
-	const struct die_range *range = die_ranges_find(&unit->functions, vaddr);
-	Dwarf_Die calls[INLINE_DEPTH_MAX], function;
+	uint32_t nr;
 	size_t count = 0;
 	bool has_line;
 
 	memset(ret, 0, (INLINE_DEPTH_MAX + 1) * sizeof(*ret));
 	has_line = place_of_address(unit, vaddr, &ret[0]);
-	if (!range || !dwarf_offdie(dwarf_cu_getdwarf(unit->die.cu), range->die, &function))
+	if (!function)
 		return has_line;
-	count = find_calls(unit, &function, vaddr, calls);
-	for (size_t i = 0; i < count; i++) {
-		Dwarf_Die *call = &calls[count - 1 - i];
+	for (nr = innermost_call(function, vaddr); nr != NO_CALL && count < INLINE_DEPTH_MAX;
+	     count++) {
+		const struct inline_call *call = &function->calls.data[nr];
 
-		name_place(call, &ret[i]);
-		place_of_call(unit, call, &ret[i + 1]);
+		ret[count].raw = call->raw;
+		ret[count + 1] = (struct dwarf_place){
+			.file = call->file, .line = call->line, .column = call->column };
+		nr = call->parent;
 	}
-	name_place(&function, &ret[count]);
+	ret[count].raw = function->raw;
 	return count + 1;
 }
