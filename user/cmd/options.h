@@ -81,6 +81,7 @@ struct output_options {
 	const char *metric, *sort;	/* names of METRICS, never NULL */
 	uint64_t limit;			/* stacks shown; 0 is all, as exports do */
 	bool force;
+	uint64_t max_file_size;		/* bytes; 0: no bound */
 };
 
 /* Strings are borrowed from argv. */

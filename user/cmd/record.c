@@ -22,7 +22,7 @@ static struct error *append(struct record *record, unsigned int flags)
 
 	if (err)
 		return err;
-	return recording_append(record->recording, snap);
+	return recording_append(record->recording, snap, flags & SNAPSHOT_NAMES);
 }
 
 static struct error *record_tick(void *arg)
@@ -54,11 +54,14 @@ struct error *cmd_record(const struct options *opts, int *status)
 	__cleanup(recording_destroyp) struct recording *recording = NULL;
 	__cleanup(session_destroyp) struct session *session = NULL;
 	const char *path = opts->output.path ? opts->output.path : DEFAULT_PATH;
+	struct recording_settings settings = RECORDING_SETTINGS_DEFAULT;
 	struct record record;
 	struct error *err;
 
 	watch_catch_signals();
-	err = recording_create(path, opts->output.force, &recording);
+	settings.force = opts->output.force;
+	settings.max_bytes = opts->output.max_file_size;
+	err = recording_create(path, &settings, &recording);
 	if (err)
 		return err;
 	err = watch_create(opts, &session);

@@ -50,23 +50,28 @@ static uint64_t build_key(const struct frame *frame)
 	return mix_string(1, frame->build_id);
 }
 
-/* Strings are interned: frames side by side mostly point to the same one. */
-static void builds_init(struct builds *b, const struct snapshot *old, const struct snapshot *new)
+/* Notes the build ids of @snap that @among (NULL: all) has. Equal ones mostly stand in a row. */
+static void note_builds(struct map64 *ret, const struct map64 *among, const struct snapshot *snap)
 {
 	const char *last = NULL;
 
+	vec_for_each(stack, &snap->stacks) {
+		const struct frame *frames = snapshot_frames(snap, stack);
+
+		for (uint32_t i = 0; i < stack->frame_count; i++) {
+			if (frames[i].build_id != last && frames[i].build_id[0] &&
+			    (!among || map64_get(among, build_key(&frames[i]))))
+				map64_set(ret, build_key(&frames[i]), 1);
+			last = frames[i].build_id;
+		}
+	}
+}
+
+static void builds_init(struct builds *b, const struct snapshot *old, const struct snapshot *new)
+{
 	*b = (struct builds){ 0 };
-	vec_for_each(frame, &old->frames) {
-		if (frame->build_id != last && frame->build_id[0])
-			map64_set(&b->old, build_key(frame), 1);
-		last = frame->build_id;
-	}
-	last = NULL;
-	vec_for_each(frame, &new->frames) {
-		if (frame->build_id != last && map64_get(&b->old, build_key(frame)))
-			map64_set(&b->both, build_key(frame), 1);
-		last = frame->build_id;
-	}
+	note_builds(&b->old, NULL, old);
+	note_builds(&b->both, &b->old, new);
 }
 
 static uint64_t mix_frame(uint64_t h, const struct builds *builds, const struct frame *frame)

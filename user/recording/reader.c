@@ -4,204 +4,16 @@
  * used: indexes, enumerations and JSON arrays may be anything.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/strbuf.h"
 #include "model/fields.h"
-#include "recording/database.h"
-#include "recording/reader.h"
+#include "recording/columns.h"
+#include "recording/delta.h"
+#include "recording/reader_private.h"
 #include "recording/schema.h"
-
-struct recording_reader {
-	char *path;
-	sqlite3 *db;
-	char *copy_dir;		/* temporary copy, where the original cannot be opened */
-};
-
-/* Opening */
-
-static struct error *damaged(const struct recording_reader *rec, const char *what)
-{
-	return error_create(ERROR_CORRUPT, "'%s' is damaged: %s", rec->path, what);
-}
-
-static void database_close(struct recording_reader *rec)
-{
-	sqlite3_close(rec->db);
-	rec->db = NULL;
-}
-
-/*
- * Opens and reads the first page, so that a failure shows here. The file may
- * come from anybody: nothing in its schema is trusted to run.
- */
-static struct error *try_open(struct recording_reader *rec, const char *name, int flags)
-{
-	int64_t ignored;
-
-	if (sqlite3_open_v2(name, &rec->db, SQLITE_OPEN_READONLY | flags, NULL))
-		return database_error(rec->db, rec->path);
-	sqlite3_busy_timeout(rec->db, 2000);
-	sqlite3_db_config(rec->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-	sqlite3_db_config(rec->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	return database_get_int64(rec->db, rec->path, "SELECT count(*) FROM sqlite_schema",
-				  &ignored);
-}
-
-/* Without a lock and without a log; for files that nobody can be writing to. */
-static struct error *try_immutable(struct recording_reader *rec)
-{
-	struct strbuf uri __cleanup_strbuf = { 0 };
-
-	strbuf_addstr(&uri, "file:");
-	for (const char *p = rec->path; *p; p++)
-		strbuf_addf(&uri, strchr("%?#", *p) ? "%%%02x" : "%c", *p);
-	strbuf_addstr(&uri, "?immutable=1");
-	return try_open(rec, strbuf_str(&uri), SQLITE_OPEN_URI);
-}
-
-static struct error *copy_file(const char *from, const char *to)
-{
-	int in __cleanup_close = open(from, O_RDONLY | O_CLOEXEC);
-	int out __cleanup_close = -1;
-	ssize_t n;
-
-	if (in < 0)
-		return error_errno(errno, "cannot open '%s'", from);
-	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (out < 0)
-		return error_errno(errno, "cannot create '%s'", to);
-	do
-		n = sendfile(out, in, NULL, 1 << 30);
-	while (n > 0);
-	return n ? error_errno(errno, "cannot copy '%s' to '%s'", from, to) : NULL;
-}
-
-static void remove_copy(struct recording_reader *rec)
-{
-	static const char *const names[] = { "copy", "copy-wal", "copy-shm" };
-
-	if (!rec->copy_dir)
-		return;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		__cleanup_free char *name = xasprintf("%s/%s", rec->copy_dir, names[i]);
-
-		unlink(name);
-	}
-	rmdir(rec->copy_dir);
-	free(steal_ptr(rec->copy_dir));
-}
-
-/*
- * A log was left behind by a killed writer and SQLite needs to write an index
- * beside it, which it cannot: the intervals in the log are had from a copy.
- */
-static struct error *try_copy(struct recording_reader *rec, const char *wal)
-{
-	const char *tmp = getenv("TMPDIR");
-	__cleanup_free char *dir = xasprintf("%s/heapsonde.XXXXXX", tmp ? tmp : "/tmp");
-	__cleanup_free char *copy = NULL, *copy_wal = NULL;
-	struct error *err;
-
-	if (!mkdtemp(dir))
-		return error_errno(errno, "cannot copy '%s' to '%s'", rec->path, dir);
-	copy = xasprintf("%s/copy", dir);
-	copy_wal = xasprintf("%s/copy-wal", dir);
-	rec->copy_dir = steal_ptr(dir);
-	err = copy_file(rec->path, copy);
-	if (!err)
-		err = copy_file(wal, copy_wal);
-	return err ? err : try_open(rec, copy, 0);
-}
-
-static struct error *open_database(struct recording_reader *rec)
-{
-	__cleanup_free char *wal = xasprintf("%s-wal", rec->path);
-	struct error *err = try_open(rec, rec->path, 0);
-	struct stat st;
-
-	/* In directories where nothing can be written, SQLite fails like this. */
-	if (!err || (err->code != ERROR_PERMISSION && err->code != ERROR_OS))
-		return err;
-	error_destroy(err);
-	database_close(rec);
-	if (stat(wal, &st) || !st.st_size)
-		return try_immutable(rec);
-	return try_copy(rec, wal);
-}
-
-static struct error *check_identity(struct recording_reader *rec)
-{
-	int64_t id, version, odd;
-	struct error *err = database_get_int64(rec->db, rec->path, "PRAGMA application_id", &id);
-
-	if (!err)
-		err = database_get_int64(rec->db, rec->path, "PRAGMA user_version", &version);
-	if (!err)
-		err = database_get_int64(rec->db, rec->path,
-					 "SELECT count(*) FROM sqlite_schema"
-					 " WHERE type NOT IN ('table', 'index')", &odd);
-	if (err)
-		return err;
-	if (id != RECORDING_APPLICATION_ID)
-		return error_create(ERROR_CORRUPT,
-				    "'%s' is a database, but not a heapsonde recording", rec->path);
-	if (version > RECORDING_SCHEMA_VERSION)
-		return error_create(ERROR_UNSUPPORTED,
-				    "'%s' was recorded by a newer heapsonde"
-				    " (schema %lld, this one reads up to %d): use that one",
-				    rec->path, (long long)version, RECORDING_SCHEMA_VERSION);
-	/* A view in place of a table could run for ever. */
-	return odd || version < 1 ? damaged(rec, "its schema is not heapsonde's") : NULL;
-}
-
-static struct error *check_file(const char *path)
-{
-	struct stat st;
-
-	if (stat(path, &st))
-		return error_errno(errno, "cannot open '%s'", path);
-	if (S_ISDIR(st.st_mode))
-		return error_errno(EISDIR, "cannot open '%s'", path);
-	if (!S_ISREG(st.st_mode) || !st.st_size)
-		return error_create(ERROR_CORRUPT, "'%s' is not a heapsonde recording", path);
-	if (access(path, R_OK))
-		return error_errno(errno, "cannot open '%s'", path);
-	return NULL;
-}
-
-void recording_reader_destroy(struct recording_reader *rec)
-{
-	if (!rec)
-		return;
-	database_close(rec);
-	remove_copy(rec);
-	free(rec->path);
-	free(rec);
-}
-
-struct error *recording_open(const char *path, struct recording_reader **ret)
-{
-	struct recording_reader *rec __cleanup(recording_reader_destroyp) = NULL;
-	struct error *err = check_file(path);
-
-	if (err)
-		return err;
-	rec = xcalloc(1, sizeof(*rec));
-	rec->path = xstrdup(path);
-	err = open_database(rec);
-	if (!err)
-		err = check_identity(rec);
-	if (err)
-		return err;
-	*ret = steal_ptr(rec);
-	return NULL;
-}
 
 struct error *recording_moments(struct recording_reader *rec, size_t *ret)
 {
@@ -252,8 +64,7 @@ static bool find_number(const struct number_vec *numbers, int64_t number, size_t
 
 struct stack_row {
 	struct snapshot_stack stack;
-	bool present;
-	double at_s;
+	struct delta_state state;
 	char *frames;		/* as in the file */
 };
 
@@ -266,7 +77,8 @@ DEFINE_VEC(object_row_vec, struct object_row);
 struct reading {
 	struct recording_reader *rec;
 	struct snapshot *snap;		/* the result */
-	int64_t moment, keyframe;
+	int64_t moment;			/* the one that is read ... */
+	int64_t whole, rows;		/* ... from rows of these moments and deltas since */
 	struct number_vec object_numbers, frame_numbers, stack_numbers;
 	struct object_row_vec objects;
 	struct frame_vec frames;
@@ -286,8 +98,9 @@ static void reading_deinit(struct reading *rd)
 	snapshot_destroy(rd->snap);
 }
 
-/* Calls @row for each row of @sql; its parameters, if any, are moment and keyframe. */
-static struct error *for_each_row(struct reading *rd, const char *sql,
+/* Calls @row for each row of @sql; its two parameters, if any, are @first and @last. */
+static struct error *for_each_row(struct reading *rd, const char *sql, int64_t first,
+				  int64_t last,
 				  struct error *(*row)(struct reading *, sqlite3_stmt *))
 {
 	sqlite3_stmt *st __cleanup_statement = NULL;
@@ -297,8 +110,8 @@ static struct error *for_each_row(struct reading *rd, const char *sql,
 	if (err)
 		return err;
 	if (sqlite3_bind_parameter_count(st) == 2) {
-		sqlite3_bind_int64(st, 1, rd->moment);
-		sqlite3_bind_int64(st, 2, rd->keyframe);
+		sqlite3_bind_int64(st, 1, first);
+		sqlite3_bind_int64(st, 2, last);
 	}
 	while ((rc = sqlite3_step(st)) == SQLITE_ROW) {
 		err = row(rd, st);
@@ -308,56 +121,9 @@ static struct error *for_each_row(struct reading *rd, const char *sql,
 	return rc == SQLITE_DONE ? NULL : database_error(rd->rec->db, rd->rec->path);
 }
 
-static const char *column_string(struct reading *rd, sqlite3_stmt *st, int column)
-{
-	return snapshot_string(rd->snap, (const char *)sqlite3_column_text(st, column));
-}
-
 static const char *or_empty(const char *s)
 {
 	return s ? s : "";
-}
-
-static void read_field(struct reading *rd, sqlite3_stmt *st, int column,
-		       const struct field *field, void *base)
-{
-	char *p = (char *)base + field->offset;
-	bool null = sqlite3_column_type(st, column) == SQLITE_NULL;
-	int64_t n = null && field->optional ? -1 : sqlite3_column_int64(st, column);
-	double d = null && field->optional ? -1 : sqlite3_column_double(st, column);
-	const char *s;
-
-	switch (field->type) {
-	case FIELD_INT64:
-		memcpy(p, &n, sizeof(n));
-		break;
-	case FIELD_UINT32:
-		*(uint32_t *)p = (uint32_t)n;
-		break;
-	case FIELD_DOUBLE:
-		memcpy(p, &d, sizeof(d));
-		break;
-	case FIELD_BOOL:
-		*(bool *)p = n != 0;
-		break;
-	case FIELD_STRING:
-		s = column_string(rd, st, column);
-		*(const char **)p = field->optional ? s : or_empty(s);
-		break;
-	}
-}
-
-static void read_fields(struct reading *rd, sqlite3_stmt *st, int column,
-			const struct fields *fields, void *base)
-{
-	fields_for_each(field, fields)
-		read_field(rd, st, column++, field, base);
-}
-
-static void add_columns(struct strbuf *sql, const struct fields *fields, const char *prefix)
-{
-	fields_for_each(field, fields)
-		strbuf_addf(sql, ", %s%s", prefix, field->name);
 }
 
 static struct error *read_part(struct reading *rd, enum snapshot_part part)
@@ -369,7 +135,7 @@ static struct error *read_part(struct reading *rd, enum snapshot_part part)
 	int rc;
 
 	strbuf_addstr(&sql, "SELECT snapshot");
-	add_columns(&sql, fields, "");
+	columns_add(&sql, fields, "");
 	strbuf_addf(&sql, " FROM %s WHERE snapshot = ?", fields->name);
 	err = database_prepare(rd->rec->db, rd->rec->path, strbuf_str(&sql), &st);
 	if (err)
@@ -377,9 +143,9 @@ static struct error *read_part(struct reading *rd, enum snapshot_part part)
 	sqlite3_bind_int64(st, 1, rd->moment);
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
-		read_fields(rd, st, 1, fields, rd->snap);
+		columns_read(rd->snap, st, 1, fields, rd->snap);
 	else if (rc == SQLITE_DONE)
-		return damaged(rd->rec, "a moment is not whole");
+		return recording_damaged(rd->rec, "a moment is not whole");
 	return rc == SQLITE_ROW ? NULL : database_error(rd->rec->db, rd->rec->path);
 }
 
@@ -401,7 +167,7 @@ static struct error *read_list_rows(struct reading *rd, enum snapshot_list list,
 		bool gone = sqlite3_column_type(st, 1) == SQLITE_NULL;
 
 		if (pos < 0 || (size_t)pos > items->len)
-			return damaged(rd->rec, "a list has a hole");
+			return recording_damaged(rd->rec, "a list has a hole");
 		if (gone) {
 			items->len = (size_t)pos;
 			continue;
@@ -414,7 +180,7 @@ static struct error *read_list_rows(struct reading *rd, enum snapshot_list list,
 			items->cap = bytes / kind->item_size;
 		}
 		memset(items->data + pos * kind->item_size, 0, kind->item_size);
-		read_fields(rd, st, 1, &kind->fields, items->data + pos * kind->item_size);
+		columns_read(rd->snap, st, 1, &kind->fields, items->data + pos * kind->item_size);
 	}
 	return rc == SQLITE_DONE ? NULL : database_error(rd->rec->db, rd->rec->path);
 }
@@ -427,7 +193,7 @@ static struct error *read_list(struct reading *rd, enum snapshot_list list)
 	struct error *err;
 
 	strbuf_addstr(&sql, "SELECT pos");
-	add_columns(&sql, &kind->fields, "");
+	columns_add(&sql, &kind->fields, "");
 	strbuf_addf(&sql, " FROM %s WHERE snapshot %s ? ORDER BY snapshot, pos",
 		    kind->fields.name, kind->every_moment ? "=" : "<=");
 	err = database_prepare(rd->rec->db, rd->rec->path, strbuf_str(&sql), &st);
@@ -441,8 +207,9 @@ static struct error *object_row(struct reading *rd, sqlite3_stmt *st)
 {
 	number_vec_push(&rd->object_numbers, sqlite3_column_int64(st, 0));
 	object_row_vec_push(&rd->objects, (struct object_row){
-		or_empty(column_string(rd, st, 1)), or_empty(column_string(rd, st, 2)),
-		or_empty(column_string(rd, st, 3)),
+		or_empty(column_string(rd->snap, st, 1)),
+		or_empty(column_string(rd->snap, st, 2)),
+		or_empty(column_string(rd->snap, st, 3)),
 	});
 	return NULL;
 }
@@ -454,16 +221,16 @@ static struct error *frame_row(struct reading *rd, sqlite3_stmt *st)
 
 	number_vec_push(&rd->frame_numbers, sqlite3_column_int64(st, 0));
 	if (!find_number(&rd->object_numbers, sqlite3_column_int64(st, 3), &object))
-		return damaged(rd->rec, "a frame is in no object");
+		return recording_damaged(rd->rec, "a frame is in no object");
 	*frame = (struct frame){
 		.pc = (uint64_t)sqlite3_column_int64(st, 1),
 		.offset = (uint64_t)sqlite3_column_int64(st, 2),
 		.module = rd->objects.data[object].module,
 		.path = rd->objects.data[object].path,
 		.build_id = rd->objects.data[object].build_id,
-		.function = column_string(rd, st, 4),
-		.raw = column_string(rd, st, 5),
-		.file = column_string(rd, st, 6),
+		.function = column_string(rd->snap, st, 4),
+		.raw = column_string(rd->snap, st, 5),
+		.file = column_string(rd->snap, st, 6),
 		.line = (uint32_t)sqlite3_column_int64(st, 7),
 		.column = (uint32_t)sqlite3_column_int64(st, 8),
 		.inlined = sqlite3_column_int64(st, 9) != 0,
@@ -507,35 +274,70 @@ static struct error *stack_row(struct reading *rd, sqlite3_stmt *st)
 	if (target < 0 || target > UINT32_MAX ||
 	    !kind_of(or_empty((const char *)sqlite3_column_text(st, 3)), &row->stack.kind) ||
 	    !status_of(or_empty((const char *)sqlite3_column_text(st, 4)), &row->stack.status))
-		return damaged(rd->rec, "a stack's target, kind or status makes no sense");
+		return recording_damaged(rd->rec, "a stack makes no sense");
 	return NULL;
 }
 
 static struct error *sample_row(struct reading *rd, sqlite3_stmt *st)
 {
-	struct stack_row *row;
+	struct delta_state *state;
 	size_t i;
 
 	if (!find_number(&rd->stack_numbers, sqlite3_column_int64(st, 0), &i))
-		return damaged(rd->rec, "a sample is of no stack");
-	row = &rd->stacks.data[i];
-	row->at_s = sqlite3_column_double(st, 1);
-	row->present = sqlite3_column_type(st, 2) != SQLITE_NULL;
-	if (row->present)
-		read_fields(rd, st, 2, &metric_fields, &row->stack.m);
+		return recording_damaged(rd->rec, "a sample is of no stack");
+	state = &rd->stacks.data[i].state;
+	state->at_s = sqlite3_column_double(st, 1);
+	state->present = sqlite3_column_type(st, 2) != SQLITE_NULL;
+	if (state->present)
+		columns_read(rd->snap, st, 2, &metric_fields, &state->m);
+	else
+		state->m = (struct metrics){ 0 };
+	return NULL;
+}
+
+/* One change of the moment at @now_s. */
+struct applying {
+	struct reading *rd;
+	double now_s;
+};
+
+static bool apply_change(void *arg, const struct delta_change *change)
+{
+	struct applying *applying = arg;
+	struct reading *rd = applying->rd;
+	size_t i;
+
+	if (!find_number(&rd->stack_numbers, change->stack, &i))
+		return false;
+	delta_apply(&rd->stacks.data[i].state, change, applying->now_s);
+	return true;
+}
+
+static struct error *delta_row(struct reading *rd, sqlite3_stmt *st)
+{
+	struct applying applying = { rd, sqlite3_column_double(st, 1) };
+	const void *data = sqlite3_column_blob(st, 0);
+
+	if (!delta_unpack(data, (size_t)sqlite3_column_bytes(st, 0), apply_change, &applying))
+		return recording_damaged(rd->rec, "a delta makes no sense");
 	return NULL;
 }
 
 static struct error *read_samples(struct reading *rd)
 {
 	struct strbuf sql __cleanup_strbuf = { 0 };
+	struct error *err;
 
 	strbuf_addstr(&sql, "SELECT m.stack, s.duration_s");
-	add_columns(&sql, &metric_fields, "m.");
+	columns_add(&sql, &metric_fields, "m.");
 	strbuf_addstr(&sql, " FROM sample AS m CROSS JOIN snapshot AS s USING(snapshot)"
-		      " WHERE m.snapshot <= ?1 AND m.snapshot >= ?2"
-		      " ORDER BY m.snapshot, m.stack");
-	return for_each_row(rd, strbuf_str(&sql), sample_row);
+		      " WHERE m.snapshot BETWEEN ?1 AND ?2 ORDER BY m.snapshot, m.stack");
+	err = for_each_row(rd, strbuf_str(&sql), rd->whole, rd->rows, sample_row);
+	return err ? err :
+	       for_each_row(rd, "SELECT d.data, s.duration_s FROM snapshot AS s"
+			    " LEFT JOIN delta AS d USING(snapshot)"
+			    " WHERE s.snapshot BETWEEN ?1 AND ?2 ORDER BY s.snapshot",
+			    rd->rows + 1, rd->moment, delta_row);
 }
 
 /* Appends the frames whose numbers @text lists, "[1,2,3]", to the snapshot's. */
@@ -567,20 +369,21 @@ static bool add_frames(struct reading *rd, const char *text, struct snapshot_sta
 static struct error *compose_stacks(struct reading *rd)
 {
 	vec_for_each(row, &rd->stacks) {
-		if (!row->present)
+		if (!row->state.present)
 			continue;
 		if (row->stack.target >= rd->snap->targets.len)
-			return damaged(rd->rec, "a stack has no target");
+			return recording_damaged(rd->rec, "a stack has no target");
 		if (!add_frames(rd, row->frames, &row->stack))
-			return damaged(rd->rec, "a stack's frames make no sense");
+			return recording_damaged(rd->rec, "a stack's frames make no sense");
+		row->stack.m = row->state.m;
 		if (!rd->snap->targets.data[row->stack.target].exited)
-			metrics_age(&row->stack.m, row->at_s, rd->snap->duration_s);
+			metrics_age(&row->stack.m, row->state.at_s, rd->snap->duration_s);
 		snapshot_stack_vec_push(&rd->snap->stacks, row->stack);
 	}
 	return NULL;
 }
 
-/* Which moment is meant, and the keyframe from which to read. */
+/* Which moment is meant, and the keyframes from which to read. */
 static struct error *find_moment(struct reading *rd, double t_s)
 {
 	static const char sql[] =
@@ -588,7 +391,8 @@ static struct error *find_moment(struct reading *rd, double t_s)
 		" (SELECT max(snapshot) FROM snapshot WHERE ?1 < 0 OR duration_s <= ?1),"
 		" (SELECT min(snapshot) FROM snapshot)))"
 		" SELECT moment, (SELECT max(snapshot) FROM snapshot"
-		" WHERE keyframe AND snapshot <= moment) FROM chosen";
+		" WHERE keyframe = 2 AND snapshot <= moment), (SELECT max(snapshot)"
+		" FROM snapshot WHERE keyframe AND snapshot <= moment) FROM chosen";
 	sqlite3_stmt *st __cleanup_statement = NULL;
 	struct error *err = database_prepare(rd->rec->db, rd->rec->path, sql, &st);
 	int rc;
@@ -604,13 +408,14 @@ static struct error *find_moment(struct reading *rd, double t_s)
 				    "'%s' is empty: its recording ended before the first interval",
 				    rd->rec->path);
 	rd->moment = sqlite3_column_int64(st, 0);
-	rd->keyframe = sqlite3_column_int64(st, 1);
+	rd->whole = sqlite3_column_int64(st, 1);
+	rd->rows = sqlite3_column_int64(st, 2);
 	return NULL;
 }
 
 static struct error *version_row(struct reading *rd, sqlite3_stmt *st)
 {
-	rd->snap->version = or_empty(column_string(rd, st, 0));
+	rd->snap->version = or_empty(column_string(rd->snap, st, 0));
 	return NULL;
 }
 
@@ -619,21 +424,21 @@ static struct error *read_moment(struct reading *rd)
 	struct error *err;
 
 	err = for_each_row(rd, "SELECT value FROM meta WHERE key = 'version'",
-			   version_row);
+			   0, 0, version_row);
 	for (int i = 0; i < SNAPSHOT_PARTS_COUNT && !err; i++)
 		err = read_part(rd, i);
 	for (int i = 0; i < SNAPSHOT_LISTS_COUNT && !err; i++)
 		err = read_list(rd, i);
 	if (!err)
 		err = for_each_row(rd, "SELECT object, module, path, build_id FROM object"
-				   " ORDER BY object", object_row);
+				   " ORDER BY object", 0, 0, object_row);
 	if (!err)
 		err = for_each_row(rd, "SELECT frame, pc, offset, object, function, raw, file,"
 				   " line, column, inlined FROM frame ORDER BY frame",
-				   frame_row);
+				   0, 0, frame_row);
 	if (!err)
 		err = for_each_row(rd, "SELECT stack, target, id, kind, status, frames"
-				   " FROM stack ORDER BY stack", stack_row);
+				   " FROM stack ORDER BY stack", 0, 0, stack_row);
 	if (!err)
 		err = read_samples(rd);
 	return err ? err : compose_stacks(rd);
