@@ -12,6 +12,7 @@ benchmarks: $(bench_programs)
 # Programs of the distribution that tests watch without installing them.
 fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target redis-server
+	$(Q)O=$(O) scripts/fetch-target debuginfod
 
 test: all unit-tests workloads
 	$(Q)O=$(O) scripts/check --no-install

@@ -44,7 +44,13 @@ static int by_start(const void *va, const void *vb)
 	if (a->start != b->start)
 		return a->start < b->start ? -1 : 1;
 	/* Of equal starts the shorter is the inner one: last, to be found first. */
-	return (a->end < b->end) - (a->end > b->end);
+	if (a->end != b->end)
+		return a->end > b->end ? -1 : 1;
+	/*
+	 * Of several copies of one function linkers keep the first, and may let
+	 * the units of all of them claim its address.
+	 */
+	return (a->die < b->die) - (a->die > b->die);
 }
 
 void die_ranges_sort(struct die_range_vec *ranges)
