@@ -172,6 +172,11 @@ async function zoom(file) {
 		await page.locator("#flame-reset").click();
 		equal("boxes after the reset", await boxes.count(), before);
 		check(await page.locator("#flame-reset").isDisabled(), "reset is still possible");
+		if (await page.locator("#flame-fork").isVisible()) {
+			await page.locator("#flame-fork").click();
+			check(await page.locator("#flame-reset").isEnabled(), "nothing is skipped");
+			await page.locator("#flame-reset").click();
+		}
 		await page.getByText("Bottom-up").click();
 		equal("root's value bottom-up", await rootValue(page), all);
 	});
@@ -605,6 +610,8 @@ async function everything(file) {
 			),
 			"no licence text",
 		);
+		await page.getByRole("button", { name: 'after "warm-up"' }).click();
+		equal("end of the mark's time", (await chosen(page))[1], 1);
 		await page.locator("#with-limit").check();
 		check((await words(page, "#chart")).includes("limit"), "no limit in the chart");
 	});

@@ -50,6 +50,7 @@ def add_pages():
     add("many", "sorting")
     add("large", "brush")
     add("large", "keyboard", files=1)
+    add("many", "zoom", files=1)
     add("large", "large", files=1)
     add("hostile", "hostile")
     add("hostile", "policy", files=1)

@@ -11,6 +11,8 @@ import { percent, shown, withUnit } from "./units.js";
 
 const ROW = 20; // px
 const NARROWEST = 0.8; // px; narrower boxes are left out
+const LONG_START = 6; // frames that all paths share, from which on skipping them is offered
+const CALLERS_SEEN = 3; // rows above the one that is zoomed to
 const LABELLED = 22; // px; narrower boxes bear no name
 
 export class Flame {
@@ -31,6 +33,7 @@ export class Flame {
 			onmouseover: (e) => this.hovered(e),
 			onfocusin: (e) => this.hovered(e),
 		});
+		this.scroller = h("div", { class: "flame-scroller" }, this.canvas);
 		this.words = h("p", {
 			class: "flame-words",
 			id: "flame-words",
@@ -41,7 +44,7 @@ export class Flame {
 			"flame",
 			"Flame graph",
 			this.controls(),
-			this.canvas,
+			this.scroller,
 			this.words,
 			this.notes,
 			this.legend(),
@@ -91,6 +94,16 @@ export class Flame {
 			oninput: later(() => this.search(), 80),
 		});
 		this.matched = h("output", { id: "flame-matched", "aria-live": "polite" });
+		this.forkButton = h(
+			"button",
+			{
+				type: "button",
+				id: "flame-fork",
+				title: "zoom to where call paths first part",
+				onclick: () => this.zoomTo(keysTo(this.fork())),
+			},
+			"Skip common start",
+		);
 		this.resetButton = h(
 			"button",
 			{
@@ -121,6 +134,7 @@ export class Flame {
 			),
 			this.searchBox,
 			this.matched,
+			this.forkButton,
 			this.resetButton,
 		);
 	}
@@ -142,13 +156,25 @@ export class Flame {
 		);
 	}
 
+	// Where paths first part, or end.
+	fork() {
+		let node = this.tree.root;
+
+		for (;;) {
+			const [only, other] = this.tree.children(node);
+
+			if (!only || other || only.value < node.value) return node;
+			node = only;
+		}
+	}
+
 	start() {
 		this.compute();
 		new ResizeObserver(
 			later(() => {
 				if (this.canvas.clientWidth !== this.width) this.draw();
 			}, 60),
-		).observe(this.canvas);
+		).observe(this.scroller);
 	}
 
 	// The values of all stacks for the choices made, and their tree.
@@ -189,6 +215,7 @@ export class Flame {
 		this.canvas.dataset.drawn = `${this.measure().id} ${from} ${to}`;
 		this.canvas.style.height = `${(this.deepest + 1) * ROW}px`;
 		this.resetButton.disabled = !node.parent;
+		this.forkButton.hidden = this.fork().depth < LONG_START;
 		this.describe(node);
 		this.mark();
 		this.note(node);
@@ -301,6 +328,7 @@ export class Flame {
 	zoomTo(keys) {
 		this.zoomed = keys;
 		this.draw();
+		this.scroller.scrollTop = (keys.length - CALLERS_SEEN) * ROW;
 	}
 
 	focus(node) {

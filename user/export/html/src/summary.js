@@ -8,6 +8,7 @@ import { nameOf, placeOf } from "./recording.js";
 import { bytes, duration, grouped, percent, shown, slope } from "./units.js";
 
 const SURE = 0.8; // below, a slope is what chance makes as well
+const SPREAD = 0.1; // a share below is nothing to look at first
 
 const strong = (text) => h("strong", {}, text);
 
@@ -70,9 +71,12 @@ function holds(rec) {
 		strong(bytes(totals.live_bytes)),
 		` in ${grouped(totals.live_count)} blocks were `,
 		"allocated since heapsonde attached and are not freed. ",
-		strong(percent(top.value, totals.live_bytes)),
-		` of that, ${bytes(top.value)}, was allocated by `,
+		...(top.value < SPREAD * totals.live_bytes
+			? ["That is spread widely: no function allocated more of it than "]
+			: ["The largest part was allocated by "]),
 		...named(top),
+		`: ${bytes(top.value)}, `,
+		strong(percent(top.value, totals.live_bytes)),
 		".",
 	];
 }

@@ -43,6 +43,7 @@ export class Timeline {
 	constructor(rec, state) {
 		Object.assign(this, { rec, state });
 		this.samples = rec.report.timeline;
+		this.marks = rec.report.marks ?? [];
 		this.events = rec.report.reclaim;
 		this.chart = h("div", { class: "chart", id: "chart", role: "img" });
 		this.tip = h("div", { class: "tip", hidden: true });
@@ -53,6 +54,7 @@ export class Timeline {
 			this.intro(),
 			this.chart,
 			this.sliders(),
+			this.markButtons(),
 		);
 		state.on(["from", "to"], () => this.showRange());
 	}
@@ -142,6 +144,42 @@ export class Timeline {
 		);
 	}
 
+	// Each chooses the time from its mark to the next one.
+	markButtons() {
+		const { marks, rec, state } = this;
+
+		if (!marks.length) return "";
+		return h(
+			"p",
+			{ class: "marks", id: "marks" },
+			"Marks: ",
+			marks.map(({ t_s: at, name }, i) =>
+				h(
+					"button",
+					{
+						type: "button",
+						title: "choose the time from here to the next mark",
+						onclick: () => {
+							const from = Math.min(
+								rec.momentAt(at),
+								rec.last - 1,
+							);
+							const to = marks[i + 1]
+								? rec.momentAt(marks[i + 1].t_s)
+								: rec.last;
+
+							state.set({
+								from,
+								to: Math.max(to, from + 1),
+							});
+						},
+					},
+					`${shown(name)} ${seconds(at, 0.1)}`,
+				),
+			),
+		);
+	}
+
 	// Sizes come from the layout: called once the element is in the page.
 	start() {
 		this.draw();
@@ -211,7 +249,8 @@ export class Timeline {
 				...common,
 				size: 78,
 				incrs: byteIncrements(),
-				values: (_, ticks) => ticks.map(bytes),
+				values: (_, ticks) =>
+					ticks.map((n) => bytes(n).replace(".0 ", " ")),
 			},
 		];
 	}
@@ -253,7 +292,7 @@ export class Timeline {
 				},
 				hooks: {
 					setSelect: [() => this.brushed()],
-					draw: [(u) => this.drawEvents(u)],
+					draw: [(u) => this.drawEvents(u), (u) => this.drawMarks(u)],
 					setCursor: [(u) => this.point(u)],
 					setSize: [() => this.showRange()],
 				},
@@ -280,6 +319,32 @@ export class Timeline {
 			`Over ${duration(last.t_s)}: live bytes ${went("live_bytes")}, ` +
 			`RSS ${went("rss_bytes")}, ${this.events.length} reclaim events.`
 		);
+	}
+
+	drawMarks(u) {
+		const { ctx, bbox } = u,
+			ratio = devicePixelRatio;
+
+		ctx.save();
+		ctx.strokeStyle = ctx.fillStyle = colour("muted");
+		ctx.lineWidth = ratio;
+		ctx.textAlign = "left";
+		ctx.font = `${11 * ratio}px system-ui, sans-serif`;
+		ctx.setLineDash([3 * ratio, 3 * ratio]);
+		for (const { t_s: at, name } of this.marks) {
+			const x = Math.round(u.valToPos(at, "x", true));
+
+			ctx.beginPath();
+			ctx.moveTo(x, bbox.top);
+			ctx.lineTo(x, bbox.top + bbox.height);
+			ctx.stroke();
+			ctx.fillText(
+				shown(name).slice(0, 24),
+				x + 4 * ratio,
+				bbox.top + 11 * ratio,
+			);
+		}
+		ctx.restore();
 	}
 
 	// Reclaim: a mark at the top for each event, as deep as what it gave back.
