@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
 
-COMMANDS = ("top", "record", "report", "export", "doctor")
+COMMANDS = ("top", "record", "report", "export", "mark", "diff", "doctor")
 
 WRONG_USAGE = (
     (), ("nonsense",), ("--nonsense",), ("report",), ("record",), ("export",), ("top",),
@@ -24,6 +24,10 @@ WRONG_USAGE = (
     ("export", "file", "--format", "folded", "--metric", "beauty"),
     ("export", "file", "--format", "folded", "--metric", "oldest_live_s"),
     ("export", "file", "-p", "1", "--format", "folded"), ("export", "--format", "folded"),
+    ("diff",), ("diff", "one"), ("diff", "a", "b", "c"), ("diff", "a", "b", "--format", "svgg"),
+    ("mark", "30s"), ("mark", "a@b"), ("mark", "", "file"), ("mark", "a", "b", "c"),
+    ("report", "file", "--fail-on", "live"), ("report", "file", "--fail-on", "beauty>1"),
+    ("report", "file", "--fail-on", "live>1MB/s"), ("report", "file", "--fail-on", "growth>fast"),
     ("doctor", "extra"), ("report", "-p", "1", "--attach", "glue"),
 )
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A moment of a recording; see moment.h. */
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -73,6 +74,20 @@ static struct error *no_such_moment(const char *file, const char *when,
 			    strbuf_str(&names), last->marks.len > 10 ? ", ..." : "");
 }
 
+/* The moment nearest to *t_s. */
+static struct error *go_to_nearest(struct recording_reader *reader, double *t_s)
+{
+	__cleanup(recording_times_deinit) struct recording_times times = { 0 };
+	struct error *err = recording_moment_times(reader, &times);
+	double nearest = HUGE_VAL;
+
+	vec_for_each(time, &times)
+		if (fabs(*time - *t_s) < fabs(nearest - *t_s))
+			nearest = *time;
+	*t_s = nearest;
+	return err;
+}
+
 static struct error *read_at(struct recording_reader *reader, const char *file,
 			     const char *when, struct snapshot **ret)
 {
@@ -95,6 +110,9 @@ static struct error *read_at(struct recording_reader *reader, const char *file,
 			return error_create(ERROR_NOT_FOUND,
 					    "'%s' has nothing at '%s': it covers %.1f s", file,
 					    when, last->duration_s);
+		err = go_to_nearest(reader, &t_s);
+		if (err)
+			return err;
 	}
 	return recording_snapshot(reader, t_s, ret);
 }

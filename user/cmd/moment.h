@@ -7,8 +7,8 @@
  *	FILE@12.5s	12.5 seconds after attaching; also FILE@+30s, FILE@2m, FILE@1h
  *	FILE@-30s	30 seconds before the last one
  *
- * Where nothing was recorded at the time itself it is the last moment before. A
- * file whose own name has an @ is found first; a mark before a time.
+ * Where nothing was recorded at the time itself it is the nearest moment. A file
+ * whose own name has an @ is found first; a mark before a time.
  */
 #ifndef HEAPSONDE_CMD_MOMENT_H
 #define HEAPSONDE_CMD_MOMENT_H

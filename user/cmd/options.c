@@ -20,6 +20,7 @@ enum option_type {
 	OPTION_CHOICE,		/* int: which of choices */
 	OPTION_METRIC,		/* const char *: a name of METRICS */
 	OPTION_STRING,		/* const char * */
+	OPTION_CONDITION,	/* struct condition_vec */
 };
 
 struct option_row {
@@ -46,6 +47,7 @@ static const char mode_choices[] = MODE_CHOICES(X);
 static const char stack_choices[] = STACK_CHOICES(X);
 static const char attach_choices[] = ATTACH_CHOICES(X);
 static const char format_choices[] = FORMAT_CHOICES(X);
+static const char diff_format_choices[] = DIFF_FORMAT_CHOICES(X);
 #undef X
 
 #define PID_MAX (1u << 22)	/* the kernel's PID_MAX_LIMIT on 64 bits */
@@ -55,6 +57,8 @@ static const struct option_row rows[] = {
 	{ "pid", 'p', OPTION_PIDS, WATCHES | M(DOCTOR), AT(target.pids), "PID[,PID...]",
 	  .min = 1, .max = PID_MAX,
 	  .help = "processes to watch; repeatable" },
+	{ "pid", 'p', OPTION_PIDS, M(MARK), AT(target.pids), "PID", .min = 1, .max = PID_MAX,
+	  .help = "the 'heapsonde record' that is meant, if more than one runs" },
 	{ "duration", 'd', OPTION_SECONDS, WATCHES, AT(target.duration_s), "SECONDS",
 	  .help = "stop by itself, fractions allowed (default: at the target's exit or Ctrl-C)" },
 	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
@@ -82,25 +86,33 @@ static const struct option_row rows[] = {
 	  .help = "how probes are attached (auto: the best this kernel has)" },
 	{ "output", 'o', OPTION_STRING, M(RECORD), AT(output.path), "FILE",
 	  .help = "the recording (default: heapsonde.heapsonde)" },
-	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT), AT(output.path), "FILE",
+	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT) | M(DIFF), AT(output.path), "FILE",
 	  .help = "write there instead of stdout" },
 	{ "format", 'f', OPTION_CHOICE, M(EXPORT), AT(output.format), "FORMAT", NULL,
 	  format_choices + 1,
 	  .help = "what to make of it" },
+	{ "format", 'f', OPTION_CHOICE, M(DIFF), AT(output.diff_format), "FORMAT", "text",
+	  diff_format_choices + 1,
+	  .help = "how it is written (folded: two columns, for flame graph tools)" },
 	{ "metric", 'm', OPTION_METRIC, M(EXPORT), AT(output.metric), "METRIC", "live_bytes",
 	  .help = "what the values of folded stacks are" },
-	{ "sort", 's', OPTION_METRIC, M(TOP) | M(REPORT) | M(DIFF), AT(output.sort), "METRIC",
+	{ "sort", 's', OPTION_METRIC, M(TOP) | M(REPORT), AT(output.sort), "METRIC",
 	  "live_bytes",
 	  .help = "order of call paths, largest first" },
+	{ "sort", 's', OPTION_METRIC, M(DIFF), AT(output.sort), "METRIC", "live_bytes",
+	  .help = "what is compared; the largest changes come first" },
 	{ "limit", 'n', OPTION_COUNT, M(TOP) | M(REPORT) | M(DIFF), AT(output.limit), "N",
 	  .max = INT32_MAX,
 	  .help = "call paths shown, 0 is all (default: 10 in text, 100 in JSON)" },
 	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
 	  .help = "JSON instead of text" },
+	{ "fail-on", 0, OPTION_CONDITION, M(RECORD) | M(REPORT), AT(output.fail_on), "CONDITION",
+	  .help = "exit with status 1 if it holds at the end, as in 'growth>1MB/min', "
+		  "'live>100MB', 'leaks>0'; repeatable" },
 	{ "max-file-size", 0, OPTION_BYTES, M(RECORD), AT(output.max_file_size), "BYTES",
 	  .min = 1 << 20, .max = INT64_MAX,
 	  .help = "thin out the recording's moments to stay below (default: no bound)" },
-	{ "force", 0, OPTION_FLAG, M(RECORD) | M(REPORT) | M(EXPORT), AT(output.force),
+	{ "force", 0, OPTION_FLAG, M(RECORD) | M(REPORT) | M(EXPORT) | M(DIFF), AT(output.force),
 	  .help = "overwrite whatever file is there" },
 	{ "quiet", 'q', OPTION_FLAG, ALL, AT(quiet),
 	  .help = "no progress and no warnings on stderr" },
@@ -238,6 +250,17 @@ static struct error *set_metric(struct options *opts, const struct option_row *r
 	return NULL;
 }
 
+static struct error *add_condition(struct options *opts, const struct option_row *row,
+				   const char *value)
+{
+	struct condition_vec *conditions = (void *)((char *)opts + row->offset);
+	__cleanup_free char *why = NULL;
+
+	if (!condition_parse(value, condition_vec_append(conditions), &why))
+		return usage_error(opts->command, "--%s '%s': %s", row->name, value, why);
+	return NULL;
+}
+
 static struct error *set_option(struct options *opts, const struct option_row *row,
 				const char *value)
 {
@@ -257,6 +280,8 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 		return set_choice(opts, row, value);
 	case OPTION_METRIC:
 		return set_metric(opts, row, value);
+	case OPTION_CONDITION:
+		return add_condition(opts, row, value);
 	case OPTION_STRING:
 		*(const char **)((char *)opts + row->offset) = value;
 		return NULL;
@@ -435,8 +460,14 @@ static struct error *check_command(const struct options *opts)
 		return check_source(opts);
 	case COMMAND_EXPORT:
 		return check_export(opts);
+	case COMMAND_MARK:
+		if (opts->target.pids.len > 1)
+			return usage_error(opts->command, "a mark goes into one recording");
+		if (opts->files.len && !*opts->files.data[0])
+			return usage_error(opts->command, "a mark's name cannot be empty");
+		return check_files(opts, 0, 2, "");
 	case COMMAND_DIFF:
-		return check_files(opts, 2, 2, "two recordings");
+		return check_files(opts, 2, 2, "two recordings, or two moments of one");
 	default:
 		return check_files(opts, 0, 0, "");
 	}
@@ -444,11 +475,12 @@ static struct error *check_command(const struct options *opts)
 
 static struct error *check_all(struct options *opts)
 {
+	bool json = opts->output.json || opts->output.diff_format == DIFF_FORMAT_JSON;
+
 	if (opts->target.min_size > opts->target.max_size)
 		return usage_error(opts->command, "--min-size is larger than --max-size");
 	if (opts->output.limit == LIMIT_UNSET)
-		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 :
-			opts->output.json ? 100 : 10;
+		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 : json ? 100 : 10;
 	return check_command(opts);
 }
 
@@ -468,6 +500,7 @@ struct error *options_parse(struct options *opts, enum command command, int argc
 void options_deinit(struct options *opts)
 {
 	pid_vec_deinit(&opts->target.pids);
+	condition_vec_deinit(&opts->output.fail_on);
 	path_vec_deinit(&opts->files);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/vec.h"
+#include "cmd/condition.h"
 
 /*
  * X(symbol, name, what stands on the usage line behind the name, purpose)
@@ -28,8 +29,10 @@
 	X(COMMAND_EXPORT, "export",						\
 	  "{FILE[@MOMENT] | -p PID -d SECONDS} --format FORMAT [-o OUT] [options]", \
 	  "turn a recording, or some seconds of a live process, into another tool's format")	\
-	X(COMMAND_DIFF, "diff", "OLD NEW [options]",			\
-	  "what grew between two recordings")				\
+	X(COMMAND_MARK, "mark", "[NAME] [-p PID | FILE]",		\
+	  "give this moment of a running recording a name, for FILE@NAME later") \
+	X(COMMAND_DIFF, "diff", "OLD[@MOMENT] NEW[@MOMENT] [options]",			\
+	  "what grew between two recordings, or two moments of one")				\
 	X(COMMAND_DOCTOR, "doctor", "[-p PID] [options]",		\
 	  "what this kernel, this user and this target allow")
 
@@ -48,11 +51,15 @@ enum command {
 #define FORMAT_CHOICES(X) X(FORMAT_FOLDED, "folded") X(FORMAT_JSON, "json") \
 			  X(FORMAT_HTML, "html")
 
+#define DIFF_FORMAT_CHOICES(X) X(DIFF_FORMAT_TEXT, "text") X(DIFF_FORMAT_JSON, "json") \
+			  X(DIFF_FORMAT_FOLDED, "folded")
+
 #define X(symbol, name) symbol,
 enum mode_choice { MODE_CHOICES(X) };
 enum stack_choice { STACK_CHOICES(X) };
 enum attach_choice { ATTACH_CHOICES(X) };
 enum format_choice { FORMAT_CHOICES(X) };
+enum diff_format_choice { DIFF_FORMAT_CHOICES(X) };
 #undef X
 
 DEFINE_VEC(pid_vec, uint32_t);
@@ -78,9 +85,11 @@ struct output_options {
 	bool json;
 	const char *path;		/* "-" is stdout; NULL: the command's default */
 	int format;			/* enum format_choice */
+	int diff_format;		/* enum diff_format_choice */
 	const char *metric, *sort;	/* names of METRICS, never NULL */
 	uint64_t limit;			/* stacks shown; 0 is all, as exports do */
 	bool force;
+	struct condition_vec fail_on;
 	uint64_t max_file_size;		/* bytes; 0: no bound */
 };
 

@@ -4,30 +4,97 @@
 
 #include "base/format.h"
 #include "base/log.h"
+#include "base/strpool.h"
 #include "cmd/command.h"
+#include "cmd/mark_channel.h"
 #include "cmd/watch.h"
 #include "recording/writer.h"
 
 #define DEFAULT_PATH "heapsonde.heapsonde"
 
+/*
+ * Ages of the oldest blocks cost a look at every live block, which is worth it each
+ * interval up to this many, and beyond at marks and the end.
+ */
+#define AGES_EACH_INTERVAL (1 << 20)
+
 struct record {
 	struct session *session;
 	struct recording *recording;
+	struct mark_listener *listener;
+	struct snapshot_mark_vec marks;
+	struct strpool *mark_names;
+	int mark_signals;		/* how many of them were answered */
+	int64_t live_count;		/* at the last interval */
+	const struct condition_vec *fail_on;
+	bool failed;			/* at the last append */
 };
 
-static struct error *append(struct record *record, unsigned int flags)
+static struct error *append(struct record *record, unsigned int flags, bool exactly,
+			    double *t_s_ret)
 {
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
 	struct error *err = session_snapshot(record->session, flags, &snap);
 
 	if (err)
 		return err;
-	return recording_append(record->recording, snap, flags & SNAPSHOT_NAMES);
+	/* A mark that is being set is of this very moment. */
+	vec_for_each(mark, &record->marks) {
+		if (mark->t_s < 0)
+			mark->t_s = snap->duration_s;
+		snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
+			mark->t_s, snapshot_string(snap, mark->name) });
+	}
+	record->live_count = snap->totals.m.live_count;
+	*t_s_ret = snap->duration_s;
+	if (flags & SNAPSHOT_NAMES)
+		record->failed = conditions_check(record->fail_on, snap);
+	return recording_append(record->recording, snap, exactly);
 }
 
 static struct error *record_tick(void *arg)
 {
-	return append(arg, SNAPSHOT_NEW_NAMES);
+	struct record *record = arg;
+	bool ages = record->live_count <= AGES_EACH_INTERVAL;
+	double t_s;
+
+	return append(record, SNAPSHOT_NEW_NAMES | (ages ? SNAPSHOT_OLDEST : 0), false, &t_s);
+}
+
+/* @name "": the number of the mark. */
+static struct error *set_mark(struct record *record, const char *name, double *t_s_ret,
+			      const char **name_ret)
+{
+	__cleanup_free char *number = xasprintf("%zu", record->marks.len + 1);
+
+	*name_ret = strpool_intern(record->mark_names, *name ? name : number);
+	snapshot_mark_vec_push(&record->marks, (struct snapshot_mark){ -1, *name_ret });
+	return append(record, SNAPSHOT_NEW_NAMES | SNAPSHOT_OLDEST, true, t_s_ret);
+}
+
+static struct error *record_attention(void *arg)
+{
+	struct record *record = arg;
+	const char *name, *given;
+	struct error *err = NULL;
+	double t_s;
+
+	while (!err && record->mark_signals != watch_mark_signals) {
+		record->mark_signals++;
+		err = set_mark(record, "", &t_s, &given);
+	}
+	while (!err && (name = mark_listener_request(record->listener))) {
+		err = set_mark(record, name, &t_s, &given);
+		mark_listener_answer(record->listener, given, t_s, err);
+	}
+	return err;
+}
+
+static void record_deinit(struct record *record)
+{
+	mark_listener_destroy(record->listener);
+	snapshot_mark_vec_deinit(&record->marks);
+	strpool_destroy(record->mark_names);
 }
 
 /* As a shell tells it: 128 + N for signal N. */
@@ -55,10 +122,12 @@ struct error *cmd_record(const struct options *opts, int *status)
 	__cleanup(session_destroyp) struct session *session = NULL;
 	const char *path = opts->output.path ? opts->output.path : DEFAULT_PATH;
 	struct recording_settings settings = RECORDING_SETTINGS_DEFAULT;
-	struct record record;
+	struct record record __cleanup(record_deinit) = { .mark_names = strpool_create() };
+	double t_s;
 	struct error *err;
 
 	watch_catch_signals();
+	watch_catch_marks();
 	settings.force = opts->output.force;
 	settings.max_bytes = opts->output.max_file_size;
 	err = recording_create(path, &settings, &recording);
@@ -69,20 +138,28 @@ struct error *cmd_record(const struct options *opts, int *status)
 		start_status(err, opts, status);
 		return err;
 	}
-	record = (struct record){ session, recording };
+	record.session = session;
+	record.recording = recording;
+	record.fail_on = &opts->output.fail_on;
+	err = mark_listener_create(path, watch_wake, &record.listener);
+	if (err)
+		return err;
 	if (!opts->target.command)
 		log_info("recording to %s; Ctrl-C ends it", path);
-	err = watch_run(session, opts, record_tick, &record);
+	err = watch_run_with(session, opts, &(struct watch_calls){
+		.tick = record_tick, .attention = record_attention, .arg = &record });
 	if (err)
 		return err;
 	session_stop(session);
 	watch_warn(session);
-	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST);
+	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, true, &t_s);
 	if (!err)
 		err = recording_close(steal_ptr(recording));
 	if (err)
 		return err;
 	log_info("recorded to %s: see 'heapsonde report %s'", path, path);
 	*status = shell_status(session_exit_status(session));
+	if (!*status)
+		*status = record.failed;
 	return NULL;
 }

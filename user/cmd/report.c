@@ -24,5 +24,7 @@ struct error *cmd_report(const struct options *opts, int *status)
 	else
 		export_text(snap, output_file(out), &(struct text_options){
 			.limit = opts->output.limit, .sort = opts->output.sort });
+	if (conditions_check(&opts->output.fail_on, snap))
+		*status = 1;
 	return output_commit(steal_ptr(out));
 }

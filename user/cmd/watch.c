@@ -1,12 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What record, report -p and top share; see watch.h. */
+#include <math.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "cmd/watch.h"
 
 volatile sig_atomic_t watch_interrupted;
 volatile sig_atomic_t watch_signal;
+
+volatile sig_atomic_t watch_mark_signals;
+
+void watch_wake(void)
+{
+	watch_interrupted = 1;
+}
+
+static void on_mark_signal(int sig)
+{
+	watch_mark_signals++;
+	watch_wake();
+}
 
 static void on_signal(int sig)
 {
@@ -23,6 +38,13 @@ void watch_catch_signals(void)
 		sigaction(signals[i], &action, NULL);
 	/* A reader of our output that went away is an error to report, not to die of. */
 	signal(SIGPIPE, SIG_IGN);
+}
+
+void watch_catch_marks(void)
+{
+	struct sigaction action = { .sa_handler = on_mark_signal };
+
+	sigaction(SIGUSR1, &action, NULL);
 }
 
 enum attach_method watch_method(const struct options *opts)
@@ -73,47 +95,85 @@ void watch_warn(const struct session *session)
 			 forks == 1 ? "it" : "them");
 }
 
-/* The seconds left of the duration, at most one interval. */
-static double next_step(const struct options *opts, double watched_s)
+/*
+ * After something wanted attention: whether the watching ends. @passed_on: the
+ * command has had its signal.
+ */
+static struct error *attend(struct session *session, const struct watch_calls *calls,
+			    bool *passed_on, bool *ends)
 {
-	double step = opts->target.interval_s;
-	double left = opts->target.duration_s - watched_s;
+	int sig = watch_signal;
 
-	if (opts->target.duration_s > 0 && left < step)
-		return left > 0 ? left : 0;
-	return step;
+	*ends = sig && *passed_on;
+	if (*ends)
+		return NULL;
+	watch_interrupted = 0;
+	if (sig) {
+		watch_signal = 0;
+		session_signal(session, sig);
+		*passed_on = true;
+	}
+	return calls->attention ? calls->attention(calls->arg) : NULL;
+}
+
+static double clock_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* When to look up next, and when the watching is over, in seconds of clock_s(). */
+struct watch_times {
+	double tick_s, end_s;
+};
+
+static struct error *tick_if_due(const struct watch_calls *calls, const struct options *opts,
+				 struct watch_times *times)
+{
+	double now_s = clock_s();
+
+	if (now_s < times->tick_s)
+		return NULL;
+	/* Intervals follow the clock, however long a tick takes. */
+	times->tick_s += opts->target.interval_s;
+	if (times->tick_s < now_s)
+		times->tick_s = now_s + opts->target.interval_s;
+	return calls->tick ? calls->tick(calls->arg) : NULL;
+}
+
+struct error *watch_run_with(struct session *session, const struct options *opts,
+			     const struct watch_calls *calls)
+{
+	const double duration_s = opts->target.duration_s;
+	struct watch_times times = {
+		.tick_s = clock_s() + opts->target.interval_s,
+		.end_s = duration_s > 0 ? clock_s() + duration_s : HUGE_VAL,
+	};
+	bool passed_on = !opts->target.command, ends = false;
+	struct error *err = NULL;
+
+	while (!err && !ends) {
+		double step_s = fmin(times.tick_s, times.end_s) - clock_s();
+		enum session_state state;
+
+		err = session_run(session, fmax(step_s, 0), &watch_interrupted, &state);
+		if (err || state == SESSION_ENDED)
+			return err;
+		if (state == SESSION_INTERRUPTED) {
+			err = attend(session, calls, &passed_on, &ends);
+			continue;
+		}
+		ends = clock_s() >= times.end_s;
+		if (!ends)
+			err = tick_if_due(calls, opts, &times);
+	}
+	return err;
 }
 
 struct error *watch_run(struct session *session, const struct options *opts,
 			struct error *(*tick)(void *arg), void *arg)
 {
-	bool passed_on = !opts->target.command;
-	double watched_s = 0;
-
-	for (;;) {
-		double step = next_step(opts, watched_s);
-		enum session_state state;
-		struct error *err = session_run(session, step, &watch_interrupted, &state);
-
-		if (err)
-			return err;
-		if (state == SESSION_ENDED)
-			return NULL;
-		if (state == SESSION_INTERRUPTED) {
-			if (passed_on)
-				return NULL;
-			session_signal(session, watch_signal);
-			watch_interrupted = 0;
-			passed_on = true;
-			continue;
-		}
-		watched_s += step;
-		if (opts->target.duration_s > 0 && watched_s >= opts->target.duration_s - 1e-9)
-			return NULL;
-		if (tick) {
-			err = tick(arg);
-			if (err)
-				return err;
-		}
-	}
+	return watch_run_with(session, opts, &(struct watch_calls){ .tick = tick, .arg = arg });
 }

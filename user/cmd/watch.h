@@ -16,20 +16,36 @@ struct error *watch_create(const struct options *opts, struct session **ret) __m
 
 /*
  * Becomes true at SIGINT, SIGTERM or SIGHUP, once watch_catch_signals() was
- * called; the signal itself is left in watch_signal.
+ * called; the signal itself is left in watch_signal. Also where something else
+ * wants attention: watch_wake().
  */
 extern volatile sig_atomic_t watch_interrupted;
 extern volatile sig_atomic_t watch_signal;
 void watch_catch_signals(void);
 
+/* How often SIGUSR1 came, after watch_catch_marks(). */
+extern volatile sig_atomic_t watch_mark_signals;
+void watch_catch_marks(void);
+
+/* Brings watch_run_with() to call attention() soon; from any thread or signal handler. */
+void watch_wake(void);
+
 /* Says what the numbers leave out and no figure of theirs shows. */
 void watch_warn(const struct session *session);
+
+struct watch_calls {
+	struct error *(*tick)(void *arg);	/* each interval; may be NULL */
+	struct error *(*attention)(void *arg);	/* after watch_wake(); may be NULL */
+	void *arg;
+};
 
 /*
  * Watches until the duration is over, all targets ended or a signal came. A
  * command that was started gets the first signal itself and is awaited; the
- * second one ends the watching. Calls @tick (may be NULL) each interval.
+ * second one ends the watching.
  */
+struct error *watch_run_with(struct session *session, const struct options *opts,
+			     const struct watch_calls *calls) __must_check;
 struct error *watch_run(struct session *session, const struct options *opts,
 			struct error *(*tick)(void *arg), void *arg) __must_check;
 

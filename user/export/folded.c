@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Folded stacks; see folded.h. */
+/* Folded stacks; see folded.h and diff.h. */
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -8,12 +8,13 @@
 #include "base/alloc.h"
 #include "base/format.h"
 #include "base/strbuf.h"
+#include "export/diff.h"
 #include "export/folded.h"
 #include "model/calltree.h"
 
 struct line {
 	char *stack;
-	int64_t value;
+	int64_t value, old;	/* old: of comparisons */
 };
 
 DEFINE_VEC(line_vec, struct line);
@@ -75,16 +76,22 @@ static int line_compare(const void *a, const void *b)
 	return strcmp(x->stack, y->stack);
 }
 
-/* Equal lines stand side by side once sorted. */
-static void write_lines(const struct line_vec *lines, FILE *f)
+/* Equal lines are added up: they stand side by side once sorted. */
+static void write_lines(struct line_vec *lines, FILE *f, bool both)
 {
+	if (lines->len)
+		qsort(lines->data, lines->len, sizeof(*lines->data), line_compare);
 	for (size_t i = 0, next; i < lines->len; i = next) {
-		int64_t sum = 0;
+		int64_t sum = 0, old = 0;
 
 		for (next = i; next < lines->len &&
-		     !strcmp(lines->data[next].stack, lines->data[i].stack); next++)
+		     !strcmp(lines->data[next].stack, lines->data[i].stack); next++) {
 			sum += lines->data[next].value;
-		if (sum)
+			old += lines->data[next].old;
+		}
+		if (both && (sum || old))
+			fprintf(f, "%s %" PRId64 " %" PRId64 "\n", lines->data[i].stack, old, sum);
+		else if (sum)
 			fprintf(f, "%s %" PRId64 "\n", lines->data[i].stack, sum);
 	}
 }
@@ -102,10 +109,24 @@ struct error *export_folded(const struct snapshot *snap, FILE *f, const char *na
 		int64_t value = metric_count(metric, &stack->m);
 
 		if (value)
-			line_vec_push(&lines, (struct line){ fold(snap, stack), value });
+			line_vec_push(&lines, (struct line){ fold(snap, stack), value, 0 });
 	}
-	if (lines.len)
-		qsort(lines.data, lines.len, sizeof(*lines.data), line_compare);
-	write_lines(&lines, f);
+	write_lines(&lines, f, false);
+	return NULL;
+}
+
+struct error *export_diff_folded(const struct diff *diff, FILE *f)
+{
+	struct line_vec lines __cleanup(lines_deinit) = { 0 };
+	const struct metric *metric = NULL;
+	struct error *err = metric_find_counting(diff->metric, &metric);
+
+	if (err)
+		return err;
+	vec_for_each(row, &diff->rows)
+		line_vec_push(&lines, (struct line){
+			fold(row->of, row->stack), metric_count(metric, &row->new),
+			metric_count(metric, &row->old) });
+	write_lines(&lines, f, true);
 	return NULL;
 }

@@ -10,6 +10,7 @@
 
 #include "base/strbuf.h"
 #include "base/utf8.h"
+#include "export/diff.h"
 #include "export/json.h"
 #include "model/fields.h"
 
@@ -221,4 +222,68 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 	put_part(f, snap, PART_COST);
 	put_list(f, "marks", snap, LIST_MARKS);
 	fputs("}\n", f);
+}
+
+/* Comparisons */
+
+static json_object *side_object(const struct snapshot *snap)
+{
+	json_object *obj = json_object_new_object(), *targets = json_object_new_array();
+
+	add(obj, "t_s", number(snap->duration_s));
+	for (size_t i = 0; i < snap->targets.len; i++)
+		json_object_array_add(targets, list_item(snap, LIST_TARGETS, i));
+	add(obj, "targets", targets);
+	return obj;
+}
+
+static void add_change(json_object *obj, const struct metrics *old, const struct metrics *new,
+		       const struct metrics *delta)
+{
+	add(obj, "old", fields_object(&metric_fields, old));
+	add(obj, "new", fields_object(&metric_fields, new));
+	add(obj, "delta", fields_object(&metric_fields, delta));
+}
+
+static json_object *row_object(const struct diff_row *row)
+{
+	json_object *obj = json_object_new_object(), *frames = json_object_new_array();
+
+	add(obj, "state", string(diff_state_name(row->state)));
+	add(obj, "kind", string(memory_kind_name(row->kind)));
+	add_change(obj, &row->old, &row->new, &row->delta);
+	for (uint32_t i = 0; i < row->stack->frame_count; i++)
+		json_object_array_add(frames,
+				      frame_object(&snapshot_frames(row->of, row->stack)[i]));
+	add(obj, "frames", frames);
+	return obj;
+}
+
+static json_object *states_object(const struct diff *diff)
+{
+	json_object *obj = json_object_new_object();
+
+	for (int i = 0; i < DIFF_STATES_COUNT; i++)
+		add(obj, diff_state_name(i), json_object_new_int64((int64_t)diff->counts[i]));
+	return obj;
+}
+
+void export_diff_json(const struct diff *diff, FILE *f, size_t limit)
+{
+	size_t changed = diff->rows.len - diff->counts[DIFF_SAME];
+	json_object *totals = json_object_new_object();
+
+	add_change(totals, &diff->old->totals.m, &diff->new->totals.m, &diff->delta);
+	fputs("{\"heapsonde\": ", f);
+	put_value(f, string(HEAPSONDE_VERSION));
+	put_member(f, "schema", json_object_new_int(JSON_SCHEMA));
+	put_member(f, "metric", string(diff->metric));
+	put_member(f, "old", side_object(diff->old));
+	put_member(f, "new", side_object(diff->new));
+	put_member(f, "totals", totals);
+	put_member(f, "states", states_object(diff));
+	fputs(",\n\"stacks\": [", f);
+	for (size_t i = 0; i < changed && (!limit || i < limit); i++)
+		put_array_item(f, i, row_object(&diff->rows.data[i]));
+	fputs("]}\n", f);
 }

@@ -366,12 +366,14 @@ static void put_frame(FILE *f, const struct frame *frame)
 }
 
 /* One line more than allowed is shown rather than counted. */
-static void put_frames(FILE *f, const struct snapshot *snap,
-		       const struct snapshot_stack *stack, size_t depth)
+void text_put_frames(const struct snapshot *snap, const struct snapshot_stack *stack, FILE *f,
+		     size_t depth)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
 	size_t shown = stack->frame_count;
 
+	if (!depth)
+		depth = TEXT_DEPTH;
 	if (shown > depth + 1)
 		shown = depth;
 	for (size_t i = 0; i < shown; i++)
@@ -401,7 +403,7 @@ static void put_stack(FILE *f, const struct snapshot *snap, size_t i, size_t dep
 	if (snap->targets.len > 1)
 		fprintf(f, "  pid %u", snap->targets.data[stack->target].pid);
 	fputc('\n', f);
-	put_frames(f, snap, stack, depth);
+	text_put_frames(snap, stack, f, depth);
 }
 
 /* Slopes of a sum are not the sum of robust slopes, but near it; ages are the oldest. */

@@ -19,4 +19,8 @@ struct text_options {
 /* Stacks stand in the snapshot's order (snapshot_sort()). */
 void export_text(const struct snapshot *snap, FILE *f, const struct text_options *options);
 
+/* One call path's lines, at most @depth of them (0: TEXT_DEPTH), as in the table. */
+void text_put_frames(const struct snapshot *snap, const struct snapshot_stack *stack, FILE *f,
+		     size_t depth);
+
 #endif
