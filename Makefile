@@ -158,6 +158,10 @@ $(skeleton): $(O)/heapsonde.bpf.o
 	$(say) SKEL $@
 	$(Q)$(BPFTOOL) gen skeleton $< name heapsonde_bpf > $@
 
+# The programs for arm64, wherever this runs: that they compile.
+bpf-arm64:
+	$(Q)$(MAKE) --no-print-directory ARCH=arm64 O=$(O)/arm64 $(O)/arm64/heapsonde.bpf.o
+
 $(O)/tests/unit/%: tests/unit/%.c $(library)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
@@ -203,6 +207,7 @@ help:
 	@echo 'make                 build $(program)'
 	@echo 'make install         into $$(DESTDIR)$$(PREFIX)/bin (PREFIX=$(PREFIX))'
 	@echo 'make test            all tests (root; see scripts/check)'
+	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
 	@echo 'make lint            formatting, includes, shell scripts'
 	@echo 'make bench           what it costs, measured side by side'
 	@echo 'make clean           remove $(O)/'
@@ -211,6 +216,6 @@ help:
 	@echo 'HTML=0 builds without npm and without export --format html.'
 	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
 
-.PHONY: all clean force help install workloads
+.PHONY: all bpf-arm64 clean force help install workloads
 
 -include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

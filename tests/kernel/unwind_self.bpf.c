@@ -74,20 +74,29 @@ static __noinline int walk(__u32 start, __u32 tgid, __u32 depth)
 }
 
 /* The task's state with the registers in it; false if it is in use. */
-static __noinline int enter(__u64 pc, __u64 sp, __u64 bp)
+static __noinline int enter(__u64 pc, __u64 sp, __u64 bp, __u64 lr)
 {
 	struct unwind_state *s = bpf_task_storage_get(&states, bpf_get_current_task_btf(),
 						      NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 
-	return s && unwind_enter(s, pc, sp, bp, 0);
+	return s && unwind_enter(s, pc, sp, bp, lr);
 }
 
 SEC("raw_tp/sys_enter")
 int walk_self(struct raw_tp_args *ctx)
 {
-	if (!enter(ctx->args[0], ctx->args[1], ctx->args[2]))
+	if (!enter(ctx->args[0], ctx->args[1], ctx->args[2], 0))
 		return 1;
 	return walk(UNWIND_AT_RETURN, ctx->args[3], ctx->args[4]);
+}
+
+static __always_inline __u64 link_register(struct pt_regs *ctx)
+{
+#ifdef __TARGET_ARCH_arm64
+	return PT_REGS_RET(ctx);
+#else
+	return 0;
+#endif
 }
 
 /* As the product runs it: where the kernel can, with preemption disabled. */
@@ -95,7 +104,7 @@ static __always_inline int walk_probed(struct pt_regs *ctx, __u32 start)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 
-	if (!enter(PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx)))
+	if (!enter(PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx), link_register(ctx)))
 		return 0;
 #ifndef UNWIND_GLOBAL_LOOP
 	if (bpf_preempt_disable && bpf_preempt_enable) {

@@ -249,7 +249,11 @@ static void walk_in_qsort(void)
 
 static NO_FP void leaf(void)
 {
+#ifdef __x86_64__
 	__asm__ volatile("push %%rax; pop %%rax" ::: "memory");
+#else
+	__asm__ volatile("nop" ::: "memory");
+#endif
 }
 
 static struct trace expected;

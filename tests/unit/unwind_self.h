@@ -163,6 +163,18 @@ __asm__(".pushsection .text\n"
 	"	.cfi_endproc\n"
 	".size self_entered, . - self_entered\n"
 	".popsection\n");
+#elif defined(__aarch64__)
+__asm__(".pushsection .text\n"
+	".type self_regs, @function\n"
+	"self_regs:\n"
+	"	.cfi_startproc\n"
+	"	mov x1, sp\n"
+	"	stp x30, x1, [x0]\n"
+	"	str x29, [x0, 16]\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	".size self_regs, . - self_regs\n"
+	".popsection\n");
 #endif
 
 #endif
