@@ -162,6 +162,18 @@ $(skeleton): $(O)/heapsonde.bpf.o
 bpf-arm64:
 	$(Q)$(MAKE) --no-print-directory ARCH=arm64 O=$(O)/arm64 $(O)/arm64/heapsonde.bpf.o
 
+# The whole for arm64, on another Debian machine: with that architecture's
+# libraries in a directory of their own, and the distribution's cross compilers.
+arm64_root = $(abspath $(O)/arm64/root)
+arm64:
+	$(Q)O=$(O) scripts/fetch-root arm64
+	$(Q)PKG_CONFIG_SYSROOT_DIR=$(arm64_root) \
+		PKG_CONFIG_LIBDIR=$(arm64_root)/usr/lib/aarch64-linux-gnu/pkgconfig \
+		$(MAKE) --no-print-directory ARCH=arm64 O=$(O)/arm64 \
+		CC="aarch64-linux-gnu-gcc --sysroot=$(arm64_root)" \
+		CXX="aarch64-linux-gnu-g++ --sysroot=$(arm64_root)" \
+		AR=aarch64-linux-gnu-ar all workloads kernel-programs
+
 $(O)/tests/unit/%: tests/unit/%.c $(library)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
@@ -216,6 +228,6 @@ help:
 	@echo 'HTML=0 builds without npm and without export --format html.'
 	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
 
-.PHONY: all bpf-arm64 clean force help install workloads
+.PHONY: all arm64 bpf-arm64 clean force help install workloads
 
 -include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

@@ -32,6 +32,8 @@ TOOL = os.path.join(BUILD, "heapsonde")
 WORKLOADS = os.path.join(BUILD, "tests", "workloads")
 
 ATTACH_METHODS = ("session", "multi", "single")
+# Multiplies every time limit, for emulated machines.
+PATIENCE = float(os.environ.get("TEST_PATIENCE") or 1)
 SUMS = ("live_bytes", "live_count", "alloc_bytes", "alloc_count",
         "free_bytes", "free_count")
 
@@ -100,7 +102,7 @@ def run(argv, timeout=50, **kwargs):
     kwargs.setdefault("stdin", subprocess.DEVNULL)
     proc = spawn(argv, **kwargs)
     try:
-        out, err = proc.communicate(timeout=timeout)
+        out, err = proc.communicate(timeout=timeout * PATIENCE)
     except subprocess.TimeoutExpired:
         raise Failure(f"{shown(argv)} does not end within {timeout} s") from None
     return subprocess.CompletedProcess(argv, proc.returncode, text(out), text(err))
@@ -145,7 +147,7 @@ def _run_case(c):
     _scratch = tempfile.mkdtemp(prefix="heapsonde-test-")
     os.chmod(_scratch, 0o755)
     signal.signal(signal.SIGALRM, _out_of_time)
-    signal.alarm(c.timeout)
+    signal.alarm(round(c.timeout * PATIENCE))
     try:
         c.run()
         return f"ok {c.name}{_remark}"
@@ -268,7 +270,7 @@ def changed_code(pid):
 
 
 def wait_until(what, condition, timeout=10, every=0.02):
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise Failure(f"after {timeout} s still not so: {what}")
@@ -277,7 +279,7 @@ def wait_until(what, condition, timeout=10, every=0.02):
 
 def wait_unprobed(pid, timeout=10):
     """Until no probe is left in the target; fails, naming what is left."""
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout * PATIENCE
     while True:
         left = changed_code(pid)
         if not left:
@@ -320,7 +322,7 @@ class Watch:
             if self.proc.poll() is not None:
                 raise Failure(f"heapsonde ended, status {self.proc.returncode}:"
                               f" {self.errors()}")
-            if time.monotonic() - begun > 20:
+            if time.monotonic() - begun > 20 * PATIENCE:
                 raise Failure("no probe stands in the target after 20 s")
             now = len(changed_code(self.target))
             if now != count:

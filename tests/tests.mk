@@ -17,6 +17,11 @@ fetch-targets:
 test: all unit-tests workloads
 	$(Q)O=$(O) scripts/check --no-install
 
+# Every kernel that the distribution has, booted in QEMU; the README's table of them.
+check-kernels: all workloads kernel-programs
+	$(Q)O=$(O) $(PYTHON) tests/kernels/test_matrix.py --all; status=$$?; \
+		O=$(O) $(PYTHON) tests/kernels/table.py && exit $$status
+
 lint:
 	$(Q)scripts/lint
 
@@ -28,4 +33,4 @@ bench-report: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench --markdown > $(O)/bench.md
 	$(say) REPORT $(O)/bench.md
 
-.PHONY: unit-tests benchmarks fetch-targets test lint bench bench-report
+.PHONY: unit-tests benchmarks fetch-targets test check-kernels lint bench bench-report
