@@ -142,6 +142,9 @@ $(O)/user/export/html.o: $(O)/html/switch
 $(O)/html/switch: force
 	$(Q)mkdir -p $(@D) && echo '$(HTML)' | cmp -s - $@ || echo '$(HTML)' > $@
 
+# What it takes in with .incbin no compiler tells of.
+$(O)/user/export/svg.o: user/export/svg/graph.css user/export/svg/graph.js
+
 # The files that see the BPF skeleton wait for it; all others do not.
 $(addprefix $(O)/user/capture/,session.o follow.o compose.o programs.o): $(skeleton)
 

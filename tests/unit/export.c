@@ -18,51 +18,8 @@
 #include "export/output.h"
 #include "export/text.h"
 #include "tests/unit/fixture.h"
+#include "tests/unit/golden.h"
 #include "tests/unit/test.h"
-
-#define GOLDEN "tests/golden/export/"
-
-/* Everything in @f, from its beginning; closes it. */
-static char *slurp(FILE *f)
-{
-	struct strbuf sb = { 0 };
-	char buf[4096];
-	size_t n;
-
-	rewind(f);
-	while ((n = fread(buf, 1, sizeof(buf), f)))
-		strbuf_add(&sb, buf, n);
-	fclose(f);
-	return strbuf_detach(&sb);
-}
-
-static char *read_all(const char *path)
-{
-	FILE *f = fopen(path, "r");
-
-	return f ? slurp(f) : NULL;
-}
-
-static void check_golden(const char *name, const char *got)
-{
-	__cleanup_free char *want = NULL;
-	char path[128];
-	size_t i = 0, line = 1;
-
-	snprintf(path, sizeof(path), GOLDEN "%s", name);
-	if (getenv("UPDATE_GOLDEN")) {
-		FILE *f = fopen(path, "w");
-
-		check(f && fputs(got, f) >= 0 && !fclose(f));
-	}
-	want = read_all(path);
-	if (!want)
-		test_fail("%s: cannot be read (run from the top of the tree)", path);
-	for (; want[i] && want[i] == got[i]; i++)
-		line += want[i] == '\n';
-	if (want[i] != got[i])
-		test_fail("%s:%zu differs: \"%.40s\"", path, line, got + i);
-}
 
 static char *text_of(const struct snapshot *snap, const struct text_options *options)
 {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/format.h"
+#include "base/utf8.h"
 
 const char *format_bytes(int64_t bytes, char buf[FORMAT_MAX])
 {
@@ -64,37 +65,26 @@ const char *format_duration(double seconds, char buf[FORMAT_MAX])
 	return buf;
 }
 
-/* Length of the UTF-8 sequence at @s, 0 if it is not a valid one. */
-static int utf8_length(const unsigned char *s)
+/* A character that may be shown: U+0080 to U+009F drive terminals, too. */
+static size_t shown_length(const char *s)
 {
-	int len = s[0] < 0x80 ? 1 : (s[0] & 0xe0) == 0xc0 ? 2 :
-		  (s[0] & 0xf0) == 0xe0 ? 3 : (s[0] & 0xf8) == 0xf0 ? 4 : 0;
+	const unsigned char *p = (const unsigned char *)s;
 
-	for (int i = 1; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	/* Overlong forms and C1 controls (U+0080..U+009F) drive terminals too. */
-	if ((len == 2 && (s[0] < 0xc2 || (s[0] == 0xc2 && s[1] < 0xa0))) ||
-	    (len == 3 && s[0] == 0xe0 && s[1] < 0xa0) ||
-	    (len == 4 && ((s[0] == 0xf0 && s[1] < 0x90) || s[0] > 0xf4)))
+	if (p[0] < 0x20 || p[0] == 0x7f || (p[0] == 0xc2 && p[1] < 0xa0))
 		return 0;
-	return len;
+	return utf8_char_len(s);
 }
 
 void format_escaped(struct strbuf *sb, const char *s)
 {
-	const unsigned char *p = (const unsigned char *)s;
+	while (*s) {
+		size_t len = shown_length(s);
 
-	while (*p) {
-		int len = utf8_length(p);
-
-		if (!len || *p < 0x20 || *p == 0x7f) {
-			strbuf_addf(sb, "\\x%02x", *p);
-			p++;
-			continue;
-		}
-		strbuf_add(sb, p, len);
-		p += len;
+		if (len)
+			strbuf_add(sb, s, len);
+		else
+			strbuf_addf(sb, "\\x%02x", (unsigned char)*s);
+		s += len ? len : 1;
 	}
 }
 

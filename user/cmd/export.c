@@ -6,6 +6,7 @@
 #include "export/html.h"
 #include "export/json.h"
 #include "export/output.h"
+#include "export/svg.h"
 
 /* @history is there for the formats that show more than one moment. */
 static struct error *write_format(const struct snapshot *snap, struct history *history, FILE *f,
@@ -16,6 +17,10 @@ static struct error *write_format(const struct snapshot *snap, struct history *h
 		return export_folded(snap, f, options->metric);
 	case FORMAT_HTML:
 		return export_html(snap, history, f);
+	case FORMAT_SVG:
+		return export_svg(snap, f, &(struct svg_options){
+			.metric = options->metric, .icicle = options->icicle,
+			.inverted = options->inverted });
 	case FORMAT_JSON:
 		export_json(snap, f, 0);
 		return NULL;
