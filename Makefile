@@ -11,6 +11,7 @@ BPFTOOL ?= $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*
 	/usr/lib/linux-tools-*/bpftool; do $$tool version >/dev/null 2>&1 && break; done; \
 	echo $$tool)
 PKG_CONFIG ?= pkg-config
+PROTOC_C ?= protoc-c
 PYTHON ?= python3
 
 O ?= build
@@ -18,7 +19,8 @@ ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 VERSION := $(shell cat .version 2>/dev/null || \
 	git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-PKGS := libbpf libelf libdw capstone sqlite3 json-c zlib ncursesw
+PKGS := libbpf libelf libdw capstone sqlite3 json-c zlib ncursesw \
+	libprotobuf-c
 ifneq ($(filter-out clean help lint fetch-targets,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell $(PKG_CONFIG) --short-errors --print-errors --exists \
 	'libbpf >= 1.1' $(PKGS) || echo no),)
@@ -72,7 +74,7 @@ endif
 
 program := $(O)/heapsonde
 lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c)))
-lib_objects := $(lib_sources:%.c=$(O)/%.o)
+lib_objects := $(lib_sources:%.c=$(O)/%.o) $(O)/user/export/profile.pb-c.o
 # The page of export --format html, made with npm; HTML=0 leaves it out.
 HTML ?= 1
 html_sources := $(wildcard user/export/html/*.* user/export/html/*/*.*)
@@ -141,6 +143,19 @@ $(O)/user/export/html.o: $(O)/html/switch
 # Changes only when HTML does.
 $(O)/html/switch: force
 	$(Q)mkdir -p $(@D) && echo '$(HTML)' | cmp -s - $@ || echo '$(HTML)' > $@
+
+# The messages of a profile: a header for the one file that sees it, and a source.
+profile := $(O)/user/export/profile.pb-c
+$(profile).c: user/export/profile.proto
+	$(say) PROTO $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PROTOC_C) --c_out=$(O) $<
+
+$(profile).o: $(profile).c
+	$(say) CC $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(O)/user/export/pprof.o: $(profile).c
 
 # What it takes in with .incbin no compiler tells of.
 $(O)/user/export/svg.o: user/export/svg/graph.css user/export/svg/graph.js

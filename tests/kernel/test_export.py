@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Exports of real processes: live ones say what recordings say, and tools understand them."""
 
+import glob
 import os
 import sys
 
@@ -59,6 +60,94 @@ def folded_live_is_recorded():
     seen = Seen("folded")
     check(seen.live("folded").count(b"\n") > 5, "hardly anything was exported")
     check_equal("the live export", seen.live("folded"), seen.recorded("folded"))
+
+
+# ---- pprof ----
+
+def pprof(*args):
+    """What go tool pprof prints."""
+    go = shutil.which("go") or next(iter(sorted(glob.glob("/usr/lib/go-*/bin/go"))), None)
+    if not go:
+        raise Skip("no go here (scripts/install-deps test)")
+    out = run([go, "tool", "pprof", *args],
+              env={**os.environ, "HOME": scratch(), "PPROF_TMPDIR": scratch(),
+                   "GOTOOLCHAIN": "local", "GOCACHE": scratch("cache")})
+    check_equal(f"status of pprof ({out.stderr})", out.returncode, 0)
+    return out.stdout
+
+
+def top(path, *options):
+    """({function: flat}, {function: cumulated}) of pprof's table."""
+    flat, cumulated = {}, {}
+    lines = pprof("-top", "-nodecount=0", "-nodefraction=0", "-unit=B", *options, path)
+    for line in lines.splitlines():
+        row = re.match(r" *(-?\d+)B? +\S+ +\S+ +(-?\d+)B? +\S+ +(.*?)(?: \(inline\))?$", line)
+        if row:
+            flat[row[3]] = flat.get(row[3], 0) + int(row[1])
+            cumulated[row[3]] = max(cumulated.get(row[3], 0), int(row[2]))
+    return flat, cumulated
+
+
+def by_function(report, metric):
+    """The same of a report: what a function asked for itself, and with all it called."""
+    flat, cumulated = {}, {}
+    for stack in report.stacks:
+        names = [f["function"] or (f"{f['module']}+{f['offset']:#x}" if f["module"] else
+                                   f"[{f['pc']}]") for f in stack["frames"]] or ["[lost]"]
+        flat[names[0]] = flat.get(names[0], 0) + stack[metric]
+        for name in set(names):
+            cumulated[name] = cumulated.get(name, 0) + stack[metric]
+    return flat, cumulated
+
+
+def without_zeros(table):
+    return {name: n for name, n in table.items() if n}
+
+
+PPROF_TYPES = (("inuse_space", "live_bytes"), ("inuse_objects", "live_count"),
+               ("alloc_space", "alloc_bytes"), ("alloc_objects", "alloc_count"))
+
+
+@case(timeout=120)
+def pprof_shows_what_the_report_says():
+    seen = Seen("pprof")
+    report = Report(json.loads(heapsonde("report", seen.path, "--json", "--limit", "0").stdout))
+    seen.recorded("pprof")
+    for path in scratch("live.pprof"), scratch("recorded.pprof"):
+        for kind, metric in PPROF_TYPES:
+            got, want = top(path, f"-sample_index={kind}"), by_function(report, metric)
+            check_equal(f"{kind} flat", without_zeros(got[0]), without_zeros(want[0]))
+            check_equal(f"{kind} cum", without_zeros(got[1]), without_zeros(want[1]))
+            check_equal(f"sum of {kind}", sum(got[0].values()), report.totals[metric])
+
+
+@case(timeout=120)
+def pprof_knows_the_heap():
+    seen = Seen("pprof")
+    path = scratch("live.pprof")
+    text = pprof("-top", path)
+    for words in ("File: family", "Build ID: ", "Type: inuse_space", "complete: nothing was lost",
+                  "Duration: "):
+        check(words in text, f"no {words!r} in {text!r}")
+    peek = pprof("-peek=^main$", path)
+    check(re.search(r"\| +main$", peek, re.M) and re.search(r"\| +plain$", peek, re.M), peek)
+    tags = pprof("-tags", path)
+    check(re.search(r"heap$", tags, re.M) and "family" in tags, tags)
+    lines = pprof("-list=^main$", path)
+    check("family.c" in lines, "main has no source lines")
+    check(seen.books, "no books")
+
+
+@case(timeout=120)
+def pprof_compares():
+    seen = Seen("pprof")
+    flat, _ = top(scratch("live.pprof"), "-diff_base", scratch("live.pprof"))
+    check_equal("difference of a profile to itself", without_zeros(flat), {})
+    other = scratch("other.pprof")
+    out = heapsonde("export", "-q", "--format", "pprof", "-o", other, seen.path)
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    flat, _ = top(other, "-diff_base", scratch("live.pprof"))
+    check_equal("difference of live and recorded", without_zeros(flat), {})
 
 
 if __name__ == "__main__":
