@@ -16,6 +16,7 @@
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/output.h"
+#include "export/speedscope.h"
 #include "export/text.h"
 #include "tests/unit/fixture.h"
 #include "tests/unit/golden.h"
@@ -96,6 +97,23 @@ TEST(golden_folded)
 
 	check_golden("live_bytes.folded", live);
 	check_golden("alloc_count.folded", all);
+}
+
+static char *speedscope_of(const struct snapshot *snap, const char *metric)
+{
+	FILE *f = tmpfile();
+
+	check(f);
+	check_ok(export_speedscope(snap, f, metric));
+	return slurp(f);
+}
+
+TEST(golden_speedscope)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	__cleanup_free char *live = speedscope_of(snap, "live_bytes");
+
+	check_golden("speedscope.json", live);
 }
 
 /* Text */
@@ -278,6 +296,25 @@ static int64_t json_sum(const struct snapshot *snap, const char *metric)
 	return sum;
 }
 
+static int64_t speedscope_sum(const struct snapshot *snap, const char *metric)
+{
+	__cleanup_free char *text = speedscope_of(snap, metric);
+	json_object *obj = parse(text), *profiles = get(obj, "profiles"), *profile;
+	json_object *weights;
+	int64_t sum = 0;
+
+	check_int(json_object_array_length(profiles), 1);
+	profile = json_object_array_get_idx(profiles, 0);
+	weights = get(profile, "weights");
+	for (size_t i = 0; i < json_object_array_length(weights); i++)
+		sum += json_object_get_int64(json_object_array_get_idx(weights, i));
+	check_int(json_object_array_length(weights),
+		  (long long)json_object_array_length(get(profile, "samples")));
+	check_int(json_object_get_int64(get(profile, "endValue")), sum);
+	json_object_put(obj);
+	return sum;
+}
+
 /* The live column of all ranks and of "(other …)". */
 static int64_t text_sum(const struct snapshot *snap, size_t limit)
 {
@@ -308,6 +345,8 @@ TEST(sums_equal_totals)
 		check_int(folded_sum(snap, "live_bytes"), m->live_bytes);
 		check_int(folded_sum(snap, "alloc_bytes"), m->alloc_bytes);
 		check_int(folded_sum(snap, "free_count"), m->free_count);
+		check_int(speedscope_sum(snap, "live_bytes"), m->live_bytes);
+		check_int(speedscope_sum(snap, "free_count"), m->free_count);
 		check_int(json_sum(snap, "live_bytes"), m->live_bytes);
 		check_int(json_sum(snap, "live_count"), m->live_count);
 		check_int(json_sum(snap, "free_count"), m->free_count);

@@ -7,6 +7,7 @@
 #include "export/json.h"
 #include "export/output.h"
 #include "export/pprof.h"
+#include "export/speedscope.h"
 #include "export/svg.h"
 
 /* @history is there for the formats that show more than one moment. */
@@ -20,6 +21,8 @@ static struct error *write_format(const struct snapshot *snap, struct history *h
 		return export_html(snap, history, f);
 	case FORMAT_PPROF:
 		return export_pprof(snap, f, options->metric);
+	case FORMAT_SPEEDSCOPE:
+		return export_speedscope(snap, f, options->metric);
 	case FORMAT_SVG:
 		return export_svg(snap, f, &(struct svg_options){
 			.metric = options->metric, .icicle = options->icicle,

@@ -49,7 +49,8 @@ enum command {
 #define ATTACH_CHOICES(X) X(ATTACH_CHOICE_AUTO, "auto") X(ATTACH_CHOICE_SESSION, "session") \
 			  X(ATTACH_CHOICE_MULTI, "multi") X(ATTACH_CHOICE_SINGLE, "single")
 #define FORMAT_CHOICES(X) X(FORMAT_FOLDED, "folded") X(FORMAT_PPROF, "pprof") \
-			  X(FORMAT_SVG, "svg") X(FORMAT_JSON, "json") X(FORMAT_HTML, "html")
+			  X(FORMAT_SPEEDSCOPE, "speedscope") X(FORMAT_SVG, "svg") \
+			  X(FORMAT_HTML, "html") X(FORMAT_JSON, "json")
 
 #define DIFF_FORMAT_CHOICES(X) X(DIFF_FORMAT_TEXT, "text") X(DIFF_FORMAT_JSON, "json") \
 			  X(DIFF_FORMAT_FOLDED, "folded")
