@@ -4,6 +4,7 @@
 #include "cmd/moment.h"
 #include "export/diff.h"
 #include "export/output.h"
+#include "export/svg.h"
 
 static struct error *write_diff(const struct diff *diff, FILE *f,
 				const struct output_options *options)
@@ -11,6 +12,9 @@ static struct error *write_diff(const struct diff *diff, FILE *f,
 	switch (options->json ? DIFF_FORMAT_JSON : options->diff_format) {
 	case DIFF_FORMAT_FOLDED:
 		return export_diff_folded(diff, f);
+	case DIFF_FORMAT_SVG:
+		return export_svg_diff(diff, f, &(struct svg_options){
+			.icicle = options->icicle, .inverted = options->inverted });
 	case DIFF_FORMAT_JSON:
 		export_diff_json(diff, f, options->limit);
 		return NULL;

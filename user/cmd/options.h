@@ -53,7 +53,7 @@ enum command {
 			  X(FORMAT_HTML, "html") X(FORMAT_JSON, "json")
 
 #define DIFF_FORMAT_CHOICES(X) X(DIFF_FORMAT_TEXT, "text") X(DIFF_FORMAT_JSON, "json") \
-			  X(DIFF_FORMAT_FOLDED, "folded")
+			  X(DIFF_FORMAT_FOLDED, "folded") X(DIFF_FORMAT_SVG, "svg")
 
 #define X(symbol, name) symbol,
 enum mode_choice { MODE_CHOICES(X) };
