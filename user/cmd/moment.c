@@ -10,9 +10,7 @@
 #include "cmd/moment.h"
 #include "recording/reader.h"
 
-/* Moments read for a history, fewer where that would be more stacks in all. */
-#define HISTORY_MOMENTS 240
-#define HISTORY_STACKS 2000000
+#define HISTORY_MOMENTS 240	/* as many as a page can show */
 
 /* The @ that ends the file's name in @spec, or NULL. */
 static const char *find_at(const char *spec)
@@ -144,36 +142,6 @@ struct error *moment_read(const char *spec, const char *other, struct snapshot *
 	return err ? err : read_at(reader, file, when, ret);
 }
 
-/* How many of @count moments are worth the time that reading @stacks stacks takes. */
-static size_t moments_to_read(size_t count, size_t stacks)
-{
-	size_t bound = HISTORY_STACKS / (stacks + 1);
-
-	if (bound > HISTORY_MOMENTS)
-		bound = HISTORY_MOMENTS;
-	return count < bound ? count : bound;
-}
-
-static struct error *read_before(struct recording_reader *reader, const struct snapshot *last,
-				 moment_visitor *each, void *arg)
-{
-	__cleanup(recording_times_deinit) struct recording_times times = { 0 };
-	struct error *err = recording_moment_times(reader, &times);
-	size_t count = 0, shown;
-
-	while (!err && count < times.len && times.data[count] < last->duration_s)
-		count++;
-	shown = moments_to_read(count, last->stacks.len);
-	for (size_t i = 0; i < shown && !err; i++) {
-		__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
-
-		err = recording_snapshot(reader, times.data[i * count / shown], &snap);
-		if (!err)
-			each(arg, snap);
-	}
-	return err;
-}
-
 struct error *moment_read_history(const char *spec, moment_visitor *each, void *arg,
 				  struct snapshot **ret)
 {
@@ -186,7 +154,7 @@ struct error *moment_read_history(const char *spec, moment_visitor *each, void *
 	if (!err)
 		err = read_at(reader, file, when, &last);
 	if (!err)
-		err = read_before(reader, last, each, arg);
+		err = recording_history(reader, last->duration_s, HISTORY_MOMENTS, each, arg);
 	if (!err)
 		*ret = steal_ptr(last);
 	return err;

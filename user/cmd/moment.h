@@ -27,9 +27,8 @@ struct error *moment_read(const char *spec, const char *other, struct snapshot *
 typedef void moment_visitor(void *arg, const struct snapshot *snap);
 
 /*
- * As moment_read(); before it returns, @each is called with snapshots of moments
- * before that one, ascending and spread evenly: some 240, fewer where each has many
- * stacks. They die with the call.
+ * As moment_read(); before it returns, @each is called with up to 240 moments before
+ * that one (recording_history()).
  */
 struct error *moment_read_history(const char *spec, moment_visitor *each, void *arg,
 				  struct snapshot **ret) __must_check;

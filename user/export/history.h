@@ -18,7 +18,7 @@
 #include "model/snapshot.h"
 
 #define HISTORY_MOMENTS 480		/* kept at most */
-#define HISTORY_CHANGES 600000		/* of all stacks, beyond which moments go */
+#define HISTORY_CHANGES 300000		/* of all stacks, beyond which moments go */
 
 /* The metrics that count: those of METRICS that are int64_t. */
 enum history_metric {

@@ -278,6 +278,12 @@ static struct error *stack_row(struct reading *rd, sqlite3_stmt *st)
 	return NULL;
 }
 
+static struct error *read_stacks(struct reading *rd)
+{
+	return for_each_row(rd, "SELECT stack, target, id, kind, status, frames"
+			    " FROM stack ORDER BY stack", 0, 0, stack_row);
+}
+
 static struct error *sample_row(struct reading *rd, sqlite3_stmt *st)
 {
 	struct delta_state *state;
@@ -323,21 +329,32 @@ static struct error *delta_row(struct reading *rd, sqlite3_stmt *st)
 	return NULL;
 }
 
-static struct error *read_samples(struct reading *rd)
+/* Applies the rows of metrics of moments @first to @last. */
+static struct error *read_rows(struct reading *rd, int64_t first, int64_t last)
 {
 	struct strbuf sql __cleanup_strbuf = { 0 };
-	struct error *err;
 
 	strbuf_addstr(&sql, "SELECT m.stack, s.duration_s");
 	columns_add(&sql, &metric_fields, "m.");
 	strbuf_addstr(&sql, " FROM sample AS m CROSS JOIN snapshot AS s USING(snapshot)"
 		      " WHERE m.snapshot BETWEEN ?1 AND ?2 ORDER BY m.snapshot, m.stack");
-	err = for_each_row(rd, strbuf_str(&sql), rd->whole, rd->rows, sample_row);
-	return err ? err :
-	       for_each_row(rd, "SELECT d.data, s.duration_s FROM snapshot AS s"
+	return for_each_row(rd, strbuf_str(&sql), first, last, sample_row);
+}
+
+/* The same for packed changes. */
+static struct error *read_deltas(struct reading *rd, int64_t first, int64_t last)
+{
+	return for_each_row(rd, "SELECT d.data, s.duration_s FROM snapshot AS s"
 			    " LEFT JOIN delta AS d USING(snapshot)"
 			    " WHERE s.snapshot BETWEEN ?1 AND ?2 ORDER BY s.snapshot",
-			    rd->rows + 1, rd->moment, delta_row);
+			    first, last, delta_row);
+}
+
+static struct error *read_samples(struct reading *rd)
+{
+	struct error *err = read_rows(rd, rd->whole, rd->rows);
+
+	return err ? err : read_deltas(rd, rd->rows + 1, rd->moment);
 }
 
 /* Appends the frames whose numbers @text lists, "[1,2,3]", to the snapshot's. */
@@ -437,8 +454,7 @@ static struct error *read_moment(struct reading *rd)
 				   " line, column, inlined FROM frame ORDER BY frame",
 				   0, 0, frame_row);
 	if (!err)
-		err = for_each_row(rd, "SELECT stack, target, id, kind, status, frames"
-				   " FROM stack ORDER BY stack", 0, 0, stack_row);
+		err = read_stacks(rd);
 	if (!err)
 		err = read_samples(rd);
 	return err ? err : compose_stacks(rd);
@@ -464,4 +480,115 @@ struct error *recording_snapshot(struct recording_reader *rec, double t_s,
 	snapshot_sort(rd.snap, "live_bytes");
 	*ret = steal_ptr(rd.snap);
 	return NULL;
+}
+
+/* Many moments */
+
+struct moment_row {
+	int64_t moment;
+	enum keyframe keyframe;
+	double at_s;
+};
+
+DEFINE_VEC(moment_row_vec, struct moment_row);
+
+/* What reading one moment after the other keeps. */
+struct walk {
+	struct reading rd;
+	struct moment_row_vec moments;
+	struct delta_state *rows;	/* of each stack as its last row has it */
+	double before_s;
+	recording_visitor *each;
+	void *arg;
+};
+
+static void walk_deinit(struct walk *walk)
+{
+	free(walk->rows);
+	moment_row_vec_deinit(&walk->moments);
+	reading_deinit(&walk->rd);
+}
+
+static struct error *moment_row(struct reading *rd, sqlite3_stmt *st)
+{
+	struct walk *walk = (struct walk *)((char *)rd - offsetof(struct walk, rd));
+	double at_s = sqlite3_column_double(st, 2);
+
+	if (at_s < walk->before_s)
+		moment_row_vec_push(&walk->moments, (struct moment_row){
+			sqlite3_column_int64(st, 0), sqlite3_column_int(st, 1), at_s });
+	return NULL;
+}
+
+/*
+ * From a moment to the next one: rows go on from the rows before them, whatever
+ * deltas said in between, and packed changes from the moment before.
+ */
+static struct error *walk_step(struct walk *walk, const struct moment_row *m)
+{
+	struct stack_row_vec *stacks = &walk->rd.stacks;
+	struct error *err;
+
+	if (m->keyframe == KEYFRAME_NONE)
+		return read_deltas(&walk->rd, m->moment, m->moment);
+	for (size_t i = 0; i < stacks->len; i++)
+		stacks->data[i].state = walk->rows[i];
+	err = read_rows(&walk->rd, m->moment, m->moment);
+	for (size_t i = 0; i < stacks->len; i++)
+		walk->rows[i] = stacks->data[i].state;
+	return err;
+}
+
+static void walk_show(struct walk *walk, double at_s)
+{
+	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_create();
+
+	snap->duration_s = at_s;
+	vec_for_each(row, &walk->rd.stacks) {
+		if (!row->state.present)
+			continue;
+		row->stack.m = row->state.m;
+		snapshot_stack_vec_push(&snap->stacks, row->stack);
+	}
+	walk->each(walk->arg, snap);
+}
+
+static struct error *walk_moments(struct walk *walk, size_t most)
+{
+	size_t len = walk->moments.len, shown = 0;
+	struct error *err = NULL;
+
+	walk->rows = xcalloc(walk->rd.stacks.len + 1, sizeof(*walk->rows));
+	if (most > len)
+		most = len;
+	for (size_t i = 0; i < len && !err; i++) {
+		const struct moment_row *m = &walk->moments.data[i];
+
+		err = walk_step(walk, m);
+		if (err || shown >= most || i != shown * len / most)
+			continue;
+		walk_show(walk, m->at_s);
+		shown++;
+	}
+	return err;
+}
+
+struct error *recording_history(struct recording_reader *rec, double before_s, size_t most,
+				recording_visitor *each, void *arg)
+{
+	struct walk walk __cleanup(walk_deinit) = {
+		.rd.rec = rec, .before_s = before_s, .each = each, .arg = arg };
+	struct error *err = database_exec(rec->db, rec->path, "BEGIN");
+
+	if (err)
+		return err;
+	walk.rd.snap = snapshot_create();
+	err = for_each_row(&walk.rd, "SELECT snapshot, keyframe, duration_s FROM snapshot"
+			   " ORDER BY snapshot", 0, 0, moment_row);
+	if (!err)
+		err = read_stacks(&walk.rd);
+	if (!err)
+		err = walk_moments(&walk, most);
+	sqlite3_exec(rec->db, "COMMIT", NULL, NULL, NULL);
+	return err;
 }

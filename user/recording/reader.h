@@ -42,4 +42,14 @@ struct error *recording_moment_times(struct recording_reader *rec, struct record
 struct error *recording_snapshot(struct recording_reader *rec, double t_s,
 				 struct snapshot **ret) __must_check;
 
+/*
+ * Calls @each with moments before @before_s, ascending: all of them or @most, spread
+ * evenly. The file is read through once for that. Of these snapshots there are duration_s and,
+ * for each stack, id, target, kind and metrics (ages as they were when last written);
+ * no frames, no order. They die with the call, which must not use @rec.
+ */
+typedef void recording_visitor(void *arg, const struct snapshot *snap);
+struct error *recording_history(struct recording_reader *rec, double before_s, size_t most,
+				recording_visitor *each, void *arg) __must_check;
+
 #endif
