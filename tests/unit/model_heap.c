@@ -63,10 +63,30 @@ TEST(unknown_free_is_counted)
 	m_free(T1, 0xa000);
 	m_alloc(T1, 0xa000, 10, S1);
 	m_free(T1, 0xa000);
-	m_free(T1, 0xa000);
+	m_free(T2, 0xa000);
 	m_free(T1, 0);
 	check_int(m_totals().unknown_free_count, 2);
 	check_int(m_totals().m.free_count, 1);
+}
+
+/* operator delete and the free that it calls, both probed. */
+TEST(free_that_is_passed_on_counts_once)
+{
+	m_begin();
+	m_free(T1, 0xa000);
+	m_free(T1, 0xa000);
+	check_int(m_totals().unknown_free_count, 1);
+	m_alloc(T1, 0xb000, 10, S1);
+	m_free(T1, 0xb000);
+	m_free(T1, 0xb000);
+	check_int(m_totals().unknown_free_count, 1);
+	check_int(m_totals().m.free_count, 1);
+	/* Given to another thread in between, it is another block. */
+	m_alloc(T2, 0xb000, 10, S1);
+	m_free(T1, 0xb000);
+	check_int(m_totals().m.free_count, 2);
+	m_free(T1, 0xc000);
+	check_int(m_totals().unknown_free_count, 2);
 }
 
 TEST(lost_free_is_settled_by_reuse)

@@ -35,7 +35,7 @@ struct ref_block {
 struct ref_thread {
 	uint32_t serial;
 	bool pending, known;
-	uint64_t pending_addr;
+	uint64_t pending_addr, freed;
 	struct ref_block block;
 };
 
@@ -149,6 +149,7 @@ static void ref_put(struct ref_image *image, const struct ev_alloc *ev, uint64_t
 	};
 
 	block.serial = ++thread->serial;
+	thread->freed = 0;
 	if (ref_take(image, ev->addr, &old)) {
 		ref_count_free(old.row, old.bytes, old.count, 0);
 		ref.reused++;
@@ -190,8 +191,9 @@ static void ref_free(struct ref_image *image, const struct ev_free *ev)
 	ref_settle(thread);
 	if (ref_take(image, ev->addr, &block))
 		ref_free_block(image, &block, ev->h.tid);
-	else
+	else if (thread->freed != ev->addr)
 		ref.unknown++;
+	thread->freed = ev->addr;
 }
 
 static void ref_begin(struct ref_image *image, const struct ev_free *ev)

@@ -146,10 +146,15 @@ void heap_on_free(struct model *model, struct image *image, const struct ev_free
 	settle_lost_realloc(model, thread);
 	if (!addr)
 		return;
+	/*
+	 * Some frees pass on to another that is probed as well: one call, told
+	 * twice. If somebody else had been given the block in between, it were known.
+	 */
 	if (blocks_take(&image->blocks, addr, &block))
 		block_freed(model, &block, thread->last == addr);
-	else
+	else if (thread->freed != addr)
 		model->counts.unknown_free_count++;
+	thread->freed = addr;
 }
 
 void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev)

@@ -48,6 +48,7 @@ void threads_set_last(struct threads *threads, struct thread *thread, uint64_t a
 {
 	uint32_t self = thread - threads->list.data + 1, other;
 
+	thread->freed = 0;
 	if (thread->last == addr)
 		return;
 	if (thread->last)

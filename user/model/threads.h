@@ -22,6 +22,7 @@
 
 struct thread {
 	uint64_t last;		/* where its last allocation was, freed or not; 0: unknown */
+	uint64_t freed;		/* what it freed since, last; 0: nothing */
 	uint32_t tid;
 	bool active;		/* since the last sweep */
 	bool pending;		/* between EV_REALLOC_BEGIN and EV_REALLOC */
