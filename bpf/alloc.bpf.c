@@ -7,6 +7,11 @@
  *	entry:  free is recorded; a call that allocates is remembered
  *	return: the remembered call is settled, its stack is walked
  *
+ * A return probe replaces the return address on the stack, which a C++
+ * exception on its way up does not survive: functions that throw have probes
+ * on their return instructions instead (PROBE_EXIT), and the cookie of their
+ * entry says that no return probe is there.
+ *
  * Three ways to attach share the code: one session program (v6.13), an entry
  * and a return program on uprobe_multi links (v6.6), the same on single
  * uprobes; plain frees have a program of their own. Each program but the
@@ -33,8 +38,10 @@ char LICENSE[] SEC("license") = "GPL";
 
 #if defined(__TARGET_ARCH_x86)
 #define RETURN_SLOT 8		/* bytes of stack that the return pops */
+#define SIXTH_ARGUMENT(ctx) ((ctx)->r9)		/* libbpf 1.1 knows five */
 #else
 #define RETURN_SLOT 0
+#define SIXTH_ARGUMENT(ctx) (((struct user_pt_regs *)(ctx))->regs[5])
 #endif
 
 extern void bpf_preempt_disable(void) __ksym __weak;
@@ -49,7 +56,8 @@ struct pending_call {
 	union probe_cookie cookie;
 	__u64 size;
 	__u64 ptr;		/* old block or mapping, out-pointer, or old program break */
-	__u64 old_size;		/* mremap's */
+	__u64 old_size;		/* mremap's; the return address, where exits are probed */
+	__u32 start;		/* enum unwind_start */
 	bool left;		/* a longjmp or throw ran since */
 };
 
@@ -112,6 +120,8 @@ static __always_inline __u64 argument(struct pt_regs *ctx, __u8 position)
 	ARGUMENT_CASE(1, PT_REGS_PARM2(ctx));
 	ARGUMENT_CASE(2, PT_REGS_PARM3(ctx));
 	ARGUMENT_CASE(3, PT_REGS_PARM4(ctx));
+	ARGUMENT_CASE(4, PT_REGS_PARM5(ctx));
+	ARGUMENT_CASE(5, SIXTH_ARGUMENT(ctx));
 	}
 	return 0;
 }
@@ -241,12 +251,14 @@ static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bu
 
 /*
  * At a return probe the registers are those of the caller right behind its
- * call, so that its frame is never missing and no prologue is half done.
- * What can be guarded has bpf_loop(), which is older.
+ * call, so that its frame is never missing and no prologue is half done. At a
+ * return instruction they are as they were at the entry. What can be guarded has
+ * bpf_loop(), which is older.
  */
 static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
 					   bool guarded)
 {
+	__u32 start = *(volatile __u32 *)&t->call.start;
 	struct unwind_state *u = &t->unwind;
 	struct seen_bucket *bucket;
 	__u32 bucket_nr;
@@ -255,9 +267,9 @@ static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_reg
 	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx), 0))
 		return UNKNOWN_STACK;
 	if (guarded)
-		unwind_stack(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
+		unwind_stack(u, start, t->call.cookie.tgid, cfg_max_depth);
 	else
-		unwind_stack_global(u, UNWIND_AT_RETURN, t->call.cookie.tgid, cfg_max_depth);
+		unwind_stack_global(u, start, t->call.cookie.tgid, cfg_max_depth);
 	id = u->hash | 1;
 	bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
 	bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
@@ -304,6 +316,25 @@ static __noinline bool return_pending(__u64 sp)
 #endif
 }
 
+/* The same where exits are probed: the return address is still where it was. */
+static __noinline bool exit_pending(__u64 sp, __u64 address)
+{
+	__u64 slot = 0;
+
+	return !bpf_probe_read_user(&slot, sizeof(slot), (void *)sp) && slot == address;
+}
+
+/* Whether an entry at @sp can stand inside the call that was entered at @outer. */
+static __always_inline bool is_below(__u64 sp, __u64 outer)
+{
+	/*
+	 * At the same depth it is a tail call. Its return address is the
+	 * trampoline already; where that cannot be seen, a call that was left
+	 * must not be taken for one.
+	 */
+	return RETURN_SLOT ? sp <= outer : sp < outer;
+}
+
 /*
  * Whether this thread is inside an allocator call already. A remembered call
  * that can no longer return is forgotten here: threads that leave one by
@@ -313,9 +344,14 @@ static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
 {
 	if (!t->call.sp)
 		return false;
-	if (sp < t->call.sp && !t->call.left && return_pending(t->call.sp))
+	if (!t->call.cookie.returns) {
+		/* At the same depth the inner function's record covers a tail call. */
+		if (sp < t->call.sp && !t->call.left &&
+		    exit_pending(t->call.sp, t->call.old_size))
+			return true;
+	} else if (is_below(sp, t->call.sp) && !t->call.left && return_pending(t->call.sp)) {
 		return true;
-	/* At the same depth it is a tail call, which the inner function's record covers. */
+	}
 	if (sp != t->call.sp && !t->call.left)
 		count(COUNT_LOST_RETURN);
 	t->call.sp = 0;
@@ -344,6 +380,14 @@ static __always_inline __u64 program_break(void)
 	return BPF_CORE_READ(bpf_get_current_task_btf(), mm, brk);
 }
 
+static __noinline int remember_return_address(struct thread_state *t)
+{
+	if (bpf_probe_read_user(&t->call.old_size, sizeof(t->call.old_size),
+				(void *)t->call.sp))
+		count(COUNT_READ_FAULT);
+	return 1;
+}
+
 /* Fills the call and says whether its return matters: to session probes, 0 means yes. */
 static __always_inline int remember_call(struct thread_state *t, struct pt_regs *ctx,
 					 union probe_cookie cookie)
@@ -354,7 +398,7 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	t->call.old_size = argument(ctx, cookie.count_arg);
 	t->call.left = false;
 	t->call.sp = PT_REGS_SP(ctx);
-	return 0;
+	return cookie.returns ? 0 : remember_return_address(t);
 }
 
 static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u64 addr)
@@ -388,20 +432,20 @@ static __always_inline int enter_free(struct thread_state *t, struct pt_regs *ct
 static __noinline int enter_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 cookie_value)
 {
 	union probe_cookie cookie = { .value = cookie_value };
+	int waive = remember_call(t, ctx, cookie);
 	struct ev_free *ev;
 
-	remember_call(t, ctx, cookie);
 	if (!t->call.ptr)
-		return 0;
+		return waive;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
-		return 0;
+		return waive;
 	}
 	fill_header(&ev->h, EV_REALLOC_BEGIN, cookie, t->tid);
 	ev->addr = t->call.ptr;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	return 0;
+	return waive;
 }
 
 static __noinline int enter_mapping(struct thread_state *t, struct pt_regs *ctx, __u64 cookie_value)
@@ -457,6 +501,8 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	case PROBE_FREE:
 		return enter_free(t, ctx, cookie);
 	case PROBE_REALLOC:
+	case PROBE_REALLOC_OR_FREE:
+	case PROBE_RESIZE:
 		return enter_realloc(t, ctx, cookie.value);
 	case PROBE_MMAP:
 	case PROBE_MUNMAP:
@@ -535,9 +581,15 @@ static __always_inline __u64 given_memory(struct thread_state *t, __u64 result)
 {
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
-	case PROBE_CALLOC:
 	case PROBE_REALLOC:
 		return result;
+	case PROBE_REALLOC_OR_FREE:
+		/* A reallocation to nothing: the old block ends. */
+		if (!result)
+			t->call.size = 0;
+		return result;
+	case PROBE_RESIZE:
+		return result >= t->call.size ? t->call.ptr : 0;
 	case PROBE_ALLOC_OUT:
 		return out_block(t, result);
 	}
@@ -566,33 +618,45 @@ static __always_inline void settle_mapping(struct thread_state *t, __u64 addr, _
 	emit_map(t, EV_MAP, addr, t->call.size, stack_id);
 }
 
-static __always_inline int settle_call(struct pt_regs *ctx, bool guarded)
+static __always_inline bool is_realloc(__u8 kind)
+{
+	return kind == PROBE_REALLOC || kind == PROBE_REALLOC_OR_FREE || kind == PROBE_RESIZE;
+}
+
+/*
+ * @start: UNWIND_AT_RETURN, or UNWIND_AT_ENTRY where the return instruction is
+ * still to come. It goes through memory, so that the verifier looks at the
+ * walk once for both.
+ */
+static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool guarded)
 {
 	struct thread_state *t = thread_state(0);
 	__u64 addr, stack_id = 0;
 
 	/* Returns of nested calls come here too where they cannot be waived. */
-	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT) {
+	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT * start) {
 		count(COUNT_QUIET_HITS);
 		return 0;
 	}
 	t->call.sp = 0;
+	t->call.start = start;
 	addr = given_memory(t, PT_REGS_RC(ctx));
 	/*
 	 * A realloc beyond --min-size and --max-size has stack 0: only the old
 	 * block's end counts. Others of such sizes were waived at their entry.
 	 */
-	if (addr && t->call.cookie.kind == PROBE_REALLOC && ignored_size(t->call.size))
+	if (addr && is_realloc(t->call.cookie.kind) && ignored_size(t->call.size))
 		count(COUNT_IGNORED);
 	else if (addr)
 		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
-	case PROBE_CALLOC:
 	case PROBE_ALLOC_OUT:
 		emit_alloc(t, addr, stack_id);
 		break;
 	case PROBE_REALLOC:
+	case PROBE_REALLOC_OR_FREE:
+	case PROBE_RESIZE:
 		emit_realloc(t, addr, stack_id);
 		break;
 	case PROBE_MMAP:
@@ -604,14 +668,22 @@ static __always_inline int settle_call(struct pt_regs *ctx, bool guarded)
 	return 0;
 }
 
-static __noinline int on_return(struct pt_regs *ctx)
+static __noinline int on_return(struct pt_regs *ctx, __u32 start)
 {
-	return settle_call(ctx, true);
+	return settle_call(ctx, start, true);
 }
 
-static __noinline int on_return_plain(struct pt_regs *ctx)
+static __noinline int on_return_plain(struct pt_regs *ctx, __u32 start)
 {
-	return settle_call(ctx, false);
+	return settle_call(ctx, start, false);
+}
+
+/* At a return instruction, that is, rather than at an entry or after a return. */
+static __always_inline bool is_exit(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
+	return cookie.kind == PROBE_EXIT;
 }
 
 /* Half of all hits: a free that no other call can surround needs no state. */
@@ -645,11 +717,12 @@ static __always_inline bool is_return(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
-	int waive = 0;
+	__u32 start = is_return(ctx) ? UNWIND_AT_RETURN : UNWIND_AT_ENTRY;
+	int waive = 1;
 
 	bpf_preempt_disable();
-	if (is_return(ctx))
-		on_return(ctx);
+	if (start == UNWIND_AT_RETURN || is_exit(ctx))
+		on_return(ctx, start);
 	else
 		waive = on_entry(ctx);
 	bpf_preempt_enable();
@@ -666,11 +739,12 @@ int alloc_entry(struct pt_regs *ctx)
 	return 0;
 }
 
+/* Behind returns, and at exits where there are no sessions. */
 SEC("uprobe")
 int alloc_return(struct pt_regs *ctx)
 {
 	bpf_preempt_disable();
-	on_return(ctx);
+	on_return(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
 	bpf_preempt_enable();
 	return 0;
 }
@@ -698,6 +772,6 @@ int alloc_entry_plain(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_return_plain(struct pt_regs *ctx)
 {
-	on_return_plain(ctx);
+	on_return_plain(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
 	return 0;
 }

@@ -140,39 +140,43 @@ EV_ASSERT(sizeof(struct ev_process) == 48, "ev_process");
 
 /* What a probed function does. Names the branch of the one generic program. */
 enum probe_kind {
-	PROBE_ALLOC = 1,	/* returns a block of size bytes */
-	PROBE_CALLOC,		/* ... of count * size bytes */
+	PROBE_ALLOC = 1,	/* returns a block of [count *] size bytes */
 	PROBE_ALLOC_OUT,	/* ... through *ptr, returns 0 on success */
 	PROBE_REALLOC,		/* (ptr, [count,] size) */
+	PROBE_REALLOC_OR_FREE,	/* ... that frees the old block when it fails */
+	PROBE_RESIZE,		/* (ptr, size) in place; returns what ptr now has room for */
 	PROBE_FREE,		/* (ptr) */
 	PROBE_MMAP,		/* (addr, size, prot, flags) returns the mapping */
 	PROBE_MUNMAP,		/* (ptr, size) */
 	PROBE_MREMAP,		/* (ptr, count = old size, size) returns the mapping */
 	PROBE_BRK,		/* moves the program break, whatever it returns */
 	PROBE_LEAVE,		/* longjmp and its kin: may leave a call unreturned */
+	PROBE_EXIT,		/* a function is about to return: stands for a return probe */
 };
 
+#define PROBE_ARGS 6		/* arguments that are passed in registers */
 #define PROBE_NO_ARG 7
 
 /*
- * The attach cookie is the whole row of the allocator table that a probe
- * needs, so that the programs look nothing up. Argument positions count from
- * 0; PROBE_NO_ARG where the function has none.
+ * The attach cookie is all that a probe's program needs to know of its
+ * function, so that it looks nothing up. Argument positions count from 0;
+ * PROBE_NO_ARG where the function has none.
  */
 union probe_cookie {
 	__u64 value;
 	struct {
-		__u32 tgid;
-		__u8 kind;		/* enum probe_kind */
-		__u8 size_arg : 3;
-		__u8 count_arg : 3;
-		__u8 returns : 1;	/* a return probe stands behind this entry */
-		__u8 nests : 1;		/* a free that may stand inside another call */
-		__u8 ptr_arg : 3;
-		__u8 pad2 : 5;
-		__u8 func;		/* row of the allocator table */
+		__u64 tgid : 32;
+		__u64 func : 10;	/* row of the allocator table */
+		__u64 kind : 5;		/* enum probe_kind */
+		__u64 size_arg : 3;
+		__u64 count_arg : 3;
+		__u64 ptr_arg : 3;
+		__u64 returns : 1;	/* a return probe stands behind this entry */
+		__u64 nests : 1;	/* a free that may stand inside another call */
+		__u64 object : 6;	/* tells the same row's probes in several objects apart */
 	};
 };
+#define PROBE_FUNCS_MAX (1 << 10)
 EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 
 /* Where BPF code loses something; one counter each, summed over CPUs. */

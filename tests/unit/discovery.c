@@ -76,7 +76,7 @@ static struct object_plan *find_object(struct view *v, const char *name)
 static struct planned_probe *find_probe(struct object_plan *op, const char *symbol)
 {
 	vec_for_each(probe, &op->probes)
-		if (!strcmp(probe->function->symbol, symbol))
+		if (!strcmp(probe->symbol.name, symbol))
 			return probe;
 	return NULL;
 }
@@ -111,7 +111,7 @@ static void check_plan(struct view *v)
 			check(probe->text_after);
 			check(*probe->placement.instruction && *probe->placement.reason);
 			for (struct planned_probe *p = op->probes.data; p < probe; p++)
-				check(p->vaddr != probe->vaddr);
+				check(p->symbol.vaddr != probe->symbol.vaddr);
 		}
 	}
 }
@@ -160,7 +160,7 @@ TEST(text_range)
 		size_t count = object_segments(op->object, &segments);
 
 		vec_for_each(probe, &op->probes) {
-			uint64_t vaddr = probe->vaddr + probe->placement.offset;
+			uint64_t vaddr = probe->symbol.vaddr + probe->placement.offset;
 			bool found = false;
 
 			for (size_t i = 0; i < count; i++)
@@ -212,6 +212,81 @@ TEST(allocator_in_front)
 	check(libc && !find_probe(libc, "free")->returns);
 	view_deinit(&v);
 	dlclose(lib);
+}
+
+static pid_t start(const char *path);
+static void stop(pid_t pid);
+
+/* Built for the purpose, with a prefix, aliases and functions that only jump. */
+static const char family_code[] =
+	"#include <stddef.h>\n"
+	"static char a[4096];\n"
+	"void *je_malloc(size_t n) { return n < 4096 ? a : NULL; }\n"
+	"void je_free(void *p) { a[0]++; }\n"
+	"void *je_mallocx(size_t n, int f) { return je_malloc(n + f); }\n"
+	"void je_dallocx(void *p, int f) { a[f] = 1; }\n"
+	"size_t je_xallocx(void *p, size_t n, size_t e, int f) { return n + e; }\n"
+	"void *_Znwm(size_t n) { a[1]++; return n < 4096 ? a : NULL; }\n"
+	"void *_Znam(size_t n) __attribute__((alias(\"_Znwm\")));\n"
+	"void _ZdlPv(void *p) { je_free(p); }\n"
+	"static void *malloc(size_t n) { return a + n; }\n"
+	"void *use(void) { return malloc(1); }\n";
+
+TEST(prefixed_family)
+{
+	const char *path = build("family.so", "-shared -fPIC -O2 -fno-plt", family_code);
+	void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	struct object_plan *op;
+	struct view v;
+
+	check(lib);
+	view_init(&v, getpid());
+	check_plan(&v);
+	op = find_object(&v, "family.so");
+	check(op && find_probe(op, "je_malloc") && find_probe(op, "je_free"));
+	check(find_probe(op, "je_mallocx") && find_probe(op, "je_dallocx"));
+	check_int(find_probe(op, "je_xallocx")->function->kind, PROBE_RESIZE);
+	/* A name that says so little must be exported. */
+	check(!find_probe(op, "malloc"));
+	/* An exception may leave it: its return instructions instead of a return probe. */
+	check(!!find_probe(op, "_Znwm") != !!find_probe(op, "_Znam"));
+	op = find_object(&v, "family.so");
+	vec_for_each(probe, &op->probes) {
+		bool throws = !strncmp(probe->symbol.name, "_Zn", 3);
+
+		check(!throws || !probe->returns);
+		check_int(probe->exits.len > 0, throws);
+	}
+#if defined(__x86_64__)
+	/* It jumps to je_free, which is probed. */
+	check(!find_probe(op, "_ZdlPv"));
+#endif
+	view_deinit(&v);
+	dlclose(lib);
+}
+
+/* A static program's je_malloc and a hidden heap count by their local symbols. */
+TEST(hidden_heap)
+{
+	static const char code[] =
+		"#include <stddef.h>\n#include <unistd.h>\n"
+		"#define HIDE __attribute__((visibility(\"hidden\"), noinline))\n"
+		"static char a[4096];\n"
+		"HIDE void *malloc(size_t n) { a[0]++; return a + n; }\n"
+		"HIDE void *calloc(size_t n, size_t m) { a[1]++; return a + n * m; }\n"
+		"HIDE void *realloc(void *p, size_t n) { a[2]++; return a + n; }\n"
+		"HIDE void free(void *p) { a[3]++; }\n"
+		"int main(void) { free(realloc(calloc(1, (size_t)malloc(2)), 3));\n"
+		"	write(1, \"x\", 1); sleep(60); return 0; }\n";
+	pid_t pid = start(build("hidden", "", code));
+	struct object_plan *op;
+	struct view v;
+
+	view_init(&v, pid);
+	stop(pid);
+	op = find_object(&v, "hidden");
+	check(op && find_probe(op, "malloc") && find_probe(op, "free"));
+	view_deinit(&v);
 }
 
 /* Half an allocator is none: a library that interposes malloc alone passes it on. */

@@ -66,6 +66,7 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.returns = probe->returns;
 	cookie.nests = job->frees_nest;
 	cookie.func = probe->func;
+	cookie.object = job->object_nr;
 	return cookie;
 }
 
@@ -91,11 +92,19 @@ static int attach_rank(const struct planned_probe *probe)
 
 #define ATTACH_RANKS 4
 
-/* Which probes of an object a program is for. */
+/*
+ * Which probes of an object a program is for. Session probes are for calls
+ * whose return counts, and for nothing else: whoever has one on a function,
+ * in whatever process, makes the kernel probe that function's return in every
+ * process that has a breakpoint there, as its handler can only waive the
+ * return for the process that it is for.
+ */
 enum probe_role {
 	ROLE_FREES,		/* frees that need nothing but their argument */
-	ROLE_CALLS,		/* all others, at their entry */
-	ROLE_RETURNS,		/* those of them whose return counts */
+	ROLE_ENTRIES,		/* all others whose return is not probed */
+	ROLE_EXITS,		/* return instructions */
+	ROLE_CALLS,		/* calls whose return counts, at their entry */
+	ROLE_RETURNS,		/* and at their return */
 };
 
 static bool has_role(const struct attach_job *job, const struct planned_probe *probe,
@@ -103,9 +112,26 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 {
 	bool plain_free = probe->function->kind == PROBE_FREE && !job->frees_nest;
 
-	if (role == ROLE_FREES)
+	switch (role) {
+	case ROLE_FREES:
 		return plain_free;
-	return !plain_free && (role == ROLE_CALLS || probe->returns);
+	case ROLE_ENTRIES:
+		return !plain_free && !probe->returns;
+	case ROLE_EXITS:
+		return false;
+	default:
+		return !plain_free && probe->returns;
+	}
+}
+
+/* What tells a function's return instructions from its entry. */
+static union probe_cookie exit_cookie(const struct attach_job *job)
+{
+	union probe_cookie cookie = { 0 };
+
+	cookie.tgid = job->pid;
+	cookie.kind = PROBE_EXIT;
+	return cookie;
 }
 
 /* Offsets and cookies in attach order. */
@@ -113,6 +139,13 @@ struct probe_arrays {
 	uint64_t *offsets, *cookies;
 	uint32_t count;
 };
+
+static void probe_arrays_add(struct probe_arrays *arrays, uint64_t offset,
+			     union probe_cookie cookie)
+{
+	arrays->offsets[arrays->count] = offset;
+	arrays->cookies[arrays->count++] = cookie.value;
+}
 
 static void probe_arrays_deinit(struct probe_arrays *arrays)
 {
@@ -123,15 +156,21 @@ static void probe_arrays_deinit(struct probe_arrays *arrays)
 static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_job *job,
 			      enum probe_role role)
 {
-	arrays->offsets = xcalloc(job->object->probes.len, sizeof(uint64_t));
-	arrays->cookies = xcalloc(job->object->probes.len, sizeof(uint64_t));
+	size_t most = job->object->probes.len;
+
+	vec_for_each(probe, &job->object->probes)
+		most += probe->exits.len;
+	arrays->offsets = xcalloc(most, sizeof(uint64_t));
+	arrays->cookies = xcalloc(most, sizeof(uint64_t));
 	arrays->count = 0;
+	vec_for_each(probe, &job->object->probes)
+		for (size_t i = 0; i < probe->exits.len && role == ROLE_EXITS; i++)
+			probe_arrays_add(arrays, probe->exits.data[i], exit_cookie(job));
 	for (int rank = 0; rank < ATTACH_RANKS; rank++) {
 		vec_for_each(probe, &job->object->probes) {
 			if (attach_rank(probe) != rank || !has_role(job, probe, role))
 				continue;
-			arrays->offsets[arrays->count] = probe->file_offset;
-			arrays->cookies[arrays->count++] = probe_cookie(job, probe).value;
+			probe_arrays_add(arrays, probe->file_offset, probe_cookie(job, probe));
 		}
 	}
 }
@@ -195,6 +234,14 @@ static struct error *attach_singles(struct attachment *att, struct bpf_program *
 	return NULL;
 }
 
+static struct error *attach_role(struct attachment *att, struct bpf_program *prog,
+				 const struct attach_job *job, enum probe_role role)
+{
+	if (job->method == ATTACH_SINGLE)
+		return attach_singles(att, prog, job, role);
+	return attach_multi(att, prog, ATTACH_TYPE_UPROBE_MULTI, job, role);
+}
+
 /* For probes that tell callers inside the C library from the program's own. */
 static struct error *publish_texts(const struct attach_programs *programs,
 				   const struct attach_job *job)
@@ -226,32 +273,28 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 
 	if (err)
 		return err;
+	att->probes += job->object->probes.len;
 	/*
-	 * Frees first, as above. Returns before entries: a call remembered at
-	 * its entry must find its return watched, and a return without an
-	 * entry is ignored.
+	 * Frees first, as above. Returns and exits before entries: a call
+	 * remembered at its entry must find its return watched, and a return
+	 * without an entry is ignored. A session at an exit does no harm: with
+	 * its return instruction the function is over.
 	 */
-	if (job->method == ATTACH_SINGLE) {
-		err = attach_singles(att, programs->free, job, ROLE_FREES);
-		if (!err)
-			err = attach_singles(att, programs->returns, job, ROLE_RETURNS);
-		if (!err)
-			err = attach_singles(att, programs->entry, job, ROLE_CALLS);
-	} else {
-		err = attach_multi(att, programs->free, ATTACH_TYPE_UPROBE_MULTI, job,
-				   ROLE_FREES);
-		if (!err && job->method == ATTACH_SESSION)
-			err = attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION,
-					   job, ROLE_CALLS);
-		if (!err && job->method == ATTACH_MULTI)
-			err = attach_multi(att, programs->returns, ATTACH_TYPE_UPROBE_MULTI,
-					   job, ROLE_RETURNS);
-		if (!err && job->method == ATTACH_MULTI)
-			err = attach_multi(att, programs->entry, ATTACH_TYPE_UPROBE_MULTI, job,
-					   ROLE_CALLS);
-	}
+	err = attach_role(att, programs->free, job, ROLE_FREES);
+	if (!err && job->method == ATTACH_SESSION)
+		err = attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION, job,
+				   ROLE_EXITS);
+	else if (!err)
+		err = attach_role(att, programs->returns, job, ROLE_EXITS);
 	if (!err)
-		att->probes += job->object->probes.len;
+		err = attach_role(att, programs->entry, job, ROLE_ENTRIES);
+	if (!err && job->method == ATTACH_SESSION)
+		return attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION, job,
+				    ROLE_CALLS);
+	if (!err)
+		err = attach_role(att, programs->returns, job, ROLE_RETURNS);
+	if (!err)
+		err = attach_role(att, programs->entry, job, ROLE_CALLS);
 	return err;
 }
 

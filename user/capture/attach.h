@@ -16,9 +16,9 @@
 
 /* X(method, name, what it sets) */
 #define ATTACH_METHODS(X)						\
-	X(ATTACH_SESSION, "session", "two links per object: frees, and calls with their returns") \
-	X(ATTACH_MULTI, "multi", "three links per object: frees, entries, returns") \
-	X(ATTACH_SINGLE, "single", "one uprobe per function and direction")
+	X(ATTACH_SESSION, "session", "three links an object: frees, entries, calls and returns") \
+	X(ATTACH_MULTI, "multi", "four links an object: frees, entries, returns, calls") \
+	X(ATTACH_SINGLE, "single", "one uprobe a function and direction")
 
 enum attach_method {
 #define X(method, name, text) method,
@@ -69,6 +69,8 @@ struct attach_job {
 	 * thread's state, and costs more.
 	 */
 	bool frees_nest;
+	/* Tells this object's mapping functions from those of others; taken modulo. */
+	uint32_t object_nr;
 };
 
 /*

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/strset.h"
 #include "symbol/elfread.h"
+#include "symbol/jump.h"
 
 /* More versions of one function than any library exports. */
 #define MAX_ADDRESSES 8
@@ -17,19 +19,27 @@
 #define UNSIZED_FUNCTION 64
 /* Allocator functions are a tenth of this; a lying symbol size ends here. */
 #define MAX_FUNCTION (64 << 10)
+/* How many functions one may go on in by jumps. */
+#define MAX_EXIT_FUNCTIONS 16
 
-enum object_roles {
-	ROLE_ALLOCATOR = 1,
-	ROLE_C_LIBRARY = 2,
-	ROLE_UNWINDER = 4,
+/* A function of an object that has one of the names looked for. */
+struct sighting {
+	struct object_symbol symbol;
+	const char *name;	/* of the symbol, or Rust's behind the mangling */
 };
+
+DEFINE_VEC(sighting_vec, struct sighting);
 
 /* One object under examination. */
 struct candidate {
 	struct object *object;
-	bool by_symtab;		/* a static program: local symbols count as exported */
-	unsigned int roles;
+	struct sighting_vec sightings;
+	bool is_static;		/* a static program: local symbols count as exported */
+	bool hides_heap;	/* has all of a heap under the plain names, not exported */
+	bool has_heap;		/* a group of malloc and free */
+	bool c_library;
 	bool wraps;		/* another allocator may stand behind this one */
+	const char *allocator;	/* its name, or NULL */
 };
 
 DEFINE_VEC(candidate_vec, struct candidate);
@@ -44,31 +54,87 @@ add_note(struct probe_plan *plan, const char *fmt, ...)
 	va_end(args);
 }
 
-static size_t find_in_symtab(struct object *object, const char *name,
-			     struct object_symbol *ret, size_t max)
-{
-	const struct object_symbol *symbols;
-	size_t n = object_symbols(object, &symbols), count = 0;
+/* "malloc" behind "je_" and the like, for as long as the buffer lives. */
+struct full_name { char text[64]; };
 
-	for (size_t i = 0; i < n && count < max; i++)
-		if (!strcmp(symbols[i].name, name))
-			ret[count++] = symbols[i];
+static const char *full_name(struct full_name *buf, const char *prefix, const char *symbol)
+{
+	snprintf(buf->text, sizeof(buf->text), "%s%s", prefix, symbol);
+	return buf->text;
+}
+
+static bool is_exported(const struct candidate *c, const struct sighting *sighting)
+{
+	return sighting->symbol.exported || c->is_static || c->hides_heap;
+}
+
+static size_t find_function(const struct candidate *c, const char *name, bool exported,
+			    struct object_symbol *ret, size_t max)
+{
+	size_t count = 0;
+
+	vec_for_each(sighting, &c->sightings) {
+		if (count == max)
+			break;
+		if (!strcmp(sighting->name, name) && (!exported || is_exported(c, sighting)))
+			ret[count++] = sighting->symbol;
+	}
 	return count;
 }
 
-static size_t find_function(const struct candidate *c, const char *name,
-			    struct object_symbol *ret, size_t max)
-{
-	if (c->by_symtab)
-		return find_in_symtab(c->object, name, ret, max);
-	return object_find_exported(c->object, name, ret, max);
-}
-
-static bool defines(const struct candidate *c, const char *name)
+static bool defines(const struct candidate *c, const char *name, bool exported)
 {
 	struct object_symbol symbol;
 
-	return find_function(c, name, &symbol, 1) > 0;
+	return find_function(c, name, exported, &symbol, 1) > 0;
+}
+
+/* Whether names of this group under this prefix say little, so that only exports count. */
+static bool only_exports(enum allocator_group group, const char *prefix)
+{
+	switch (allocator_groups[group].where) {
+	case OWN_NAME:
+	case IN_HEAP:
+		return group == GROUP_MAPPING;
+	case PREFIXED:
+		return !*prefix && group == GROUP_MALLOC;
+	default:
+		return true;
+	}
+}
+
+static bool has_anchors(const struct candidate *c, enum allocator_group group,
+			const char *prefix)
+{
+	for (int i = 0; i < 2; i++) {
+		const char *anchor = allocator_groups[group].anchors[i];
+		struct full_name name;
+
+		if (anchor && !defines(c, full_name(&name, prefix, anchor),
+				       only_exports(group, prefix)))
+			return false;
+	}
+	return true;
+}
+
+/* Whether the rows of @group are looked for in this object. */
+static bool is_active(const struct candidate *c, enum allocator_group group, const char *prefix)
+{
+	if (!has_anchors(c, group, prefix))
+		return false;
+	switch (allocator_groups[group].where) {
+	case IN_HEAP:
+		return c->has_heap;
+	case IN_LIBC:
+		return c->c_library;
+	default:
+		break;
+	}
+	/*
+	 * What a Rust program's allocator asks of the C library's is seen there,
+	 * whole; of its own interface compilers inline parts.
+	 */
+	return group != GROUP_RUST;
 }
 
 /* Whether a PT_DYNAMIC belongs to an executable rather than to a library. */
@@ -110,20 +176,94 @@ static bool is_static_program(const struct object *object)
 	return program;
 }
 
-static void find_roles(struct candidate *c)
+/*
+ * The plain name of a symbol of Rust's runtime. Compilers since 1.87 mangle
+ * them: _RNvCs5QKde7ScR4H_7___rustc12___rust_alloc is __rust_alloc.
+ */
+static const char *plain_name(const char *symbol)
 {
-	bool c_library = defines(c, "__libc_start_main");
+	const char *crate = strncmp(symbol, "_RNvC", 5) ? NULL : strstr(symbol, "7___rustc");
+	size_t digits;
 
-	if (defines(c, "_Unwind_RaiseException"))
-		c->roles |= ROLE_UNWINDER;
-	if (!defines(c, "malloc") || !defines(c, "free"))
-		return;
+	if (!crate)
+		return symbol;
+	crate += strlen("7___rustc");
+	digits = strspn(crate, "0123456789");
+	return digits && crate[digits] == '_' ? crate + digits + 1 : symbol;
+}
+
+/* All that is looked for anywhere; the names made here are kept in @made. */
+static void gather_names(struct strset *names, struct note_vec *made)
+{
+	static const char *const others[] = {
+		"__libc_start_main", "_dl_allocate_tls",
+	};
+
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		strset_add(names, others[i]);
+	for (size_t p = 0; p < allocator_prefixes_count; p++) {
+		const char *prefix = allocator_prefixes[p];
+
+		for (size_t i = 0; i < allocator_names_count; i++) {
+			note_vec_push(made, xasprintf("%s%s", prefix, allocator_names[i].symbol));
+			strset_add(names, made->data[made->len - 1]);
+		}
+		for (size_t i = 0; i < allocator_functions_count; i++) {
+			const struct allocator_function *f = &allocator_functions[i];
+
+			if (*prefix && allocator_groups[f->group].where != PREFIXED)
+				continue;
+			note_vec_push(made, xasprintf("%s%s", prefix, f->symbol));
+			strset_add(names, made->data[made->len - 1]);
+		}
+	}
+}
+
+static void look_for_names(struct candidate *c, const struct strset *names)
+{
+	const struct object_symbol *symbols;
+	size_t count = object_symbols(c->object, &symbols);
+
+	for (size_t i = 0; i < count; i++) {
+		const char *name = plain_name(symbols[i].name);
+
+		if (strset_has(names, name))
+			sighting_vec_push(&c->sightings, (struct sighting){ symbols[i], name });
+	}
+}
+
+static const char *known_allocator(const struct candidate *c)
+{
+	for (size_t i = 0; i < allocator_names_count; i++) {
+		for (size_t p = 0; p < allocator_prefixes_count; p++) {
+			struct full_name name;
+
+			if (defines(c, full_name(&name, allocator_prefixes[p],
+						 allocator_names[i].symbol), false))
+				return allocator_names[i].name;
+		}
+	}
+	return c->c_library ? "C library" : NULL;
+}
+
+static void examine(struct candidate *c)
+{
+	bool c_library = defines(c, "__libc_start_main", true);
+
+	c->hides_heap = !defines(c, "_dl_allocate_tls", false) &&
+			defines(c, "malloc", false) && defines(c, "calloc", false) &&
+			defines(c, "realloc", false) && defines(c, "free", false);
 	/* glibc's dynamic linker has a malloc for itself until libc is there. */
-	if (!c_library && defines(c, "_dl_allocate_tls"))
+	if (!c_library && defines(c, "_dl_allocate_tls", true))
 		return;
-	c->roles |= ROLE_ALLOCATOR;
-	if (c_library)
-		c->roles |= ROLE_C_LIBRARY;
+	for (size_t p = 0; p < allocator_prefixes_count; p++)
+		c->has_heap |= has_anchors(c, GROUP_MALLOC, allocator_prefixes[p]);
+	for (int group = 0; group < GROUPS_COUNT && !c->has_heap; group++)
+		if (allocator_groups[group].where == OWN_NAME && group != GROUP_RUST)
+			c->has_heap = has_anchors(c, group, "");
+	c->c_library = c_library && c->has_heap;
+	if (c->has_heap)
+		c->allocator = known_allocator(c);
 }
 
 static bool has_candidate(const struct candidate_vec *candidates, const struct object *object)
@@ -138,23 +278,30 @@ static void find_candidates(const struct address_space *as, struct probe_plan *p
 			    struct candidate_vec *candidates)
 {
 	const struct mapping_vec *mappings = address_space_mappings(as);
+	__cleanup(strset_deinit) struct strset names = { 0 };
+	struct note_vec made = { 0 };
 
+	gather_names(&names, &made);
 	vec_for_each(m, mappings) {
 		struct candidate c = { .object = m->object };
 
 		if (!c.object || has_candidate(candidates, c.object))
 			continue;
-		c.by_symtab = is_static_program(c.object);
-		find_roles(&c);
-		if (c.by_symtab && !(c.roles & ROLE_ALLOCATOR))
-			add_note(plan, "%s: statically linked, and no malloc among its symbols",
+		c.is_static = is_static_program(c.object);
+		look_for_names(&c, &names);
+		examine(&c);
+		if (c.is_static && !c.has_heap)
+			add_note(plan, "%s: statically linked, and no allocator among its symbols",
 				 c.object->path);
 		candidate_vec_push(candidates, c);
 	}
+	vec_for_each(name, &made)
+		free(*name);
+	note_vec_deinit(&made);
 }
 
 /*
- * With more than one allocator, all but the C library's may be wrappers that
+ * With more than one allocator, those that nobody knows may be wrappers that
  * end in another: nothing in a file says whether they do.
  */
 static void find_wrappers(struct candidate_vec *candidates)
@@ -162,32 +309,9 @@ static void find_wrappers(struct candidate_vec *candidates)
 	int allocators = 0;
 
 	vec_for_each(c, candidates)
-		allocators += !!(c->roles & ROLE_ALLOCATOR);
+		allocators += c->has_heap;
 	vec_for_each(c, candidates)
-		c->wraps = allocators > 1 && c->roles & ROLE_ALLOCATOR &&
-			   !(c->roles & ROLE_C_LIBRARY);
-}
-
-static unsigned int wanted_role(const struct allocator_function *function)
-{
-	switch (function->kind) {
-	case PROBE_ALLOC:
-	case PROBE_CALLOC:
-	case PROBE_ALLOC_OUT:
-	case PROBE_REALLOC:
-	case PROBE_FREE:
-		return ROLE_ALLOCATOR;
-	case PROBE_LEAVE:
-		if (!strncmp(function->symbol, "_Unwind_", strlen("_Unwind_")))
-			return ROLE_UNWINDER;
-		return ROLE_C_LIBRARY;
-	case PROBE_MMAP:
-	case PROBE_MUNMAP:
-	case PROBE_MREMAP:
-	case PROBE_BRK:
-		return ROLE_C_LIBRARY;
-	}
-	return 0;
+		c->wraps = allocators > 1 && c->has_heap && !c->allocator;
 }
 
 /* Bytes from the symbol to the next function, where it does not say its size. */
@@ -220,16 +344,15 @@ static size_t read_function(struct object *object, const struct object_symbol *s
 	return object_read(object, symbol->vaddr, *ret, size);
 }
 
-static struct error *place_probe(struct object *object, const struct object_symbol *symbol,
-				 struct planned_probe *probe)
+static struct error *place_probe(struct object *object, struct planned_probe *probe)
 {
 	__cleanup_free uint8_t *code = NULL;
-	size_t size = read_function(object, symbol, &code);
+	size_t size = read_function(object, &probe->symbol, &code);
 
 	return placement_find(&(struct placement_request){
 				      .code = code,
 				      .size = size,
-				      .vaddr = symbol->vaddr,
+				      .vaddr = probe->symbol.vaddr,
 				      .args = allocator_function_args(probe->function),
 				      .returns = probe->returns,
 				      .stack = allocator_kind_reads_stack(probe->function->kind),
@@ -239,7 +362,7 @@ static struct error *place_probe(struct object *object, const struct object_symb
 /* Fills where the probe is in the file and in its segment; false if in none. */
 static bool locate_probe(const struct object *object, struct planned_probe *probe)
 {
-	uint64_t vaddr = probe->vaddr + probe->placement.offset;
+	uint64_t vaddr = probe->symbol.vaddr + probe->placement.offset;
 	const struct object_segment *segments;
 	size_t count = object_segments(object, &segments);
 
@@ -271,77 +394,224 @@ static bool same_row(const struct allocator_function *a, const struct allocator_
  * or by another version of this one.
  */
 static bool is_alias(struct probe_plan *plan, const struct object_plan *op,
-		     const struct allocator_function *function, uint64_t vaddr)
+		     const struct allocator_function *function,
+		     const struct object_symbol *symbol)
 {
 	vec_for_each(probe, &op->probes) {
-		if (probe->vaddr != vaddr)
+		if (probe->symbol.vaddr != symbol->vaddr)
 			continue;
 		if (!same_row(probe->function, function))
 			add_note(plan, "%s: %s is at the address of %s and is taken for it",
-				 op->object->path, function->symbol, probe->function->symbol);
+				 op->object->path, symbol->name, probe->symbol.name);
 		return true;
 	}
 	return false;
 }
 
-/* Plans one probe; a function that cannot be probed leaves a note instead. */
-static struct error *plan_probe(struct probe_plan *plan, struct object_plan *op,
-				const struct candidate *c, uint8_t func,
-				const struct object_symbol *symbol)
+static bool passes_on(const struct candidate *c, const struct allocator_function *function)
+{
+	return function->kind == PROBE_FREE && (c->wraps || function->group == GROUP_RUST);
+}
+
+static void list_function(struct probe_plan *plan, struct object_plan *op,
+			  const struct candidate *c, uint16_t func,
+			  const struct object_symbol *symbol)
 {
 	const struct allocator_function *function = &allocator_functions[func];
-	bool wraps = function->kind == PROBE_FREE && c->wraps;
-	struct planned_probe probe = {
+
+	if (is_alias(plan, op, function, symbol))
+		return;
+	planned_probe_vec_push(&op->probes, (struct planned_probe){
 		.function = function,
 		.func = func,
-		.vaddr = symbol->vaddr,
-		.returns = allocator_kind_returns(function->kind) || wraps,
-	};
-	struct error *err;
+		.symbol = *symbol,
+		.returns = (allocator_kind_returns(function->kind) || passes_on(c, function)) &&
+			   !allocator_function_throws(function),
+	});
+}
 
-	if (is_alias(plan, op, function, symbol->vaddr))
-		return NULL;
-	err = place_probe(c->object, symbol, &probe);
+/* Lists the functions of the table that the object has, each address once. */
+static void list_functions(struct probe_plan *plan, const struct candidate *c,
+			   struct object_plan *op, const char *prefix)
+{
+	bool active[GROUPS_COUNT];
+
+	for (int group = 0; group < GROUPS_COUNT; group++)
+		active[group] = is_active(c, group, prefix);
+	for (size_t func = 0; func < allocator_functions_count; func++) {
+		const struct allocator_function *f = &allocator_functions[func];
+		struct object_symbol found[MAX_ADDRESSES];
+		struct full_name name;
+		size_t count;
+
+		if (!active[f->group] ||
+		    (*prefix && allocator_groups[f->group].where != PREFIXED))
+			continue;
+		count = find_function(c, full_name(&name, prefix, f->symbol),
+				      only_exports(f->group, prefix), found, MAX_ADDRESSES);
+		for (size_t i = 0; i < count; i++)
+			list_function(plan, op, c, func, &found[i]);
+	}
+}
+
+/* Whether @probe's function only jumps to another one of the plan with the same meaning. */
+static bool is_stub(const struct candidate *c, const struct object_plan *op,
+		    const struct planned_probe *probe)
+{
+	__cleanup(jump_deinit) struct jump jump = { 0 };
+	struct object_symbol targets[MAX_ADDRESSES];
+	size_t count = 1;
+
+	if (!jump_at(op->object, probe->symbol.vaddr, &jump))
+		return false;
+	targets[0].vaddr = jump.vaddr;
+	if (jump.name)
+		count = find_function(c, jump.name, true, targets, MAX_ADDRESSES);
+	for (size_t i = 0; i < count; i++)
+		vec_for_each(other, &op->probes)
+			if (other != probe && other->symbol.vaddr == targets[i].vaddr &&
+			    same_row(other->function, probe->function))
+				return true;
+	return false;
+}
+
+/* The function that @vaddr is in: where another one jumped to. */
+static bool function_at(struct object *object, uint64_t vaddr, struct object_symbol *ret)
+{
+	const struct object_symbol *symbol = object_find_symbol(object, vaddr);
+
+	*ret = (struct object_symbol){ .vaddr = vaddr };
+	if (symbol && symbol->size)
+		*ret = *symbol;
+	return object_read(object, vaddr, &(char){ 0 }, 1);
+}
+
+static bool is_planned(const struct object_plan *op, uint64_t vaddr)
+{
+	vec_for_each(probe, &op->probes)
+		if (probe->symbol.vaddr == vaddr)
+			return true;
+	return false;
+}
+
+/*
+ * Where control goes on that leaves a function by the jump to @target: into a
+ * part of it that lies apart, or into another function of the object, whose
+ * returns are then its own; false if it is probed itself, or lies elsewhere.
+ */
+static bool leads_on(const struct candidate *c, const struct object_plan *op, uint64_t target,
+		     struct object_symbol *ret)
+{
+	__cleanup(jump_deinit) struct jump jump = { 0 };
+
+	if (jump_at(c->object, target, &jump) && jump.name) {
+		if (!object_find_exported(c->object, jump.name, ret, 1))
+			return false;
+		target = ret->vaddr;
+	}
+	return !is_planned(op, target) && function_at(c->object, target, ret);
+}
+
+DEFINE_VEC(symbol_vec, struct object_symbol);
+
+static void push_new(struct symbol_vec *functions, const struct object_symbol *symbol)
+{
+	vec_for_each(known, functions)
+		if (known->vaddr == symbol->vaddr)
+			return;
+	symbol_vec_push(functions, *symbol);
+}
+
+/* The return instructions by which @probe's function is left. */
+static struct error *find_exits(const struct candidate *c, const struct object_plan *op,
+				struct planned_probe *probe)
+{
+	__cleanup(symbol_vec_deinit) struct symbol_vec functions = { 0 };
+
+	symbol_vec_push(&functions, probe->symbol);
+	for (size_t i = 0; i < functions.len && i < MAX_EXIT_FUNCTIONS; i++) {
+		const struct object_symbol function = functions.data[i];
+		__cleanup(function_exit_vec_deinit) struct function_exit_vec exits = { 0 };
+		__cleanup_free uint8_t *code = NULL;
+		size_t size = read_function(c->object, &function, &code);
+		struct error *err = placement_exits(code, size, function.vaddr, &exits);
+		struct object_symbol next;
+		uint64_t offset;
+
+		if (err)
+			return err;
+		vec_for_each(exit, &exits) {
+			if (!exit->returns && leads_on(c, op, exit->target, &next))
+				push_new(&functions, &next);
+			else if (exit->returns &&
+				 object_vaddr_to_offset(c->object, exit->vaddr, &offset))
+				offset_vec_push(&probe->exits, offset);
+		}
+	}
+	return NULL;
+}
+
+/* Finds the instruction; false, with a note, if the function cannot be probed. */
+static struct error *complete_probe(struct probe_plan *plan, const struct candidate *c,
+				    const struct object_plan *op, struct planned_probe *probe,
+				    bool *ret)
+{
+	struct object *object = c->object;
+	struct error *err = place_probe(object, probe);
+
+	*ret = false;
+	if (!err && allocator_function_throws(probe->function))
+		err = find_exits(c, op, probe);
 	if (err && err->code != ERROR_UNSUPPORTED)
-		return error_wrap(err, "%s: %s", c->object->path, function->symbol);
+		return error_wrap(err, "%s: %s", object->path, probe->symbol.name);
 	if (err) {
-		add_note(plan, "%s: %s is not probed: %s", c->object->path, function->symbol,
+		add_note(plan, "%s: %s is not probed: %s", object->path, probe->symbol.name,
 			 err->message);
 		error_destroy(err);
 		return NULL;
 	}
-	if (!locate_probe(c->object, &probe)) {
+	if (!locate_probe(object, probe)) {
 		add_note(plan, "%s: %s is not probed: it lies outside of the file's code",
-			 c->object->path, function->symbol);
+			 object->path, probe->symbol.name);
 		return NULL;
 	}
-	if (wraps)
-		add_reason(&probe.placement, "its return tells nested frees");
-	planned_probe_vec_push(&op->probes, probe);
+	if (probe->function->kind == PROBE_FREE && probe->returns)
+		add_reason(&probe->placement, "its return tells nested frees");
+	if (probe->exits.len)
+		add_reason(&probe->placement, "its returns too, it may throw");
+	*ret = true;
 	return NULL;
 }
 
+/* Stubs may jump to each other, so all are found before one is dropped. */
 static struct error *plan_object(struct probe_plan *plan, const struct candidate *c,
 				 struct object_plan *op)
 {
-	struct object_symbol found[MAX_ADDRESSES];
+	struct planned_probe_vec kept = { 0 };
 	struct error *err = NULL;
 
-	for (size_t func = 0; func < allocator_functions_count && !err; func++) {
-		const struct allocator_function *function = &allocator_functions[func];
-		size_t count;
+	for (size_t p = 0; p < allocator_prefixes_count; p++)
+		list_functions(plan, c, op, allocator_prefixes[p]);
+	for (size_t i = 0; i < op->probes.len && !err; i++) {
+		struct planned_probe *probe = &op->probes.data[i];
+		bool good = false;
 
-		if (!(c->roles & wanted_role(function)))
-			continue;
-		count = find_function(c, function->symbol, found, MAX_ADDRESSES);
-		for (size_t i = 0; i < count && !err; i++)
-			err = plan_probe(plan, op, c, func, &found[i]);
+		if (!is_stub(c, op, probe))
+			err = complete_probe(plan, c, op, probe, &good);
+		if (good)
+			planned_probe_vec_push(&kept, *probe);
+		else
+			offset_vec_deinit(&probe->exits);
 	}
+	planned_probe_vec_deinit(&op->probes);
+	op->probes = kept;
 	return err;
 }
 
 static void object_plan_deinit(struct object_plan *op)
 {
+	vec_for_each(probe, &op->probes)
+		offset_vec_deinit(&probe->exits);
 	planned_probe_vec_deinit(&op->probes);
 }
 
@@ -349,12 +619,13 @@ static struct error *plan_candidates(struct probe_plan *plan,
 				     const struct candidate_vec *candidates)
 {
 	vec_for_each(c, candidates) {
-		struct object_plan op = { .object = c->object };
-		struct error *err;
+		struct object_plan op = {
+			.object = c->object,
+			.allocator = c->allocator ?: c->has_heap ? "an allocator" : NULL,
+			.c_library = c->c_library,
+		};
+		struct error *err = plan_object(plan, c, &op);
 
-		if (!c->roles)
-			continue;
-		err = plan_object(plan, c, &op);
 		if (err || !op.probes.len)
 			object_plan_deinit(&op);
 		else
@@ -375,9 +646,16 @@ void probe_plan_deinit(struct probe_plan *plan)
 	note_vec_deinit(&plan->notes);
 }
 
+static void candidates_deinit(struct candidate_vec *candidates)
+{
+	vec_for_each(c, candidates)
+		sighting_vec_deinit(&c->sightings);
+	candidate_vec_deinit(candidates);
+}
+
 struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as)
 {
-	__cleanup(candidate_vec_deinit) struct candidate_vec candidates = { 0 };
+	__cleanup(candidates_deinit) struct candidate_vec candidates = { 0 };
 	struct error *err;
 
 	*plan = (struct probe_plan){ 0 };

@@ -18,12 +18,16 @@
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 
+DEFINE_VEC(offset_vec, uint64_t);
+
 struct planned_probe {
 	const struct allocator_function *function;
-	uint8_t func;			/* its row */
-	uint64_t vaddr;			/* of the function in the object */
+	uint16_t func;			/* its row */
+	struct object_symbol symbol;	/* the row's, perhaps with a prefix or mangled */
 	uint64_t file_offset;		/* of the probed instruction */
-	bool returns;			/* needs the return as well */
+	bool returns;			/* needs a return probe as well */
+	/* Instead, where a return probe would do harm: the function's return instructions. */
+	struct offset_vec exits;	/* in the file */
 	struct placement placement;
 	/* The object's code around the probe, to tell callers inside it (see alloc.bpf.c). */
 	uint64_t text_before, text_after;	/* bytes of text below and above the probe */
@@ -34,6 +38,8 @@ DEFINE_VEC(planned_probe_vec, struct planned_probe);
 /* All probes of one object. Aliases at one address are one probe. */
 struct object_plan {
 	struct object *object;		/* borrowed from the address space */
+	const char *allocator;		/* "jemalloc"; NULL if it has none */
+	bool c_library;
 	struct planned_probe_vec probes;
 };
 
@@ -48,18 +54,16 @@ struct probe_plan {
 void probe_plan_deinit(struct probe_plan *plan);
 
 /*
- * Which rows are looked for in an object depends on what it is:
+ * Which rows are looked for in an object depends on what it defines: see
+ * ALLOCATOR_GROUPS. Where names are common, only exported ones count, or in a
+ * program that hides all of its own malloc, calloc, realloc and free. A
+ * statically linked program exports nothing; its .symtab counts instead. The
+ * dynamic linker's malloc for itself is nobody's.
  *
- *	allocator	exports malloc and free, and is not the dynamic linker:
- *			a C library, a preloaded allocator, a program with its own
- *	C library	an allocator that exports __libc_start_main too: mmap, brk
- *			and longjmp with their kin
- *	unwinder	exports _Unwind_RaiseException (libgcc_s, libunwind, a
- *			program that carries its own): the starts of exceptions
- *
- * A statically linked program exports nothing; its .symtab counts instead.
- * Where an allocator stands in front of the C library's, its frees are probed
- * at their return too, so that the frees it passes on count once.
+ * A function that only jumps to another one of the plan is not probed. Where
+ * an allocator of no known name stands in front of another, its frees are
+ * probed at their return too, so that those it passes on count once; so are
+ * Rust's.
  *
  * The address space must have been refreshed. An empty plan is no error here,
  * nor is a function that cannot be probed (it leaves a note). On failure the

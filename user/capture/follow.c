@@ -135,7 +135,13 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 		drop_probes(s, w);
 	w->frees_nest = frees_nest;
 	vec_for_each(object, &plan.objects) {
-		const struct attach_job job = { object, image->pid, s->method, frees_nest };
+		const struct attach_job job = {
+			.object = object,
+			.pid = image->pid,
+			.method = s->method,
+			.frees_nest = frees_nest,
+			.object_nr = w->probed.len,
+		};
 
 		if (is_probed(w, object->object))
 			continue;

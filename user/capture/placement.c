@@ -37,6 +37,8 @@ struct isa {
 	/* No effect: may stand before a nop that carries the probe. */
 	bool (*is_landing_pad)(const cs_insn *insn);
 	bool (*ends_block)(csh cs, const cs_insn *insn);
+	bool (*is_return)(const cs_insn *insn);
+	bool (*is_call)(const cs_insn *insn);
 	/* Where a direct branch or call goes; false for everything else. */
 	bool (*branch_target)(const cs_insn *insn, uint64_t *ret);
 	/*
@@ -186,6 +188,18 @@ static bool x86_ends_block(csh cs, const cs_insn *insn)
 	return false;
 }
 
+static bool x86_is_return(const cs_insn *insn)
+{
+	struct x86_opcode op = x86_opcode(insn);
+
+	return op.at[0] == 0xc3 || op.at[0] == 0xc2;
+}
+
+static bool x86_is_call(const cs_insn *insn)
+{
+	return x86_opcode(insn).at[0] == 0xe8;
+}
+
 /* The integer argument registers of the System V ABI, in every width. */
 static const uint16_t x86_arguments[6][5] = {
 	{ X86_REG_RDI, X86_REG_EDI,  X86_REG_DI,   X86_REG_DIL, X86_REG_INVALID },
@@ -310,6 +324,8 @@ static const struct isa native_isa = {
 	.refused = x86_refused,
 	.is_landing_pad = x86_is_endbr64,
 	.ends_block = x86_ends_block,
+	.is_return = x86_is_return,
+	.is_call = x86_is_call,
 	.branch_target = x86_branch_target,
 	.spoils = x86_spoils,
 };
@@ -527,5 +543,43 @@ struct error *placement_find(const struct placement_request *req, struct placeme
 				    "nothing that the kernel lets be probed before %s", w.stop);
 	choose(req, &w, ret);
 	write_instruction(&d, req, ret);
+	return NULL;
+}
+
+static void add_exit(struct function_exit_vec *exits, const struct isa *isa, const cs_insn *insn,
+		     uint64_t begin, uint64_t end)
+{
+	uint64_t target;
+
+	/* Bytes that decode as nothing have no id. */
+	if (!insn->id)
+		return;
+	if (isa->is_return(insn))
+		function_exit_vec_push(exits, (struct function_exit){
+			.vaddr = insn->address, .returns = true });
+	else if (isa->branch_target(insn, &target) && !isa->is_call(insn) &&
+		 (target < begin || target >= end))
+		function_exit_vec_push(exits, (struct function_exit){
+			.vaddr = insn->address, .target = target });
+}
+
+struct error *placement_exits(const uint8_t *code, size_t size, uint64_t vaddr,
+			      struct function_exit_vec *ret)
+{
+	const struct isa *isa = find_isa();
+	__attribute__((cleanup(decoder_deinit))) struct decoder d = { 0 };
+	uint64_t address = vaddr;
+	struct error *err;
+
+	if (!isa)
+		return error_create(ERROR_UNSUPPORTED,
+				    "the instructions of this machine are not known");
+	err = decoder_init(&d, isa);
+	if (err)
+		return err;
+	cs_option(d.cs, CS_OPT_DETAIL, CS_OPT_OFF);
+	cs_option(d.cs, CS_OPT_SKIPDATA, CS_OPT_ON);
+	for (size_t left = size; cs_disasm_iter(d.cs, &code, &left, &address, d.insn);)
+		add_exit(ret, isa, d.insn, vaddr, vaddr + size);
 	return NULL;
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/vec.h"
 
 /* What the program at this probe needs to find untouched. */
 struct placement_request {
@@ -45,5 +46,22 @@ struct placement {
  */
 struct error *placement_find(const struct placement_request *req,
 			     struct placement *ret) __must_check;
+
+/* Where a function is left: by a return, or by a direct jump to @target outside of it. */
+struct function_exit {
+	uint64_t vaddr;
+	bool returns;
+	uint64_t target;	/* of a jump */
+};
+
+DEFINE_VEC(function_exit_vec, struct function_exit);
+
+/*
+ * Appends the exits of @size bytes of code at @vaddr. Jumps by pointer are not
+ * among them. Fails with ERROR_UNSUPPORTED on a machine whose instructions are
+ * not known.
+ */
+struct error *placement_exits(const uint8_t *code, size_t size, uint64_t vaddr,
+			      struct function_exit_vec *ret) __must_check;
 
 #endif

@@ -11,11 +11,11 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 {
 	*ret = (struct attach_programs){ .texts = skel->maps.texts };
 	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
+	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
 	if (method == ATTACH_SESSION) {
 		ret->session = skel->progs.alloc_session;
 		return;
 	}
-	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
 	ret->returns = guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
 }
 

@@ -118,7 +118,7 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 
 static void print_probe(const struct planned_probe *probe, FILE *f)
 {
-	fprintf(f, "    %-22s +%-4" PRIu32 " %-28s %-14s %s\n", probe->function->symbol,
+	fprintf(f, "    %-22s +%-4" PRIu32 " %-28s %-14s %s\n", probe->symbol.name,
 		probe->placement.offset, probe->placement.instruction,
 		probe->placement.emulated ? "emulated" : "single-stepped",
 		probe->placement.reason);
@@ -165,7 +165,7 @@ static struct json_object *probe_json(const struct planned_probe *probe)
 {
 	struct json_object *obj = json_object_new_object();
 
-	add_string(obj, "function", probe->function->symbol);
+	add_string(obj, "function", probe->symbol.name);
 	json_object_object_add(obj, "offset", json_object_new_int64(probe->placement.offset));
 	add_string(obj, "instruction", probe->placement.instruction);
 	json_object_object_add(obj, "emulated",
@@ -182,6 +182,7 @@ static struct json_object *object_json(const struct object_plan *object)
 
 	add_string(obj, "path", object->object->path);
 	add_string(obj, "build_id", object->object->build_id);
+	add_string(obj, "allocator", object->allocator);
 	vec_for_each(probe, &object->probes)
 		json_object_array_add(probes, probe_json(probe));
 	json_object_object_add(obj, "probes", probes);

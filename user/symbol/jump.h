@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Functions that are nothing but a jump to another: aliases that a compiler
+ * made of a tail call, stubs of a procedure linkage table.
+ */
+#ifndef HEAPSONDE_SYMBOL_JUMP_H
+#define HEAPSONDE_SYMBOL_JUMP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "symbol/object.h"
+
+struct jump {
+	uint64_t vaddr;		/* where it leads in the object, if name is NULL */
+	char *name;		/* else the symbol that the loader binds it to; owned */
+};
+
+/*
+ * Whether the code at @vaddr begins with an unconditional jump. A jump to a
+ * stub, or by a slot that has a relocation, leads to the symbol. Only x86-64 is
+ * known; elsewhere nothing is a jump.
+ */
+bool jump_at(const struct object *object, uint64_t vaddr, struct jump *ret);
+void jump_deinit(struct jump *jump);
+
+#endif
