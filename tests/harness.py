@@ -353,6 +353,11 @@ def need_option(command, option):
         raise Skip(f"this heapsonde's {command} has no {option} yet")
 
 
+# What stands between an allocator and the site that calls it.
+PASSED_THROUGH = ("operator new", "alloc::alloc::", "std::sys::alloc::", "<std::alloc::System",
+                  "std::alloc::", "__rustc::", "__rust_", "__rdl_", "__rg_", "<boxes::own::")
+
+
 def plain_name(function):
     """A function's name without C++ arguments and compilers' suffixes."""
     if not function:
@@ -376,12 +381,12 @@ class Report:
     def sites(self, names):
         """{(site, kind): metrics} of the stacks that allocate right there.
 
-        Through C++'s operator new the caller's caller counts. What a site's
-        callees allocate, say libgcc for an exception, is none of its books.
+        Through C++'s operator new and Rust's layers the caller's caller counts.
+        What a site's callees allocate, say libgcc for an exception, is none of its books.
         """
         sums = {}
         for chain, stack in self.chains():
-            site = next((f for f in chain if not f.startswith("operator new")), None)
+            site = next((f for f in chain if not f.startswith(PASSED_THROUGH)), None)
             if site in names:
                 row = sums.setdefault((site, stack["kind"]), dict.fromkeys(SUMS, 0))
                 for m in SUMS:

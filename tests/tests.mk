@@ -9,10 +9,17 @@ unit-tests: $(unit_programs)
 
 benchmarks: $(bench_programs)
 
+# Allocators and C libraries, shared and static, that workloads run with; what
+# a library package's name ends with depends on the distribution's age.
+fetched_libraries = libjemalloc2 libjemalloc-dev libgoogle-perftools-dev \
+	musl musl-dev $(shell apt-cache pkgnames 2>/dev/null | grep -xE \
+	'libmimalloc(2\.0|3)|libtcmalloc-minimal4(t64)?|libgoogle-perftools4(t64)?|libunwind8')
+
 # Programs of the distribution that tests watch without installing them.
 fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target redis-server
 	$(Q)O=$(O) scripts/fetch-target debuginfod
+	$(Q)O=$(O) scripts/fetch-target --files $(fetched_libraries)
 
 test: all unit-tests workloads
 	$(Q)O=$(O) scripts/check --no-install

@@ -37,7 +37,7 @@ bool attach_method_there(enum attach_method method, const struct features *featu
 struct bpf_program;
 struct bpf_map;
 
-/* Programs to attach: free, and session or entry and returns; others NULL. Borrowed. */
+/* Programs to attach: free, entry, and session or returns; the other is NULL. Borrowed. */
 struct attach_programs {
 	struct bpf_program *free, *session, *entry, *returns;
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */

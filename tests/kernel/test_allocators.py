@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Allocators other than glibc's: the same books, to the byte, through each of them.
+
+They are preloaded, linked statically, or are the C library itself (musl).
+Packages that are only unpacked (scripts/fetch-target --files) are enough.
+"""
+
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+TARGETS = os.path.join(BUILD, "targets")
+SOURCES = os.path.join(ROOT, "tests", "workloads")
+# What the Makefile compiles workloads with.
+CFLAGS = ["-O1", "-g", "-D_GNU_SOURCE", "-w", "-fno-omit-frame-pointer", "-fno-builtin",
+          "-fno-optimize-sibling-calls", "-pthread"]
+
+# A name, the shared library, the static one and what it needs besides.
+ALLOCATORS = {
+    "jemalloc": ("libjemalloc.so.2", "libjemalloc.a", ["-lstdc++", "-lm"]),
+    "tcmalloc_minimal": ("libtcmalloc_minimal.so.4", "libtcmalloc_minimal.a", ["-lstdc++", "-lm"]),
+    "tcmalloc": ("libtcmalloc.so.4", None, []),
+    "mimalloc": ("libmimalloc.so.[23]*", None, []),
+}
+
+
+def find_file(pattern):
+    for where in (f"{TARGETS}/*/usr/lib/*-linux-gnu/{pattern}",
+                  f"{TARGETS}/*/usr/lib/*-linux-gnu/*/{pattern}",
+                  f"/usr/lib/*-linux-gnu/{pattern}"):
+        found = sorted(f for f in glob.glob(where) if os.path.exists(f))
+        if found:
+            return found[0]
+    raise Skip(f"{pattern} is neither installed nor fetched (make fetch-targets)")
+
+
+def preloaded(allocator):
+    library = find_file(ALLOCATORS[allocator][0])
+    directories = sorted({os.path.dirname(f) for f in
+                          glob.glob(f"{TARGETS}/*/usr/lib/*-linux-gnu/libunwind.so*")})
+    env = dict(os.environ, LD_PRELOAD=library)
+    if directories:
+        env["LD_LIBRARY_PATH"] = ":".join(directories)
+    return env
+
+
+def exact(w, attach=None, **rules):
+    watch = Watch(w.pid, attach=attach)
+    books = w.work()
+    report = watch.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check_books(report, books, **rules)
+
+
+def through(allocator, workload, *args, attach=None, **rules):
+    exact(Workload(workload, *args, env=preloaded(allocator)), attach=attach, **rules)
+
+
+for name in ALLOCATORS:
+    add_case(f"{name}_family", through, name, "family",
+             *(["posix"] if name == "jemalloc" else []))
+    add_case(f"{name}_new_and_delete",
+             lambda name: through(name, "cxxnew", caller_is_leaf=False), name)
+    # mimalloc's C library ends the program where it should throw.
+    if name != "mimalloc":
+        add_case(f"{name}_exceptions",
+                 lambda name: through(name, "cxxnew", "throw", totals=False,
+                                      caller_is_leaf=False), name)
+    add_case(f"{name}_threads", through, name, "threads", "churn")
+    add_case(f"{name}_realloc_races", through, name, "threads", "realloc")
+    add_case(f"{name}_mappings", through, name, "maps")
+for name in ("jemalloc", "tcmalloc", "mimalloc"):
+    add_case(f"{name}_extended", through, name, "extended", name)
+for method in ("multi", "single"):
+    add_case(f"exceptions_{method}",
+             lambda method: through("jemalloc", "cxxnew", "throw", attach=method, totals=False,
+                                    caller_is_leaf=False), method)
+
+
+# ---- linked statically ----
+
+def compile_to(name, argv):
+    out = run([argv[0], "-o", scratch(name), *argv[1:]])
+    if out.returncode:
+        raise Skip(f"{argv[0]} cannot build it: {out.stderr.strip().splitlines()[-1][:100]}")
+    return scratch(name)
+
+
+def static_workload(allocator, source, compiler="gcc", std="-std=gnu11"):
+    _, archive, libraries = ALLOCATORS[allocator]
+    return compile_to("static", [compiler, std, *CFLAGS, "-static",
+                                 "-DPOSIX_ONLY", os.path.join(SOURCES, source), find_file(archive), *libraries,
+                                 "-lpthread", "-ldl"])
+
+
+def statically(allocator, source, *args, compiler="gcc", std="-std=gnu11", **rules):
+    program = static_workload(allocator, source, compiler, std)
+    exact(Workload(source, argv=[program, *args]), **rules)
+
+
+for name in ("jemalloc", "tcmalloc_minimal"):
+    add_case(f"{name}_static", statically, name, "family.c", "posix")
+    add_case(f"{name}_static_cxx",
+             lambda name: statically(name, "cxxnew.cc", compiler="g++", std="-std=gnu++17",
+                                     caller_is_leaf=False), name)
+
+
+# ---- musl ----
+
+def musl(kind, source, *args, **rules):
+    lib = os.path.dirname(find_musl("libc.a"))
+    include = lib.replace("/lib/", "/include/")
+    loader = os.path.join(os.path.dirname(find_musl("libc.so")), "libc.so")
+    gcc = run(["gcc", "-print-file-name="]).stdout.strip()
+    start = [f"{lib}/crt1.o", f"{lib}/crti.o"]
+    link = ["-static", f"{lib}/libc.a"] if kind == "static" else \
+        [f"-Wl,-dynamic-linker,{loader}", loader]
+    program = compile_to("musl", ["gcc", "-std=gnu11", *CFLAGS, "-nostdinc", "-isystem", include,
+                                  "-isystem", f"{gcc}include", "-nostdlib", "-no-pie", *start,
+                                  os.path.join(SOURCES, source), *link, "-lgcc", "-lgcc_eh",
+                                  *(link[-1:]), f"{lib}/crtn.o"])
+    exact(Workload(source, argv=[program, *args]), **rules)
+
+
+def find_musl(name):
+    for where in (f"{TARGETS}/musl*/usr/lib/*-linux-musl/{name}",
+                  f"{TARGETS}/musl*/lib/*-linux-musl/{name}",
+                  f"/usr/lib/*-linux-musl/{name}", f"/lib/*-linux-musl/{name}"):
+        found = glob.glob(where)
+        if found:
+            return os.path.realpath(found[0])
+    raise Skip("musl is neither installed nor fetched (make fetch-targets)")
+
+
+for kind in ("static", "dynamic"):
+    add_case(f"musl_{kind}_family", musl, kind, "family.c", "posix")
+    add_case(f"musl_{kind}_threads", musl, kind, "threads.c", "churn")
+
+
+# ---- Rust ----
+
+def rust(*flags, preload=None):
+    rustc = shutil.which("rustc") or shutil.which("rustc", path=os.path.expanduser("~/.cargo/bin"))
+    if not rustc:
+        raise Skip("rustc is not installed")
+    program = compile_to("boxes", [rustc, "-O", "-g", "-A", "warnings", *flags,
+                                   os.path.join(SOURCES, "boxes.rs")])
+    env = preloaded(preload) if preload else None
+    exact(Workload("boxes", argv=[program], env=env), caller_is_leaf=False)
+
+
+add_case("rust", rust)
+add_case("rust_jemalloc", lambda: rust(preload="jemalloc"))
+
+
+# ---- what else there is to see ----
+
+@case()
+def doctor_names_the_allocators():
+    w = Workload("family", "posix", env=preloaded("jemalloc"))
+    data = json.loads(heapsonde("doctor", "-p", w.pid, "--json").stdout)
+    found = {os.path.basename(o["path"]): o["allocator"] for o in data["targets"][0]["objects"]}
+    check_equal("jemalloc's library", found.get("libjemalloc.so.2"), "jemalloc")
+    check_equal("the C library", found.get("libc.so.6"), "glibc")
+
+
+if __name__ == "__main__":
+    main()
