@@ -13,6 +13,7 @@ static struct error *(*const commands[COMMANDS_COUNT])(const struct options *, i
 	[COMMAND_RECORD] = cmd_record,
 	[COMMAND_REPORT] = cmd_report,
 	[COMMAND_EXPORT] = cmd_export,
+	[COMMAND_SYMBOLIZE] = cmd_symbolize,
 	[COMMAND_MARK] = cmd_mark,
 	[COMMAND_DIFF] = cmd_diff,
 	[COMMAND_DOCTOR] = cmd_doctor,

@@ -8,7 +8,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
 
-COMMANDS = ("top", "record", "report", "export", "mark", "diff", "doctor")
+COMMANDS = ("top", "record", "report", "export", "symbolize", "mark", "diff", "doctor")
 
 WRONG_USAGE = (
     (), ("nonsense",), ("--nonsense",), ("report",), ("record",), ("export",), ("top",),
@@ -28,7 +28,7 @@ WRONG_USAGE = (
     ("mark", "30s"), ("mark", "a@b"), ("mark", "", "file"), ("mark", "a", "b", "c"),
     ("report", "file", "--fail-on", "live"), ("report", "file", "--fail-on", "beauty>1"),
     ("report", "file", "--fail-on", "live>1MB/s"), ("report", "file", "--fail-on", "growth>fast"),
-    ("doctor", "extra"), ("report", "-p", "1", "--attach", "glue"),
+    ("symbolize",), ("symbolize", "a", "b"), ("doctor", "extra"), ("report", "-p", "1", "--attach", "glue"),
 )
 
 

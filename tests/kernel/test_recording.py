@@ -210,5 +210,98 @@ def leaks_are_found_as_they_grow():
     check_equal(f"status ({out.stderr})", out.returncode, 0)
 
 
+def frames_of(report):
+    """What each stack's frames are called, by the stack's identity."""
+    keys = ("pc", "offset", "function", "raw", "module", "path", "build_id", "file", "line",
+            "column", "inlined")
+    return {(s["id"], s["kind"]): [tuple(f[k] for k in keys) for f in s["frames"]]
+            for s in report["stacks"]}
+
+
+@case()
+def names_given_later_are_the_same():
+    """One run recorded with names and without; symbolized, both say the same."""
+    w = Workload("maps")
+    named = Record(w.pid, scratch("named.heapsonde"))
+    bare = Record(w.pid, scratch("bare.heapsonde"), "--no-symbolize")
+    wait_until("probes stand", lambda: len(changed_code(w.pid)) > 5)
+    time.sleep(0.3)
+    w.work()
+    named.finish()
+    bare.finish()
+    everything = ("--json", "--limit", "0")
+    want = frames_of(json_of("report", named.path, *everything))
+    before = frames_of(json_of("report", bare.path, *everything))
+    names = [f[2] for frames in before.values() for f in frames]
+    check(names and not any(names), f"named already: {[n for n in names if n][:3]}")
+    out = heapsonde("symbolize", bare.path)
+    check_equal(f"status of symbolize ({out.stderr})", out.returncode, 0)
+    got = frames_of(json_of("report", bare.path, *everything))
+    check(any(f[-1] for frames in want.values() for f in frames), "nothing is inlined here")
+    check_equal("stacks", sorted(got), sorted(want))
+    for key, frames in want.items():
+        check_equal(f"frames of {key}", got[key], frames)
+
+
+def run_elsewhere(directory):
+    """The leaking server's code, stripped, in @directory; where its debug file is."""
+    program = os.path.join(directory, "server")
+    debug = os.path.join(directory, "debug")
+    source = workload_path("leakserver")
+    notes = run(["readelf", "-n", source]).stdout
+    build_id = re.search(r"Build ID: ([0-9a-f]+)", notes).group(1)
+    place = os.path.join(debug, ".build-id", build_id[:2])
+    os.makedirs(place)
+    for argv in (["objcopy", "--only-keep-debug", source,
+                  os.path.join(place, build_id[2:] + ".debug")],
+                 ["strip", "-o", program, source]):
+        out = run(argv)
+        check_equal(f"status of {argv[0]} ({out.stderr})", out.returncode, 0)
+    return program, debug
+
+
+@case()
+def another_machine():
+    """Without the binary a recording says the same; with its debug file it gets names."""
+    program, debug = run_elsewhere(scratch())
+    server = spawn([program], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    pid = int(re.search(rb"pid (\d+)", server.stdout.readline()).group(1))
+    record = Record(pid, scratch("r.heapsonde"))
+    time.sleep(2)
+    record.finish()
+    server.kill()
+    server.wait()
+    there = heapsonde("report", record.path, "--json").stdout
+    os.unlink(program)
+    check_equal("the report elsewhere", heapsonde("report", record.path, "--json").stdout, there)
+    check("remember_request" not in there, "named without symbols")
+    out = heapsonde("symbolize", record.path)
+    check_equal(f"status of symbolize ({out.stderr})", out.returncode, 0)
+    check("--debug-dir" in out.stderr and "server (" in out.stderr, out.stderr)
+    out = heapsonde("symbolize", record.path, "--debug-dir", debug)
+    check_equal(f"status of symbolize ({out.stderr})", out.returncode, 0)
+    chains = [[f["function"] for f in s["frames"]]
+              for s in json_of("report", record.path, "--json")["stacks"]]
+    check(["remember_request", "handle_request", "serve"] in [c[:3] for c in chains],
+          f"call paths {chains}")
+    lines = [f["line"] for s in json_of("report", record.path, "--json")["stacks"]
+             for f in s["frames"] if f["function"] == "remember_request"]
+    check(lines and all(lines), f"lines {lines}")
+
+
+@case()
+def symbolize_spares_what_is_not_its():
+    path = scratch("r.heapsonde")
+    fails(heapsonde("symbolize", path), path)
+    with open(path, "w", encoding="ascii") as f:
+        f.write("precious")
+    fails(heapsonde("symbolize", path), "not a heapsonde recording")
+    w = Workload("family")
+    record = Record(w.pid, scratch("busy.heapsonde"), "-i", "0.2")
+    time.sleep(0.6)
+    fails(heapsonde("symbolize", record.path), "still being recorded")
+    record.finish()
+
+
 if __name__ == "__main__":
     main()

@@ -90,8 +90,9 @@ static void add_frame(struct frame_vec *frames, struct strpool *strings, uint64_
 }
 
 /* Appends the names of @pcs, innermost first. */
-static void symbolize(struct frame_vec *frames, struct strpool *strings,
-		      const struct address_space *names, const uint64_t *pcs, uint32_t pc_count)
+static void symbolize(const struct session *s, struct frame_vec *frames,
+		      struct strpool *strings, const struct address_space *names,
+		      const uint64_t *pcs, uint32_t pc_count)
 {
 	for (uint32_t i = 0; i < pc_count; i++) {
 		struct symbol_frame named[SYMBOL_FRAMES_MAX] = {
@@ -99,7 +100,9 @@ static void symbolize(struct frame_vec *frames, struct strpool *strings,
 		};
 		size_t count = 1;
 
-		if (names)
+		if (names && s->settings.no_symbols)
+			address_space_locate(names, pcs[i], true, &named[0].symbol);
+		else if (names)
 			count = address_space_symbolize_frames(names, pcs[i], true, named,
 							       SYMBOL_FRAMES_MAX);
 		for (size_t k = 0; k < count; k++)
@@ -129,7 +132,7 @@ void session_name_stack(struct session *s, const struct image *image,
 	if (map64_get(&s->named, key))
 		return;
 	s->scratch.len = 0;
-	symbolize(&s->scratch, frame_store_strings(s->store), image->names, fresh->pcs,
+	symbolize(s, &s->scratch, frame_store_strings(s->store), image->names, fresh->pcs,
 		  fresh->count);
 	named_stack_vec_push(&s->named_stacks, (struct named_stack){
 		.frames = frame_store_add(s->store, s->scratch.data, s->scratch.len),
@@ -156,7 +159,7 @@ static void set_frames(const struct session *s, struct snapshot *snap,
 		return;
 	}
 	stack->frame_first = snap->frames.len;
-	symbolize(&snap->frames, snap->strings, image ? image->names : NULL, row->pcs,
+	symbolize(s, &snap->frames, snap->strings, image ? image->names : NULL, row->pcs,
 		  row->pc_count);
 	stack->frame_count = snap->frames.len - stack->frame_first;
 }

@@ -28,6 +28,7 @@ struct session_settings {
 	enum attach_method method;	/* ATTACH_BEST: choose */
 	bool frame_pointers;		/* --stack fp: no unwind tables */
 	bool no_table_cache;		/* --no-cache: see symbol/unwind_cache.h */
+	bool no_symbols;		/* frames with objects and offsets, without names */
 	uint32_t max_depth;
 	uint64_t min_size, max_size;
 	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */

@@ -13,6 +13,7 @@ struct error *cmd_top(const struct options *opts, int *status) __must_check;
 struct error *cmd_record(const struct options *opts, int *status) __must_check;
 struct error *cmd_report(const struct options *opts, int *status) __must_check;
 struct error *cmd_export(const struct options *opts, int *status) __must_check;
+struct error *cmd_symbolize(const struct options *opts, int *status) __must_check;
 struct error *cmd_mark(const struct options *opts, int *status) __must_check;
 struct error *cmd_diff(const struct options *opts, int *status) __must_check;
 struct error *cmd_doctor(const struct options *opts, int *status) __must_check;

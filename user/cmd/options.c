@@ -20,6 +20,7 @@ enum option_type {
 	OPTION_CHOICE,		/* int: which of choices */
 	OPTION_METRIC,		/* const char *: a name of METRICS */
 	OPTION_STRING,		/* const char * */
+	OPTION_STRINGS,		/* struct path_vec */
 	OPTION_CONDITION,	/* struct condition_vec */
 };
 
@@ -110,6 +111,11 @@ static const struct option_row rows[] = {
 	  .help = "call paths shown, 0 is all (default: 10 in text, 100 in JSON)" },
 	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
 	  .help = "JSON instead of text" },
+	{ "no-symbolize", 0, OPTION_FLAG, M(RECORD), AT(target.no_symbolize),
+	  .help = "read no symbols and no debug data now: 'heapsonde symbolize' does it later" },
+	{ "debug-dir", 0, OPTION_STRINGS, M(SYMBOLIZE), AT(debug_dirs), "DIR",
+	  .help = "look there first: for the objects themselves and for debug files, laid out as "
+		  "in /usr/lib/debug; repeatable" },
 	{ "fail-on", 0, OPTION_CONDITION, M(RECORD) | M(REPORT), AT(output.fail_on), "CONDITION",
 	  .help = "exit with status 1 if it holds at the end, as in 'growth>1MB/min', "
 		  "'live>100MB', 'leaks>0'; repeatable" },
@@ -284,6 +290,9 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 		return set_choice(opts, row, value);
 	case OPTION_METRIC:
 		return set_metric(opts, row, value);
+	case OPTION_STRINGS:
+		path_vec_push((void *)((char *)opts + row->offset), value);
+		return NULL;
 	case OPTION_CONDITION:
 		return add_condition(opts, row, value);
 	case OPTION_STRING:
@@ -464,6 +473,8 @@ static struct error *check_command(const struct options *opts)
 		return check_source(opts);
 	case COMMAND_EXPORT:
 		return check_export(opts);
+	case COMMAND_SYMBOLIZE:
+		return check_files(opts, 1, 1, "a recording");
 	case COMMAND_MARK:
 		if (opts->target.pids.len > 1)
 			return usage_error(opts->command, "a mark goes into one recording");
@@ -505,6 +516,7 @@ void options_deinit(struct options *opts)
 {
 	pid_vec_deinit(&opts->target.pids);
 	condition_vec_deinit(&opts->output.fail_on);
+	path_vec_deinit(&opts->debug_dirs);
 	path_vec_deinit(&opts->files);
 }
 

@@ -29,6 +29,8 @@
 	X(COMMAND_EXPORT, "export",						\
 	  "{FILE[@MOMENT] | -p PID -d SECONDS} --format FORMAT [-o OUT] [options]", \
 	  "turn a recording, or some seconds of a live process, into another tool's format")	\
+	X(COMMAND_SYMBOLIZE, "symbolize", "FILE [--debug-dir DIR]...",	\
+	  "name the frames of a recording later, or on another machine, by build id") \
 	X(COMMAND_MARK, "mark", "[NAME] [-p PID | FILE]",		\
 	  "give this moment of a running recording a name, for FILE@NAME later") \
 	X(COMMAND_DIFF, "diff", "OLD[@MOMENT] NEW[@MOMENT] [options]",			\
@@ -78,6 +80,7 @@ struct target_options {
 	bool no_cache;			/* of unwind tables on disk */
 	uint64_t max_depth;		/* 1 to MAX_DEPTH */
 	uint64_t min_size, max_size;	/* bytes; max_size UINT64_MAX: no bound */
+	bool no_symbolize;		/* addresses only, to be named later */
 	uint64_t ring_size;		/* bytes; 0: chosen by the session */
 };
 
@@ -102,6 +105,7 @@ struct options {
 	bool quiet;
 	struct target_options target;
 	struct output_options output;
+	struct path_vec debug_dirs;	/* of symbolize */
 	struct path_vec files;		/* what stands without an option */
 };
 

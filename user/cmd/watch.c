@@ -72,6 +72,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.method = watch_method(opts),
 		.frame_pointers = target->stack == STACK_FP,
 		.no_table_cache = target->no_cache,
+		.no_symbols = target->no_symbolize,
 		.max_depth = target->max_depth,
 		.min_size = target->min_size,
 		.max_size = target->max_size,

@@ -106,6 +106,20 @@ static int open_by_build_id(const struct object *obj, int root_fd)
 	return try_path(obj, root_fd, path, NULL);
 }
 
+int debugfile_open_by_build_id(const char *build_id, const char *dir)
+{
+	__cleanup_free char *path = NULL, *found = NULL;
+	__cleanup_close int fd = -1;
+
+	if (strlen(build_id) < 3 || strchr(build_id, '/'))
+		return -1;
+	path = xasprintf("%s/.build-id/%.2s/%s.debug", dir ? dir : DEBUG_ROOT, build_id,
+			 build_id + 2);
+	fd = safeopen(AT_FDCWD, path);
+	found = fd < 0 ? NULL : build_id_of(fd);
+	return found && !strcmp(found, build_id) ? steal_fd(&fd) : -1;
+}
+
 static bool read_debuglink(const struct object *obj, struct debuglink *ret)
 {
 	__cleanup_elf Elf *elf = elfread_open(obj->fd);

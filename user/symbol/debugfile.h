@@ -17,6 +17,12 @@
  */
 int debugfile_open(const struct object *obj, int root_fd);
 
+/*
+ * The debug file of that build id in the directory @dir as in /usr/lib/debug
+ * (NULL: in that one), without the file that it belongs to; -1 if there is none.
+ */
+int debugfile_open_by_build_id(const char *build_id, const char *dir);
+
 /* What .gnu_debugdata unpacks to, in a memfd for the caller to close; -1 if none. */
 int debugfile_open_embedded(const struct object *obj);
 

@@ -32,12 +32,13 @@ static void name_jitted(const struct address_space *as, uint64_t pc, struct symb
 		ret->module = "[jit]";
 }
 
-void address_space_symbolize(const struct address_space *as, uint64_t pc,
-			     bool is_return, struct symbol *ret)
+/* @in_object becomes the mapping of the object whose symbols have the name, or NULL. */
+static void locate(const struct address_space *as, uint64_t pc, uint64_t inside,
+		   struct symbol *ret, const struct mapping **in_object)
 {
-	uint64_t inside = pc - is_return;
 	const struct region *region = address_space_region(as, inside);
 
+	*in_object = NULL;
 	*ret = (struct symbol){ .module = "", .path = "", .build_id = "", .offset = pc };
 	if (!region || !region->m.object)
 		name_jitted(as, inside, ret);
@@ -51,7 +52,25 @@ void address_space_symbolize(const struct address_space *as, uint64_t pc,
 	}
 	ret->build_id = region->m.object->build_id;
 	ret->offset = pc - region->m.bias;
-	name_function(&region->m, inside, ret);
+	*in_object = &region->m;
+}
+
+void address_space_locate(const struct address_space *as, uint64_t pc, bool is_return,
+			  struct symbol *ret)
+{
+	const struct mapping *in_object;
+
+	locate(as, pc, pc - is_return, ret, &in_object);
+}
+
+void address_space_symbolize(const struct address_space *as, uint64_t pc,
+			     bool is_return, struct symbol *ret)
+{
+	const struct mapping *in_object;
+
+	locate(as, pc, pc - is_return, ret, &in_object);
+	if (in_object)
+		name_function(in_object, pc - is_return, ret);
 }
 
 static void add_source(struct symbol_frame *frame, const struct source_frame *source)
@@ -61,17 +80,12 @@ static void add_source(struct symbol_frame *frame, const struct source_frame *so
 	frame->column = source->column;
 }
 
-size_t address_space_symbolize_frames(const struct address_space *as, uint64_t pc,
-				      bool is_return, struct symbol_frame *ret, size_t max)
+size_t symbol_frames_compose(const struct symbol *symbol, const struct source_frame *sources,
+			     size_t count, struct symbol_frame *ret, size_t max)
 {
-	const struct mapping *m = address_space_find(as, pc - is_return);
-	struct symbol_frame called = { 0 };
-	const struct source_frame *sources;
-	size_t count = 0, inlined;
+	struct symbol_frame called = { .symbol = *symbol };
+	size_t inlined;
 
-	address_space_symbolize(as, pc, is_return, &called.symbol);
-	if (m)
-		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
 	if (count) {
 		add_source(&called, &sources[count - 1]);
 		if (!called.symbol.function) {
@@ -90,4 +104,18 @@ size_t address_space_symbolize_frames(const struct address_space *as, uint64_t p
 	}
 	ret[inlined] = called;
 	return inlined + 1;
+}
+
+size_t address_space_symbolize_frames(const struct address_space *as, uint64_t pc,
+				      bool is_return, struct symbol_frame *ret, size_t max)
+{
+	const struct mapping *m = address_space_find(as, pc - is_return);
+	const struct source_frame *sources = NULL;
+	struct symbol called;
+	size_t count = 0;
+
+	address_space_symbolize(as, pc, is_return, &called);
+	if (m)
+		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
+	return symbol_frames_compose(&called, sources, count, ret, max);
 }

@@ -73,6 +73,10 @@ struct symbol {
 void address_space_symbolize(const struct address_space *as, uint64_t pc,
 			     bool is_return, struct symbol *ret);
 
+/* As address_space_symbolize(), without looking into the object: function and raw are NULL. */
+void address_space_locate(const struct address_space *as, uint64_t pc, bool is_return,
+			  struct symbol *ret);
+
 /* One function at an address: the one that was called, or one inlined into it. */
 struct symbol_frame {
 	struct symbol symbol;	/* of an inlined one function and raw are its own */
@@ -91,5 +95,13 @@ struct symbol_frame {
  */
 size_t address_space_symbolize_frames(const struct address_space *as, uint64_t pc,
 				      bool is_return, struct symbol_frame *ret, size_t max);
+
+/*
+ * What these are made of: what the symbol table calls the function (NULL if
+ * nothing), and what the DWARF knows, innermost first (@count may be 0).
+ */
+struct source_frame;
+size_t symbol_frames_compose(const struct symbol *called, const struct source_frame *sources,
+			     size_t count, struct symbol_frame *ret, size_t max);
 
 #endif
