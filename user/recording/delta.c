@@ -260,7 +260,7 @@ void delta_pack(const struct delta *delta, struct strbuf *ret)
 	packed = xmalloc(size);
 	/* Fails only without memory, which the others' allocations have told by then. */
 	if (compress2(packed, &size, (const Bytef *)strbuf_str(&plain), plain.len,
-		      Z_DEFAULT_COMPRESSION) != Z_OK)
+		      Z_BEST_SPEED) != Z_OK)
 		abort();
 	put_varint(ret, plain.len);
 	strbuf_add(ret, packed, size);

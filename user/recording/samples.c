@@ -126,25 +126,42 @@ static struct error *write_delta(struct recording *rec, const struct pending_vec
 	return recording_run(rec, st);
 }
 
+/*
+ * How many rows a moment with rows needs. Only more stacks differ from their rows
+ * as time goes on, so where the allowance does not reach the last count it is not
+ * taken again.
+ */
+static int64_t count_rows(struct recording *rec, const struct pending_vec *all, double now_s,
+			  bool exactly, bool whole)
+{
+	int64_t rows = 0;
+
+	if (rec->rows_needed > rec->rows_left && !exactly)
+		return rec->rows_needed;
+	vec_for_each(p, all)
+		rows += whole || needs_row(rec, p, now_s, exactly);
+	rec->rows_needed = rows;
+	return rows;
+}
+
 struct error *write_samples(struct recording *rec, const struct snapshot *snap,
 			    bool exactly, enum keyframe *ret)
 {
 	struct pending_vec all __cleanup(pending_vec_deinit) = { 0 };
 	struct error *err = gather(rec, snap, &all);
 	double now_s = snap->duration_s;
-	int64_t rows = 0;
 	bool whole = rec->moment == 1 ||
 		rec->rows_since > WHOLE_AFTER * (int64_t)rec->states.len + WHOLE_AFTER_MIN;
 
 	if (err)
 		return err;
-	vec_for_each(p, &all)
-		rows += whole || needs_row(rec, p, now_s, exactly);
 	rec->rows_left += ROWS_PER_MOMENT;
-	if (rows > rec->rows_left && !exactly && rec->moment > 1) {
+	if (count_rows(rec, &all, now_s, exactly, whole) > rec->rows_left && !exactly &&
+	    rec->moment > 1) {
 		*ret = KEYFRAME_NONE;
 		return write_delta(rec, &all, now_s);
 	}
+	rec->rows_needed = 0;
 	if (whole)
 		rec->rows_since = 0;
 	*ret = whole ? KEYFRAME_WHOLE : KEYFRAME_CHANGED;

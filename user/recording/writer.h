@@ -21,7 +21,7 @@ struct recording_settings {
 	int64_t rows_at_once;	/* samples as rows before the allowance counts (samples.c) */
 };
 
-#define RECORDING_SETTINGS_DEFAULT { .rows_at_once = 40000 }
+#define RECORDING_SETTINGS_DEFAULT { .rows_at_once = 10000 }
 
 /*
  * Prepares a recording at @path, readable by its owner alone: who called sudo,

@@ -62,6 +62,7 @@ struct recording {
 	struct item_vec lists[SNAPSHOT_LISTS_COUNT];
 	int64_t moment;		/* number of the last one */
 	int64_t rows_left;	/* how many samples may be written as rows now */
+	int64_t rows_needed;	/* how many were at the last count */
 	int64_t rows_since;	/* samples since the last whole keyframe */
 	double spacing_s;	/* thinned so that moments are at least this apart */
 	uint64_t thin_at;	/* bytes in use at which it is done again */
