@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/strbuf.h"
+#include "export/diff.h"
 #include "export/folded.h"
 #include "export/json.h"
 #include "export/output.h"
@@ -87,6 +88,74 @@ TEST(golden_json)
 	__cleanup_free char *text = json_of(snap, 0);
 
 	check_golden("report.json", text);
+}
+
+/* The fixture, later: one path grew, one is gone, one is new, one stands still. */
+static struct snapshot *later_create(void)
+{
+	struct snapshot *snap = fixture_create();
+
+	snap->duration_s = 90.25;
+	snap->stacks.data[0].m.live_bytes += 3 << 20;
+	snap->stacks.data[0].m.live_count += 7;
+	snap->stacks.data[1].m.live_bytes = 0;
+	snap->stacks.data[1].m.live_count = 0;
+	snap->totals.m.live_bytes += 1 << 20;
+	fixture_stack(snap, (struct snapshot_stack){
+		.id = 1234, .status = UNWIND_COMPLETE,
+		.m = { .live_bytes = 4096, .live_count = 1 } });
+	fixture_frame(snap, (struct frame){ .function = "late;comer 2", .module = "server",
+		.file = "late.c", .line = 7 });
+	return snap;
+}
+
+static void check_golden_diff(const char *name, void (*write)(const struct diff *, FILE *, size_t),
+			      size_t limit)
+{
+	struct snapshot *old __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *new __cleanup(snapshot_destroyp) = later_create();
+	struct diff *diff __cleanup(diff_destroyp) = diff_create(old, new, "live_bytes");
+	__cleanup_free char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	write(diff, f, limit);
+	fclose(f);
+	check_golden(name, text);
+}
+
+static void write_folded_diff(const struct diff *diff, FILE *f, size_t limit)
+{
+	check_ok(export_diff_folded(diff, f));
+}
+
+TEST(golden_diff)
+{
+	check_golden_diff("diff.txt", export_diff_text, 2);
+	check_golden_diff("diff.json", export_diff_json, 0);
+	check_golden_diff("diff.folded", write_folded_diff, 0);
+}
+
+TEST(diff_of_equals_says_so)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	struct diff *diff __cleanup(diff_destroyp) = diff_create(snap, snap, "live_bytes");
+	__cleanup_free char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	export_diff_text(diff, f, 0);
+	fclose(f);
+	check(strstr(text, "No call path changed its live_bytes."));
+}
+
+TEST(slopes_cannot_be_folded_in_two_columns)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	struct diff *diff __cleanup(diff_destroyp) = diff_create(snap, snap, "growth_bytes_per_s");
+	struct error *err __cleanup_error = export_diff_folded(diff, stderr);
+
+	check(err && err->code == ERROR_USAGE);
 }
 
 TEST(golden_folded)

@@ -83,11 +83,21 @@ static struct error *record_attention(void *arg)
 		record->mark_signals++;
 		err = set_mark(record, "", &t_s, &given);
 	}
-	while (!err && (name = mark_listener_request(record->listener))) {
+	while (!err && record->listener && (name = mark_listener_request(record->listener))) {
 		err = set_mark(record, name, &t_s, &given);
 		mark_listener_answer(record->listener, given, t_s, err);
 	}
 	return err;
+}
+
+/* Without it one can still record, and mark by SIGUSR1. */
+static void listen_for_marks(struct record *record, const char *path)
+{
+	struct error *err __cleanup_error = mark_listener_create(path, watch_wake,
+								 &record->listener);
+
+	if (err)
+		log_warn("%s", err->message);
 }
 
 static void record_deinit(struct record *record)
@@ -123,8 +133,9 @@ struct error *cmd_record(const struct options *opts, int *status)
 	const char *path = opts->output.path ? opts->output.path : DEFAULT_PATH;
 	struct recording_settings settings = RECORDING_SETTINGS_DEFAULT;
 	struct record record __cleanup(record_deinit) = { .mark_names = strpool_create() };
-	double t_s;
 	struct error *err;
+	bool oversize;
+	double t_s;
 
 	watch_catch_signals();
 	watch_catch_marks();
@@ -141,9 +152,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 	record.session = session;
 	record.recording = recording;
 	record.fail_on = &opts->output.fail_on;
-	err = mark_listener_create(path, watch_wake, &record.listener);
-	if (err)
-		return err;
+	listen_for_marks(&record, path);
 	if (!opts->target.command)
 		log_info("recording to %s; Ctrl-C ends it", path);
 	err = watch_run_with(session, opts, &(struct watch_calls){
@@ -153,10 +162,14 @@ struct error *cmd_record(const struct options *opts, int *status)
 	session_stop(session);
 	watch_warn(session);
 	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, true, &t_s);
+	oversize = recording_is_oversize(recording);
 	if (!err)
 		err = recording_close(steal_ptr(recording));
 	if (err)
 		return err;
+	if (oversize)
+		log_warn("'%s' is larger than --max-file-size: what stands in it once, its call"
+			 " paths and names, is already more", path);
 	log_info("recorded to %s: see 'heapsonde report %s'", path, path);
 	*status = shell_status(session_exit_status(session));
 	if (!*status)

@@ -275,7 +275,7 @@ void export_diff_json(const struct diff *diff, FILE *f, size_t limit)
 
 	add_change(totals, &diff->old->totals.m, &diff->new->totals.m, &diff->delta);
 	fputs("{\"heapsonde\": ", f);
-	put_value(f, string(HEAPSONDE_VERSION));
+	put_value(f, string(diff->new->version));
 	put_member(f, "schema", json_object_new_int(JSON_SCHEMA));
 	put_member(f, "metric", string(diff->metric));
 	put_member(f, "old", side_object(diff->old));

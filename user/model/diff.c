@@ -128,7 +128,7 @@ static void metrics_subtract(const struct metrics *new, const struct metrics *ol
 }
 
 static void add_stacks(struct diff *diff, struct map64 *by_key, const struct builds *builds,
-		       const struct snapshot *snap)
+		       const struct snapshot *snap, bool new)
 {
 	vec_for_each(stack, &snap->stacks) {
 		uint64_t key = stack_key(builds, snap, stack);
@@ -145,7 +145,7 @@ static void add_stacks(struct diff *diff, struct map64 *by_key, const struct bui
 			row->of = snap;
 			row->stack = stack;
 		}
-		metrics_join(snap == diff->new ? &row->new : &row->old, &stack->m);
+		metrics_join(new ? &row->new : &row->old, &stack->m);
 	}
 }
 
@@ -204,8 +204,8 @@ struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
 
 	*diff = (struct diff){ .old = old, .new = new, .metric = metric };
 	builds_init(&builds, old, new);
-	add_stacks(diff, &by_key, &builds, old);
-	add_stacks(diff, &by_key, &builds, new);
+	add_stacks(diff, &by_key, &builds, old, false);
+	add_stacks(diff, &by_key, &builds, new, true);
 	vec_for_each(row, &diff->rows)
 		finish_row(diff, row);
 	if (diff->rows.len)
