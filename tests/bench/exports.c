@@ -12,6 +12,10 @@
 #include <time.h>
 
 #include "base/strbuf.h"
+#include "export/folded.h"
+#include "export/pprof.h"
+#include "export/speedscope.h"
+#include "export/svg.h"
 #include "model/calltree.h"
 #include "model/snapshot.h"
 
@@ -115,11 +119,55 @@ static void bench_calltree(const struct snapshot *snap, const char *name, bool i
 	printf("bench %s %.1f ms <=100\n", name, best);
 }
 
+typedef struct error *export_fn(const struct snapshot *snap, FILE *f);
+
+static struct error *svg(const struct snapshot *snap, FILE *f)
+{
+	return export_svg(snap, f, &(struct svg_options){ .metric = "live_bytes" });
+}
+
+static struct error *pprof(const struct snapshot *snap, FILE *f)
+{
+	return export_pprof(snap, f, "live_bytes");
+}
+
+static struct error *speedscope(const struct snapshot *snap, FILE *f)
+{
+	return export_speedscope(snap, f, "live_bytes");
+}
+
+static struct error *folded(const struct snapshot *snap, FILE *f)
+{
+	return export_folded(snap, f, "live_bytes");
+}
+
+static void bench_export(const struct snapshot *snap, const char *name, export_fn *export)
+{
+	double best = 1e9, size = 0;
+
+	for (int i = 0; i < RUNS; i++) {
+		FILE *f = tmpfile();
+		double start = now_ms();
+
+		if (!f || export(snap, f) || fflush(f))
+			exit(1);
+		best = now_ms() - start < best ? now_ms() - start : best;
+		size = (double)ftell(f);
+		fclose(f);
+	}
+	printf("bench %s_20000_stacks %.0f ms <=1000\n", name, best);
+	printf("bench %s_20000_stacks_size %.2f MB\n", name, size / 1e6);
+}
+
 int main(void)
 {
 	struct snapshot *snap __cleanup(snapshot_destroyp) = make_snapshot();
 
 	bench_calltree(snap, "calltree", false);
 	bench_calltree(snap, "calltree_inverted", true);
+	bench_export(snap, "pprof", pprof);
+	bench_export(snap, "svg", svg);
+	bench_export(snap, "speedscope", speedscope);
+	bench_export(snap, "folded", folded);
 	return 0;
 }

@@ -5,6 +5,7 @@
 import glob
 import os
 import sys
+import xml.dom.minidom
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
@@ -55,11 +56,49 @@ def watches(pid):
     return links > 2
 
 
+def plain(data):
+    """An export without what differs from one watcher to the next: how long it watched."""
+    return re.sub(rb"watched for [^,;<\"]*", b"watched", data).decode()
+
+
 @case()
-def folded_live_is_recorded():
-    seen = Seen("folded")
-    check(seen.live("folded").count(b"\n") > 5, "hardly anything was exported")
-    check_equal("the live export", seen.live("folded"), seen.recorded("folded"))
+def live_is_recorded():
+    formats = ("folded", "svg", "speedscope")
+    seen = Seen(*formats)
+    for name in formats:
+        live, recorded = plain(seen.live(name)), plain(seen.recorded(name))
+        check("reallocated" in live, f"hardly anything was exported as {name}")
+        check(live == recorded, f"{name} of a live process is not that of its recording")
+
+
+@case()
+def all_formats_have_the_totals():
+    """Of the metric that was asked for."""
+    seen = Seen()
+    report = Report(json.loads(heapsonde("report", seen.path, "--json", "--limit", "0").stdout))
+    for metric in ("live_bytes", "alloc_count", "free_bytes", "peak_live_bytes"):
+        want = report.totals[metric]
+        lines = seen.recorded("folded", "--metric", metric).decode().splitlines()
+        check_equal(f"folded {metric}", sum(int(x.rsplit(" ", 1)[1]) for x in lines), want)
+        scope = json.loads(seen.recorded("speedscope", "--metric", metric))
+        check_equal(f"speedscope {metric}", scope["profiles"][0]["endValue"], want)
+        svg = xml.dom.minidom.parseString(seen.recorded("svg", "--metric", metric))
+        data = next(e for e in svg.getElementsByTagName("script") if e.getAttribute("id"))
+        boxes = json.loads(data.firstChild.data)["boxes"]
+        check_equal(f"svg {metric}", boxes[3], want)
+        check_equal(f"svg {metric}, selves", sum(boxes[4::5]), want)
+
+
+@case()
+def difference_as_a_picture():
+    seen = Seen()
+    out = heapsonde("diff", seen.path, seen.path, "--format", "svg", "--icicle")
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    svg = xml.dom.minidom.parseString(out.stdout)
+    boxes = json.loads(next(e for e in svg.getElementsByTagName("script")
+                            if e.getAttribute("id")).firstChild.data)["boxes"]
+    check_equal("now and before", boxes[5::8], boxes[6::8])
+    check_equal("colours", set(boxes[7::8]), {"d0"})
 
 
 # ---- pprof ----

@@ -31,8 +31,9 @@ export function equal(what, got, want) {
 }
 
 // Opens a file and calls f(page). Fails when the page complained, or asked for anything but
-// itself and data: URLs. options: those of playwright's newContext().
-export async function withPage(file, f, options = {}) {
+// itself, data: URLs, and files of the directory beside, if one is named. The other options: those
+// of playwright's newContext().
+export async function withPage(file, f, { beside, ...options } = {}) {
 	const browser = await chromium.launch({
 		executablePath: process.env.CHROMIUM,
 		args: FLAGS,
@@ -46,7 +47,8 @@ export async function withPage(file, f, options = {}) {
 			...options,
 		});
 		const page = await context.newPage(),
-			url = pathToFileURL(file).href;
+			url = pathToFileURL(file).href,
+			near = beside && pathToFileURL(beside).href;
 
 		page.setDefaultTimeout(20000);
 		page.on("pageerror", (e) => complaints.push(e.message));
@@ -57,6 +59,7 @@ export async function withPage(file, f, options = {}) {
 			(r) =>
 				!r.url().startsWith("data:") &&
 				r.url() !== url &&
+				!(near && r.url().startsWith(near)) &&
 				requests.push(r.url()),
 		);
 		await page.goto(url);

@@ -2,7 +2,7 @@
 #
 # What the browser tests open.
 
-web-pages: $(O)/tests/web/pages
+web-pages: $(O)/tests/web/pages $(O)/tests/web/graphs
 
 $(O)/tests/web/%: tests/web/%.c $(library)
 	$(say) CC $@

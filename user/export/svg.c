@@ -24,7 +24,8 @@
 #define BOX 17
 #define GAP 0.8
 #define CHARACTER 6.95		/* pixels; the font is monospaced */
-#define NARROWEST 0.4		/* pixels; narrower boxes are not drawn */
+#define NARROWEST 0.4		/* pixels; narrower boxes are not drawn ... */
+#define DRAWN_MAX 8000		/* ... nor are more than these in the still picture */
 #define BOXES_MAX 40000		/* in the data; they take some 25 bytes each */
 #define SHADES 3
 
@@ -46,6 +47,7 @@ struct graph {
 	const struct diff *diff;	/* NULL: no comparison */
 	struct calltree *tree;
 	struct flame flame;
+	double narrowest;		/* pixels; of the still picture */
 	double change_max;		/* of a comparison: the largest of a node, up or down */
 };
 
@@ -231,7 +233,8 @@ static void put_box(const struct graph *graph, const struct flame_box *box, uint
 	else
 		label_class(graph, label, class);
 	fprintf(graph->f, "<g class=\"b %s\">", class);
-	put_box_title(graph, box);
+	if (width > 3)
+		put_box_title(graph, box);
 	/* Neighbours stand apart, unless that would leave nothing of them. */
 	fprintf(graph->f, "<rect x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"%d\"%s/>", x, y,
 		width > 3 ? width - GAP : width, BOX, width > 6 ? " rx=\"2\"" : "");
@@ -246,7 +249,20 @@ static void put_box(const struct graph *graph, const struct flame_box *box, uint
 
 static bool is_drawn(const struct graph *graph, const struct flame_box *box)
 {
-	return box->width * (WIDTH - 2 * PAD) >= NARROWEST * graph->flame.width;
+	return box->width * (WIDTH - 2 * PAD) >= graph->narrowest * graph->flame.width;
+}
+
+/* The narrowest box to be drawn: hair-thin ones say least and are most of a file. */
+static void choose_narrowest(struct graph *graph)
+{
+	size_t drawn = SIZE_MAX;
+
+	for (graph->narrowest = NARROWEST; drawn > DRAWN_MAX; graph->narrowest += 0.1) {
+		drawn = 0;
+		vec_for_each(box, &graph->flame.boxes)
+			drawn += is_drawn(graph, box);
+	}
+	graph->narrowest -= 0.1;
 }
 
 static uint32_t count_rows(const struct graph *graph)
@@ -414,8 +430,8 @@ static void add_note(const struct graph *graph, bool script, struct strbuf *sb)
 			    "%s in all. ", flame->left_out, graph->tree->nodes.len,
 			    100 * flame->narrowest / flame->width,
 			    quantity(graph, flame->left_out_width, buf));
-	strbuf_addf(sb, "Frames narrower than %.1f pixels are not drawn%s.", NARROWEST,
-		    script ? " until zoomed" : "");
+	strbuf_addf(sb, "Frames narrower than %.1f pixels are not drawn%s.",
+		    script ? NARROWEST : graph->narrowest, script ? " until zoomed" : "");
 	strbuf_addf(sb, " heapsonde %s", graph->snap->version);
 }
 
@@ -593,6 +609,7 @@ static void draw(struct graph *graph)
 	if (targets->len == 1)
 		graph->tree->labels.data[CALLTREE_ROOT].name = targets->data[0].comm;
 	flame_init(&graph->flame, graph->tree, BOXES_MAX);
+	choose_narrowest(graph);
 	put_document(graph);
 	flame_deinit(&graph->flame);
 }
