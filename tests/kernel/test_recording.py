@@ -303,5 +303,28 @@ def symbolize_spares_what_is_not_its():
     record.finish()
 
 
+@case()
+def full_disk_spares_the_command():
+    """The command ends as it would; what was recorded until then stays."""
+    need_root()
+    mount = scratch("small")
+    os.mkdir(mount)
+    program = ("import time; x = [bytes(999) for i in range(9999)];"
+               "[(x.pop(), x.extend(eval(f'[bytes({i})]')), time.sleep(0.01)) "
+               "for i in range(300)]; print('done'); exit(9)")
+    inner = ('mount -t tmpfs -o size=1500k none "$1" && '
+             '"$2" record -i 0.02 -o "$1/a.heapsonde" -- "$3" -c "$4"; echo status $?; '
+             '"$2" report "$1/a.heapsonde" --json >"$1/../report.json"')
+    out = run(["unshare", "--mount", "sh", "-c", inner, "sh", mount, TOOL, sys.executable,
+               program])
+    check("done\nstatus 9\n" in out.stdout, f"it prints {out.stdout!r} {out.stderr!r}")
+    check(os.strerror(28) in out.stderr, f"it says {out.stderr!r}")
+    with open(scratch("report.json"), encoding="utf-8") as f:
+        data = f.read()
+    check(data, f"no report: {out.stderr!r}")
+    report = json.loads(data)
+    check(report["totals"]["live_count"] > 5000, f"{report['totals']}")
+
+
 if __name__ == "__main__":
     main()

@@ -115,6 +115,20 @@ static int shell_status(int status)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* When the recording fails, on a full disk say, the command is not left alone. */
+static struct error *await_command(struct session *session, const struct options *opts,
+				   struct error *failure, int *status)
+{
+	struct error *err __cleanup_error = NULL;
+
+	if (!opts->target.command)
+		return failure;
+	log_warn("the recording ended early, the command runs on: %s", failure->message);
+	err = watch_run(session, opts, NULL, NULL);
+	*status = shell_status(session_exit_status(session));
+	return failure;
+}
+
 /* Why a command could not be started is told as a shell tells it. */
 static void start_status(const struct error *err, const struct options *opts, int *status)
 {
@@ -158,7 +172,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 	err = watch_run_with(session, opts, &(struct watch_calls){
 		.tick = record_tick, .attention = record_attention, .arg = &record });
 	if (err)
-		return err;
+		return await_command(session, opts, err, status);
 	session_stop(session);
 	watch_warn(session);
 	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, true, &t_s);
