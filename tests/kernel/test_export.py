@@ -90,6 +90,21 @@ def all_formats_have_the_totals():
 
 
 @case()
+def no_profile_on_a_terminal():
+    seen = Seen()
+    outside, inside = os.openpty()
+    refused = spawn([TOOL, "export", seen.path, "--format", "pprof"], stdout=inside,
+                    stderr=subprocess.PIPE)
+    err = text(refused.communicate()[1])
+    os.close(inside)
+    os.close(outside)
+    check_equal("status", refused.returncode, 2)
+    check("-o" in err, err)
+    out = run([TOOL, "export", seen.path, "--format", "pprof"])
+    check_equal("status into a pipe", out.returncode, 0)
+
+
+@case()
 def difference_as_a_picture():
     seen = Seen()
     out = heapsonde("diff", seen.path, seen.path, "--format", "svg", "--icicle")

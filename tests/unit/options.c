@@ -166,6 +166,11 @@ TEST(files)
 	check_refused(COMMAND_EXPORT, "--format json a -p 1", "not both");
 	check_refused(COMMAND_EXPORT, "--format json a --metric oldest_live_s", "live_bytes");
 	check_refused(COMMAND_DIFF, "a", "needs two recordings");
+	check_ok(parse(COMMAND_DIFF, "a b --format svg --icicle --inverted"));
+	check_refused(COMMAND_DIFF, "a b --icicle", "--icicle goes with --format svg");
+	check_refused(COMMAND_DIFF, "a b --format svg --sort growth_confidence", "live_bytes");
+	check_refused(COMMAND_EXPORT, "a --format json --inverted", "--inverted goes with");
+	check_ok(parse(COMMAND_EXPORT, "a --format svg --icicle"));
 	check_refused(COMMAND_DOCTOR, "x", "what to do with 'x'");
 }
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bpf/events.h"
 #include "base/format.h"
@@ -446,6 +447,40 @@ static struct error *check_source(const struct options *opts)
 	return check_files(opts, 1, 1, "a recording, or -p PID");
 }
 
+/* @svg: whether a flame graph is what will be written. */
+static struct error *check_graph(const struct options *opts, bool svg)
+{
+	if (!svg && (opts->output.icicle || opts->output.inverted))
+		return usage_error(opts->command, "--%s goes with --format svg",
+				   opts->output.icicle ? "icicle" : "inverted");
+	return NULL;
+}
+
+static struct error *check_diff(const struct options *opts)
+{
+	bool svg = opts->output.diff_format == DIFF_FORMAT_SVG && !opts->output.json;
+	struct error *err __cleanup_error = check_graph(opts, svg);
+	const struct metric *metric;
+
+	if (err)
+		return steal_ptr(err);
+	err = svg ? metric_find_counting(opts->output.sort, &metric) : NULL;
+	if (err)
+		return usage_error(opts->command, "--sort: %s", err->message);
+	return check_files(opts, 2, 2, "two recordings, or two moments of one");
+}
+
+/* Nobody wants a terminal full of compressed bytes. */
+static struct error *check_terminal(const struct options *opts)
+{
+	bool to_stdout = !opts->output.path || !strcmp(opts->output.path, "-");
+
+	if (opts->output.format == FORMAT_PPROF && to_stdout && isatty(STDOUT_FILENO))
+		return usage_error(opts->command, "a profile is binary, and stdout a terminal: "
+				   "name a file with -o");
+	return NULL;
+}
+
 static struct error *check_export(const struct options *opts)
 {
 	const struct metric *metric;
@@ -457,7 +492,10 @@ static struct error *check_export(const struct options *opts)
 	if (opts->output.format < 0)
 		return usage_error(opts->command, "'export' needs --format: one of %s",
 				   format_choices + 1);
-	return check_source(opts);
+	err = check_graph(opts, opts->output.format == FORMAT_SVG);
+	if (!err)
+		err = check_terminal(opts);
+	return err ? steal_ptr(err) : check_source(opts);
 }
 
 static struct error *check_command(const struct options *opts)
@@ -482,7 +520,7 @@ static struct error *check_command(const struct options *opts)
 			return usage_error(opts->command, "a mark's name cannot be empty");
 		return check_files(opts, 0, 2, "");
 	case COMMAND_DIFF:
-		return check_files(opts, 2, 2, "two recordings, or two moments of one");
+		return check_diff(opts);
 	default:
 		return check_files(opts, 0, 0, "");
 	}
