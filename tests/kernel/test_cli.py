@@ -148,10 +148,12 @@ def recording_equals_live():
     """Both watch the same work; what each says of it must be the same."""
     w = Workload("family")
     path = scratch("a.heapsonde")
+    watch = Watch(w.pid)
     record = spawn([TOOL, "record", "-q", "-p", w.pid, "-o", path, "--mode", "exact"],
                    stdin=subprocess.DEVNULL)
-    wait_until("probes stand", lambda: len(changed_code(w.pid)) > 5)
-    watch = Watch(w.pid, settle=1)
+    # Its probes stand beside the other's and cannot be counted: it listens once they do.
+    wait_until("the recorder listens", lambda: f"@heapsonde.record.{record.pid}\n" in
+               open("/proc/net/unix", encoding="ascii", errors="replace").read())
     books = w.work()
     live = watch.finish()
     record.send_signal(signal.SIGINT)
