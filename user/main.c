@@ -25,7 +25,7 @@ static void usage(FILE *out)
 	      "A heap profiler for running Linux processes.\n\n", out);
 	for (int i = 0; i < COMMANDS_COUNT; i++)
 		if (commands[i])
-			fprintf(out, "  %-8s %s\n", command_name(i), command_purpose(i));
+			fprintf(out, "  %-10s %s\n", command_name(i), command_purpose(i));
 	fputs("\n'heapsonde COMMAND --help' tells more; "
 	      "'heapsonde --version -v' what this kernel has.\n",
 	      out);
