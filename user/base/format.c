@@ -65,6 +65,53 @@ const char *format_duration(double seconds, char buf[FORMAT_MAX])
 	return buf;
 }
 
+/* Three digits and a unit. */
+static const char *short_number(double value, double base, const char *units, bool plus,
+				char buf[FORMAT_MAX])
+{
+	const char *sign = value < 0 ? "-" : plus && value > 0 ? "+" : "";
+	size_t i = 0;
+
+	value = fabs(value);
+	if (value < 999.5) {
+		snprintf(buf, FORMAT_MAX, "%s%.0f", sign, value);
+		return buf;
+	}
+	for (value /= base; value >= 999.5 && units[i + 1]; i++)
+		value /= base;
+	snprintf(buf, FORMAT_MAX, "%s%.*f%c", sign, value < 9.995 ? 2 : value < 99.95 ? 1 : 0,
+		 value, units[i]);
+	return buf;
+}
+
+const char *format_bytes_short(int64_t bytes, bool plus, char buf[FORMAT_MAX])
+{
+	return short_number((double)bytes, 1024, "KMGTPE", plus, buf);
+}
+
+const char *format_count_short(int64_t count, char buf[FORMAT_MAX])
+{
+	return short_number((double)count, 1000, "kMGTPE", false, buf);
+}
+
+const char *format_duration_short(double seconds, char buf[FORMAT_MAX])
+{
+	int64_t s = seconds < 0 ? 0 : (int64_t)(seconds + 0.5);
+
+	if (seconds < 9.95)
+		snprintf(buf, FORMAT_MAX, "%.1fs", seconds < 0 ? 0 : seconds);
+	else if (s < 60)
+		snprintf(buf, FORMAT_MAX, "%ds", (int)s);
+	else if (s < 3600)
+		snprintf(buf, FORMAT_MAX, "%dm%02d", (int)(s / 60), (int)(s % 60));
+	else if (s < 86400)
+		snprintf(buf, FORMAT_MAX, "%dh%02d", (int)(s / 3600), (int)(s / 60 % 60));
+	else
+		snprintf(buf, FORMAT_MAX, "%lldd%02dh", (long long)(s / 86400),
+			 (int)(s / 3600 % 24));
+	return buf;
+}
+
 /* A character that may be shown: U+0080 to U+009F drive terminals, too. */
 static size_t shown_length(const char *s)
 {

@@ -20,6 +20,13 @@ const char *format_count(int64_t count, char buf[FORMAT_MAX]);
 /* "0.8 s", "12 s", "3 m 20 s", "2 h 05 m", "4 d 03 h" */
 const char *format_duration(double seconds, char buf[FORMAT_MAX]);
 
+/* The same for narrow columns, at most 6 columns: "999", "1.50K", "42.0M", "+161K" with @plus. */
+const char *format_bytes_short(int64_t bytes, bool plus, char buf[FORMAT_MAX]);
+/* "999", "1.50k", "12.3M" */
+const char *format_count_short(int64_t count, char buf[FORMAT_MAX]);
+/* "0.8s", "12s", "3m20", "2h05", "4d03h" */
+const char *format_duration_short(double seconds, char buf[FORMAT_MAX]);
+
 /*
  * Appends @s with control characters, DEL and bytes that are not UTF-8
  * written as \xHH, so that a name chosen by a target cannot drive a terminal.

@@ -8,10 +8,18 @@
 #include "base/format.h"
 
 static bool quiet;
+static void (*line_sink)(void *arg, const char *line);
+static void *line_sink_arg;
 
 void log_set_quiet(bool q)
 {
 	quiet = q;
+}
+
+void log_set_sink(void (*sink)(void *arg, const char *line), void *arg)
+{
+	line_sink = sink;
+	line_sink_arg = arg;
 }
 
 bool log_is_quiet(void)
@@ -30,6 +38,12 @@ static void say(const char *prefix, const char *fmt, va_list args)
 
 	strbuf_vaddf(&line, fmt, args);
 	format_escaped(&safe, strbuf_str(&line));
+	if (line_sink) {
+		strbuf_reset(&line);
+		strbuf_addf(&line, "%s%s", prefix, strbuf_str(&safe));
+		line_sink(line_sink_arg, strbuf_str(&line));
+		return;
+	}
 	fprintf(stderr, "heapsonde: %s%s\n", prefix, strbuf_str(&safe));
 }
 

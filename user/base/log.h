@@ -10,6 +10,11 @@
 
 void log_set_quiet(bool quiet);
 bool log_is_quiet(void);
+/*
+ * While a screen is drawn, lines go to @sink instead, from whatever thread;
+ * NULL: to stderr again.
+ */
+void log_set_sink(void (*sink)(void *arg, const char *line), void *arg);
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
