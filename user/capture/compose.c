@@ -245,6 +245,10 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 
 static void add_target(struct snapshot *snap, const struct image *image)
 {
+	struct target_state state = { 0 };
+
+	if (!image->ended)
+		target_state(image->pid, &state);
 	snapshot_target_vec_push(&snap->targets, (struct snapshot_target){
 		.pid = image->pid,
 		.comm = snapshot_string(snap, image->id.comm),
@@ -252,6 +256,8 @@ static void add_target(struct snapshot *snap, const struct image *image)
 		.cmdline = snapshot_string(snap, image->id.cmdline),
 		.exited = image->ended,
 		.exit_reason = snapshot_string(snap, image->exit_reason),
+		.stopped = state.stopped,
+		.uptime_s = state.uptime_s,
 	});
 }
 

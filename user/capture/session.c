@@ -262,6 +262,15 @@ struct error *session_run(struct session *s, double seconds,
 	}
 }
 
+void session_set_interval(struct session *s, double seconds)
+{
+	double next = session_watched_s(s) + seconds;
+
+	s->settings.interval_s = seconds;
+	if (next < s->next_sample_s)
+		s->next_sample_s = next;
+}
+
 void session_stop(struct session *s)
 {
 	if (s->end_ns)

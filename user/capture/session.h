@@ -64,6 +64,11 @@ struct error *session_run(struct session *session, double seconds,
 			  const volatile sig_atomic_t *interrupted,
 			  enum session_state *ret) __must_check;
 
+/* Seconds watched: until now, or until the end. */
+double session_watched_s(const struct session *session);
+/* Another time between samples; between calls of session_run() only. */
+void session_set_interval(struct session *session, double seconds);
+
 /*
  * Ends the watching: what was recorded until now counts, all probes are
  * removed. Snapshots can still be taken.

@@ -106,8 +106,6 @@ struct session {
 /* --- session.c --- */
 
 uint64_t session_now_ns(void);
-/* Seconds watched: until now, or until the end. */
-double session_watched_s(const struct session *s);
 double session_own_cpu_s(void);
 /* Feeds the model with what is in the ring now. */
 void session_drain(struct session *s);

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -158,4 +159,25 @@ double target_cpu_s(uint32_t pid)
 			 &user, &system) != 2)
 		return -1;
 	return (double)(user + system) / sysconf(_SC_CLK_TCK);
+}
+
+bool target_state(uint32_t pid, struct target_state *ret)
+{
+	struct strbuf stat __cleanup_strbuf = { 0 };
+	unsigned long long start_ticks;
+	struct timespec now;
+	const char *rest;
+	char state;
+
+	if (procfs_read(pid, "stat", &stat) || clock_gettime(CLOCK_BOOTTIME, &now))
+		return false;
+	/* The name may hold anything, parentheses too; fields are counted behind it. */
+	rest = strrchr(strbuf_str(&stat), ')');
+	if (!rest || sscanf(rest, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d"
+			    " %*d %*d %*d %*d %llu", &state, &start_ticks) != 2)
+		return false;
+	ret->stopped = state == 'T' || state == 't';
+	ret->uptime_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+			(double)start_ticks / (double)sysconf(_SC_CLK_TCK);
+	return true;
 }

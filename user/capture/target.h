@@ -33,4 +33,11 @@ uint64_t target_loader(uint32_t pid);
 /* User and system time so far in seconds; < 0 if it is gone. */
 double target_cpu_s(uint32_t pid);
 
+/* What a running process does now; false if the kernel does not tell. */
+struct target_state {
+	bool stopped;		/* by a signal or a debugger */
+	double uptime_s;	/* since it was started */
+};
+bool target_state(uint32_t pid, struct target_state *ret);
+
 #endif

@@ -47,6 +47,7 @@ void snapshot_destroy(struct snapshot *snap)
 		return;
 	strpool_destroy(snap->strings);
 	frame_store_destroy(snap->store);
+	snapshot_destroy(snap->origin);
 	snapshot_target_vec_deinit(&snap->targets);
 	snapshot_stack_vec_deinit(&snap->stacks);
 	frame_vec_deinit(&snap->frames);
@@ -55,6 +56,32 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_sample_vec_deinit(&snap->timeline);
 	snapshot_mark_vec_deinit(&snap->marks);
 	free(snap);
+}
+
+#define COPY_VEC(name, to, from)					\
+	do {								\
+		*(to) = (struct name){ 0 };				\
+		vec_for_each(item, from)				\
+			name##_push(to, *item);				\
+	} while (0)
+
+struct snapshot *snapshot_derive(struct snapshot *origin)
+{
+	struct snapshot *snap = xmalloc(sizeof(*snap));
+
+	*snap = *origin;
+	atomic_init(&snap->refs, 1);
+	snap->strings = strpool_create();
+	snap->store = frame_store_ref(origin->store);
+	snap->origin = snapshot_ref(origin);
+	snap->stacks = (struct snapshot_stack_vec){ 0 };
+	snap->frames = (struct frame_vec){ 0 };
+	COPY_VEC(snapshot_target_vec, &snap->targets, &origin->targets);
+	COPY_VEC(snapshot_reclaim_vec, &snap->reclaim, &origin->reclaim);
+	COPY_VEC(snapshot_account_vec, &snap->account, &origin->account);
+	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
+	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
+	return snap;
 }
 
 const char *snapshot_string(struct snapshot *snap, const char *s)

@@ -63,6 +63,9 @@ struct snapshot_target {
 	const char *comm, *exe, *cmdline;
 	bool exited;
 	const char *exit_reason;	/* NULL while it runs */
+	/* Of a process that is watched now; recordings do not keep them. */
+	bool stopped;			/* by a signal or a debugger */
+	double uptime_s;		/* since it was started; 0 if not known */
 };
 
 struct snapshot_totals {
@@ -127,6 +130,7 @@ struct snapshot {
 	atomic_uint refs;
 	struct strpool *strings;
 	struct frame_store *store;	/* of the stacks' shared_frames; NULL: there are none */
+	struct snapshot *origin;	/* whose frames and strings are pointed at; NULL: none */
 	const char *version;		/* of the heapsonde that watched */
 	double duration_s;		/* since attach */
 	const char *mode, *stack_mode;
@@ -151,6 +155,12 @@ struct snapshot *snapshot_ref(struct snapshot *snap);
 /* Drops one reference; the last one frees all of it. */
 void snapshot_destroy(struct snapshot *snap);
 DEFINE_CLEANUP(struct snapshot *, snapshot_destroy);
+
+/*
+ * A snapshot like @origin but without stacks. It keeps a reference: stacks that
+ * are added may point at frames and strings of @origin.
+ */
+struct snapshot *snapshot_derive(struct snapshot *origin);
 
 /* A copy of @s that lives as long as the snapshot; NULL stays NULL. */
 const char *snapshot_string(struct snapshot *snap, const char *s);
