@@ -4,6 +4,7 @@
 
 -include tests/kernel/kernel.mk
 -include tests/web/web.mk
+-include tests/tui/tui.mk
 
 unit-tests: $(unit_programs)
 

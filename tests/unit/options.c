@@ -69,7 +69,7 @@ TEST(pids)
 	check_refused(COMMAND_TOP, "-p -1", "'-1'");
 	check_refused(COMMAND_TOP, "-p 99999999999", "'99999999999'");
 	check_refused(COMMAND_TOP, "-p", "--pid needs its PID");
-	check_refused(COMMAND_TOP, "", "'top' needs -p PID");
+	check_refused(COMMAND_TOP, "", "'top' needs a recording, or -p PID");
 }
 
 TEST(values)

@@ -10,9 +10,8 @@
 #include "export/speedscope.h"
 #include "export/svg.h"
 
-/* @history is there for the formats that show more than one moment. */
-static struct error *write_format(const struct snapshot *snap, struct history *history, FILE *f,
-				  const struct output_options *options)
+struct error *export_write(const struct snapshot *snap, struct history *history, FILE *f,
+			   const struct output_options *options)
 {
 	switch (options->format) {
 	case FORMAT_FOLDED:
@@ -64,6 +63,6 @@ struct error *cmd_export(const struct options *opts, int *status)
 	if (err)
 		return err;
 	snapshot_sort(snap, opts->output.sort);
-	err = write_format(snap, history, output_file(out), &opts->output);
+	err = export_write(snap, history, output_file(out), &opts->output);
 	return err ? err : output_commit(steal_ptr(out));
 }

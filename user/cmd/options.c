@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "cmd/options.h"
 #include "model/snapshot.h"
+#include "view/ui.h"
 
 enum option_type {
 	OPTION_FLAG,		/* bool */
@@ -110,6 +111,9 @@ static const struct option_row rows[] = {
 	{ "limit", 'n', OPTION_COUNT, M(TOP) | M(REPORT) | M(DIFF), AT(output.limit), "N",
 	  .max = INT32_MAX,
 	  .help = "call paths shown, 0 is all (default: 10 in text, 100 in JSON)" },
+	{ "batch", 'b', OPTION_COUNT, M(TOP), AT(output.batch), "N",
+	  .min = 1, .max = INT32_MAX,
+	  .help = "print N plain refreshes, as top -b does, instead of a screen" },
 	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
 	  .help = "JSON instead of text" },
 	{ "no-symbolize", 0, OPTION_FLAG, M(RECORD), AT(target.no_symbolize),
@@ -141,6 +145,25 @@ static const struct command_row {
 	COMMANDS(X)
 #undef X
 };
+
+const char *export_formats(void)
+{
+	return format_choices + 1;
+}
+
+int export_format_of(const char *name)
+{
+	static const char *const names[] = {
+#define X(symbol, name) [symbol] = name,
+		FORMAT_CHOICES(X)
+#undef X
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(names[i], name))
+			return (int)i;
+	return -1;
+}
 
 const char *command_name(enum command command)
 {
@@ -502,9 +525,7 @@ static struct error *check_command(const struct options *opts)
 {
 	switch (opts->command) {
 	case COMMAND_TOP:
-		if (!opts->target.pids.len)
-			return usage_error(opts->command, "'top' needs -p PID");
-		return check_files(opts, 0, 0, "");
+		return check_source(opts);
 	case COMMAND_RECORD:
 		return check_record(opts);
 	case COMMAND_REPORT:
@@ -532,7 +553,8 @@ static struct error *check_all(struct options *opts)
 
 	if (opts->target.min_size > opts->target.max_size)
 		return usage_error(opts->command, "--min-size is larger than --max-size");
-	if (opts->output.limit == LIMIT_UNSET)
+	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;
+	if (!opts->output.limit_given)
 		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 : json ? 100 : 10;
 	return check_command(opts);
 }
@@ -623,8 +645,12 @@ void options_help(enum command command, FILE *out)
 		put_option(out, &rows[i]);
 		metrics |= rows[i].type == OPTION_METRIC;
 	}
-	if (!metrics)
-		return;
-	fputs("\nMetrics: ", out);
-	put_wrapped(out, metrics_names(), sizeof("Metrics: ") - 1);
+	if (metrics) {
+		fputs("\nMetrics: ", out);
+		put_wrapped(out, metrics_names(), sizeof("Metrics: ") - 1);
+	}
+	if (command == COMMAND_TOP) {
+		fputc('\n', out);
+		ui_help(out);
+	}
 }

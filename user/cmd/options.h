@@ -20,8 +20,8 @@
  * The help of a command begins with its row.
  */
 #define COMMANDS(X)							\
-	X(COMMAND_TOP, "top", "-p PID[,PID...] [options]",		\
-	  "live view of a running process: what holds memory, what grows") \
+	X(COMMAND_TOP, "top", "{-p PID[,PID...] | FILE} [options]",	\
+	  "live view of a running process (or a recording): what holds memory, what grows") \
 	X(COMMAND_RECORD, "record", "{-p PID[,PID...] | -- CMD [ARG...]} [-o FILE] [options]", \
 	  "watch a running process, or start CMD, and keep a recording")	\
 	X(COMMAND_REPORT, "report", "{FILE[@MOMENT] | -p PID[,PID...] -d SECONDS} [options]", \
@@ -92,6 +92,8 @@ struct output_options {
 	int diff_format;		/* enum diff_format_choice */
 	const char *metric, *sort;	/* names of METRICS, never NULL */
 	uint64_t limit;			/* stacks shown; 0 is all, as exports do */
+	bool limit_given;		/* by the user, not by default */
+	uint64_t batch;			/* refreshes to print; 0: until the end */
 	bool force;
 	struct condition_vec fail_on;
 	uint64_t max_file_size;		/* bytes; 0: no bound */
@@ -108,6 +110,10 @@ struct options {
 	struct path_vec debug_dirs;	/* of symbolize */
 	struct path_vec files;		/* what stands without an option */
 };
+
+/* "folded|json"; and the one of that name, -1 if there is none. */
+const char *export_formats(void);
+int export_format_of(const char *name);
 
 const char *command_name(enum command command);
 /* One line: what the command is for. */

@@ -1,78 +1,327 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* heapsonde top: a screenful, again and again. */
+/*
+ * heapsonde top: the screen people keep open, of a live process or of a
+ * recording; plain refreshes where there is no screen (--batch, a pipe).
+ *
+ * The loop waits for keys and for the feed (cmd/feed.h), and nothing else.
+ */
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/feed.h"
 #include "cmd/watch.h"
+#include "export/history.h"
 #include "export/output.h"
-#include "view/table.h"
-
-#define HOME_AND_CLEAR "\033[H\033[2J"
+#include "view/batch.h"
+#include "view/ui.h"
 
 struct top {
-	struct session *session;
 	const struct options *opts;
-	bool terminal;
+	struct session *session;
+	struct feed *feed;
+	struct ui *ui;
+	struct error *error;		/* why it cannot go on */
+	bool over;
 };
 
-/* Asked each time: terminals are resized. */
-static struct table_size table_size(const struct top *top)
-{
-	struct winsize size;
+/* --- what the screen asks for --- */
 
-	if (!top->terminal || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row)
-		return TABLE_SIZE_PLAIN;
-	return (struct table_size){ size.ws_row, size.ws_col };
+static void host_set_interval(void *arg, double seconds)
+{
+	feed_set_interval(((struct top *)arg)->feed, seconds);
 }
 
-static struct error *draw(void *arg)
+static void host_record(void *arg, const char *path)
 {
-	struct top *top = arg;
-	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
-	struct output *out __cleanup_output = NULL;
-	struct error *err = session_snapshot(top->session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, &snap);
+	feed_record(((struct top *)arg)->feed, path);
+}
 
-	if (!err)
-		err = output_open("-", false, &out);
+static void host_mark(void *arg)
+{
+	feed_mark(((struct top *)arg)->feed);
+}
+
+static void host_play(void *arg, bool on)
+{
+	feed_play(((struct top *)arg)->feed, on);
+}
+
+static void host_step(void *arg, long moments)
+{
+	feed_step(((struct top *)arg)->feed, moments);
+}
+
+static struct error *write_export(struct snapshot *snap, const char *path)
+{
+	struct history *history __cleanup(history_destroyp) = history_create();
+	struct output *out __cleanup_output = NULL;
+	const char *dot = strrchr(path, '.');
+	struct output_options options = { .metric = "live_bytes" };
+	struct error *err;
+
+	options.format = export_format_of(dot ? dot + 1 : "");
+	if (options.format < 0)
+		return error_create(ERROR_USAGE, "'%s': the name's end tells the format: one of %s",
+				    path, export_formats());
+	err = output_open(path, false, &out);
 	if (err)
 		return err;
-	snapshot_sort(snap, top->opts->output.sort);
-	if (top->terminal)
-		fputs(HOME_AND_CLEAR, output_file(out));
-	view_table(snap, output_file(out), table_size(top));
+	snapshot_sort(snap, "live_bytes");
+	history_add(history, snap);
+	err = export_write(snap, history, output_file(out), &options);
+	return err ? err : output_commit(steal_ptr(out));
+}
+
+static void host_export(void *arg, struct snapshot *snap, const char *path)
+{
+	feed_export(((struct top *)arg)->feed, snap, path, write_export);
+}
+
+static struct ui_host make_host(struct top *top)
+{
+	return (struct ui_host){
+		.arg = top,
+		.replay = !top->session,
+		.interval_s = top->opts->target.interval_s,
+		.level_note = "every allocation is seen (exact): there is no other level to go to"
+			      " yet",
+		.set_interval = host_set_interval,
+		.record = host_record,
+		.export = host_export,
+		.export_formats = export_formats(),
+		.mark = host_mark,
+		.play = host_play,
+		.step = host_step,
+		.moments = feed_moments(top->feed),
+	};
+}
+
+/* --- the loop --- */
+
+/* Lines that any thread logs while the screen is there. */
+static void log_to_feed(void *arg, const char *line)
+{
+	feed_tell(arg, FEED_WARNING, line);
+}
+
+static unsigned int on_message(struct top *top, struct feed_message *message)
+{
+	__cleanup_free char *text = message->text;
+	struct ui *ui = top->ui;
+
+	switch (message->kind) {
+	case FEED_NOTE:
+		return ui_note(ui, NOTE_INFO, text);
+	case FEED_WARNING:
+		return ui_note(ui, NOTE_WARN, text);
+	case FEED_FAILURE:
+		return ui_note(ui, NOTE_BAD, text);
+	case FEED_RECORDING:
+		return ui_note(ui, NOTE_INFO, "recording from now on") | ui_recording(ui, text);
+	case FEED_RECORDED:
+		return ui_note(ui, NOTE_INFO, text) | ui_recording(ui, NULL);
+	case FEED_MARK:
+		return ui_add_mark(ui, message->snap, text);
+	case FEED_ENDED:
+		return ui_end(ui);
+	case FEED_OVER:
+		return EFFECT_QUIT;
+	case FEED_BROKEN:
+		top->error = error_create(ERROR_OS, "%s", text);
+		return EFFECT_QUIT;
+	}
+	return EFFECT_NONE;
+}
+
+static unsigned int on_feed(struct top *top)
+{
+	struct snapshot *snap = feed_take(top->feed), *earlier;
+	struct feed_message message;
+	unsigned int effects = EFFECT_NONE;
+
+	while ((earlier = feed_take_earlier(top->feed)))
+		ui_remember(top->ui, earlier);
+	if (snap)
+		effects |= ui_take(top->ui, snap);
+	while (feed_message(top->feed, &message))
+		effects |= on_message(top, &message);
+	return effects;
+}
+
+static unsigned int on_keys(struct top *top)
+{
+	unsigned int effects = EFFECT_NONE;
+	int key;
+
+	while (!(effects & EFFECT_QUIT) && (key = screen_key()) != SCREEN_NO_KEY)
+		effects |= ui_key(top->ui, key);
+	return effects;
+}
+
+static void loop(struct top *top)
+{
+	struct pollfd fds[2] = {
+		{ .fd = screen_fd(), .events = POLLIN }, { feed_fd(top->feed), POLLIN, 0 },
+	};
+	unsigned int effects = EFFECT_DRAW;
+
+	while (!(effects & EFFECT_QUIT) && !watch_interrupted) {
+		ui_apply(top->ui, effects);
+		effects = EFFECT_NONE;
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return;
+		/* The terminal is gone: nobody will press a key again. */
+		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
+			return;
+		effects |= on_keys(top);
+		effects |= on_feed(top);
+	}
+}
+
+static struct error *run_screen(struct top *top)
+{
+	const struct ui_host host = make_host(top);
+	__cleanup(ui_destroyp) struct ui *ui = ui_create(&host, top->opts->output.sort,
+							      top->opts->output.limit_given ?
+							      top->opts->output.limit : 0);
+	struct error *err = screen_open();
+
+	if (err)
+		return err;
+	top->ui = ui;
+	log_set_sink(log_to_feed, top->feed);
+	loop(top);
+	log_set_sink(NULL, NULL);
+	screen_close();
+	return steal_ptr(top->error);
+}
+
+/* --- plain refreshes --- */
+
+static struct error *print(struct batch *batch, struct snapshot *snap)
+{
+	struct output *out __cleanup_output = NULL;
+	struct error *err = output_open("-", false, &out);
+
+	if (err)
+		return err;
+	batch_print(batch, snap, output_file(out));
 	return output_commit(steal_ptr(out));
 }
 
-static struct error *check_terminal(const struct top *top)
+/* Waits for the feed; false when it has ended. */
+static bool next_snapshot(struct top *top, struct snapshot **ret)
 {
-	struct table_size size = table_size(top);
+	struct pollfd fd = { .fd = feed_fd(top->feed), .events = POLLIN };
+	struct feed_message message;
 
-	if (size.rows >= TABLE_ROWS_MIN && size.columns >= TABLE_COLUMNS_MIN)
+	*ret = NULL;
+	while (!*ret && !top->over && !watch_interrupted) {
+		if (poll(&fd, 1, -1) < 0)
+			continue;
+		*ret = feed_take(top->feed);
+		while (feed_message(top->feed, &message)) {
+			if (message.kind == FEED_BROKEN)
+				top->error = error_create(ERROR_OS, "%s", message.text);
+			top->over |= message.kind == FEED_ENDED || message.kind == FEED_OVER ||
+				     message.kind == FEED_BROKEN;
+			free(message.text);
+			snapshot_destroy(message.snap);
+		}
+	}
+	/* The last one is published before its end is told, perhaps just now. */
+	if (!*ret)
+		*ret = feed_take(top->feed);
+	return *ret;
+}
+
+static uint64_t refreshes(const struct options *opts)
+{
+	return opts->output.batch ? opts->output.batch : UINT64_MAX;
+}
+
+static struct error *batch_live(struct top *top, struct batch *batch)
+{
+	struct snapshot *snap;
+
+	for (uint64_t left = refreshes(top->opts); left && next_snapshot(top, &snap); left--) {
+		struct error *err = print(batch, snap);
+
+		snapshot_destroy(snap);
+		if (err)
+			return err;
+	}
+	return steal_ptr(top->error);
+}
+
+/* A recording's moments from the first one on, as fast as they can be read. */
+static struct error *batch_recorded(const struct options *opts, struct batch *batch)
+{
+	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
+	__cleanup(recording_times_deinit) struct recording_times times = { 0 };
+	struct error *err = recording_open(opts->files.data[0], &reader);
+
+	if (!err)
+		err = recording_moment_times(reader, &times);
+	for (size_t i = 0; !err && i < times.len && i < refreshes(opts); i++) {
+		__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
+
+		if (watch_interrupted)
+			break;
+		err = recording_snapshot(reader, times.data[i], &snap);
+		if (!err)
+			err = print(batch, snap);
+	}
+	return err;
+}
+
+static struct error *run_batch(struct top *top)
+{
+	__cleanup(batch_destroyp) struct batch *batch =
+		batch_create(top->opts->output.sort, top->opts->output.limit);
+
+	return top->feed ? batch_live(top, batch) : batch_recorded(top->opts, batch);
+}
+
+/* --- both --- */
+
+static struct error *open_source(struct top *top, bool batch, struct recording_reader **reader)
+{
+	const struct options *opts = top->opts;
+	struct error *err;
+
+	if (opts->files.len && batch)
 		return NULL;
-	return error_create(ERROR_UNSUPPORTED,
-			    "the terminal has %d rows of %d columns: top needs %d of %d",
-			    size.rows, size.columns, TABLE_ROWS_MIN, TABLE_COLUMNS_MIN);
+	if (opts->files.len) {
+		err = recording_open(opts->files.data[0], reader);
+		return err ? err : feed_replay(*reader, opts->files.data[0], &top->feed);
+	}
+	err = watch_create(opts, &top->session);
+	return err ? err : feed_watch(top->session, opts->target.interval_s,
+				      opts->target.duration_s, &top->feed);
 }
 
 struct error *cmd_top(const struct options *opts, int *status)
 {
-	__cleanup(session_destroyp) struct session *session = NULL;
-	struct top top = { .opts = opts, .terminal = isatty(STDOUT_FILENO) };
-	struct error *err = check_terminal(&top);
+	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
+	bool batch = opts->output.batch || !isatty(STDOUT_FILENO);
+	struct top top = { .opts = opts };
+	struct error *err;
 
-	if (err)
-		return err;
 	watch_catch_signals();
-	err = watch_create(opts, &session);
-	if (err)
-		return err;
-	top.session = session;
-	err = watch_run(session, opts, draw, &top);
-	if (err)
-		return err;
-	session_stop(session);
-	watch_warn(session);
-	return draw(&top);
+	err = open_source(&top, batch, &reader);
+	if (!err)
+		err = batch ? run_batch(&top) : run_screen(&top);
+	feed_destroy(top.feed);
+	if (top.session) {
+		session_stop(top.session);
+		watch_warn(top.session);
+	}
+	session_destroy(top.session);
+	return err;
 }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The columns of the table of sites; see columns.h. */
+#include <math.h>
+#include <string.h>
+
+#include "view/columns.h"
+#include "view/names.h"
+
+#define PATH_COLUMNS_MIN 26	/* or two fifths of the screen */
+#define SURE 0.9		/* growth below that confidence is marked */
+
+static const struct column_row {
+	const char *header, *metric, *help;
+	int width, rank;
+} rows[COLUMNS_COUNT] = {
+#define X(symbol, header, metric, width, rank, value, help) { header, metric, help, width, rank },
+	COLUMNS(X)
+#undef X
+};
+
+const char *column_header(enum column column)
+{
+	return rows[column].header;
+}
+
+const char *column_help(enum column column)
+{
+	return rows[column].help;
+}
+
+int column_width(enum column column)
+{
+	return rows[column].width;
+}
+
+enum column column_of_metric(const char *metric)
+{
+	for (int i = 0; i < COLUMNS_COUNT; i++)
+		if (rows[i].metric && !strcmp(rows[i].metric, metric))
+			return i;
+	return COLUMN_LIVE;
+}
+
+void columns_choose(int columns, enum column sort, bool show[COLUMNS_COUNT])
+{
+	int path = columns * 2 / 5 > PATH_COLUMNS_MIN ? columns * 2 / 5 : PATH_COLUMNS_MIN;
+	int left = columns - path - (rows[sort].width ? rows[sort].width + 1 : 0);
+
+	memset(show, 0, COLUMNS_COUNT * sizeof(show[0]));
+	show[sort] = show[COLUMN_PATH] = true;
+	for (int rank = 0; rank < COLUMNS_COUNT; rank++)
+		for (int i = 0; i < COLUMN_PATH; i++)
+			if (rows[i].rank == rank && !show[i] && left >= rows[i].width + 1) {
+				show[i] = true;
+				left -= rows[i].width + 1;
+			}
+}
+
+struct site site_make(const struct past *past, const struct snapshot_stack *stack,
+		      const struct metrics *m)
+{
+	const struct trace *trace = past_trace(past, stack);
+	struct site site = { .stack = stack, .m = *m };
+
+	if (!trace || trace->round != past->round)
+		return site;
+	site.allocs_per_s = trace->allocs_per_s;
+	if (trace->len > 1)
+		site.trend = (double)(trace->live[trace->len - 1] - trace->live[0]);
+	return site;
+}
+
+double site_temporary(const struct site *s)
+{
+	return s->m.alloc_count > 0 ?
+		(double)s->m.temporary_count / (double)s->m.alloc_count : 0;
+}
+
+double site_mean(const struct site *s)
+{
+	return s->m.alloc_count > 0 ? (double)s->m.alloc_bytes / (double)s->m.alloc_count : 0;
+}
+
+double column_value(const struct site *s, enum column column)
+{
+	switch (column) {
+#define X(symbol, header, metric, width, rank, value, help)	\
+	case symbol:						\
+		return (double)(value);
+	COLUMNS(X)
+#undef X
+	default:
+		return 0;
+	}
+}
+
+static const char *percent(double share, char *buf)
+{
+	snprintf(buf, COLUMN_TEXT_MAX, "%.0f%%", 100 * share);
+	return buf;
+}
+
+static const char *growth_text(const struct site *site, char *buf)
+{
+	char number[FORMAT_MAX];
+	double growth = site->m.growth_bytes_per_s;
+
+	if (!growth)
+		return "0";
+	snprintf(buf, COLUMN_TEXT_MAX, "%s%s",
+		 format_bytes_short(llround(growth), true, number),
+		 site->m.growth_confidence < SURE ? "?" : "");
+	return buf;
+}
+
+const char *column_text(const struct site *site, enum column column, char buf[COLUMN_TEXT_MAX])
+{
+	double value = column_value(site, column);
+
+	switch (column) {
+	case COLUMN_GROWTH:
+		return growth_text(site, buf);
+	case COLUMN_TEMP:
+	case COLUMN_SURE:
+		return percent(value, buf);
+	case COLUMN_OLDEST:
+		return site->m.live_count > 0 ? format_duration_short(value, buf) : "-";
+	case COLUMN_BLOCKS:
+	case COLUMN_ALLOCS:
+	case COLUMN_FREES:
+	case COLUMN_RATE:
+		return format_count_short(llround(value), buf);
+	default:
+		return format_bytes_short(llround(value), false, buf);
+	}
+}
+
+void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snapshot_stack *stack,
+	       size_t max)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	uint32_t first = site_frame(snap, stack);
+
+	if (!stack->frame_count)
+		strbuf_addstr(sb, "[lost]");
+	for (uint32_t i = first; i < stack->frame_count && sb->len < max; i++) {
+		if (i > first)
+			strbuf_addstr(sb, " < ");
+		name_frame(sb, &frames[i]);
+		if (i == first) {
+			strbuf_addch(sb, ' ');
+			name_place(sb, &frames[i]);
+		}
+	}
+}
+
+static int compare_values(const void *a, const void *b)
+{
+	const struct site *x = a, *y = b;
+
+	if (x->value != y->value)
+		return x->value < y->value ? 1 : -1;
+	/* Whatever is equal keeps its place from one refresh to the next. */
+	if (x->m.live_bytes != y->m.live_bytes)
+		return x->m.live_bytes < y->m.live_bytes ? 1 : -1;
+	return x->stack->id < y->stack->id ? -1 : x->stack->id > y->stack->id;
+}
+
+static const char *leaf_name(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	const struct frame *frame = snapshot_frames(snap, stack) + site_frame(snap, stack);
+
+	if (!stack->frame_count)
+		return "";
+	return frame->function ? frame->function : frame->module;
+}
+
+static int compare_names(const void *a, const void *b, void *snap)
+{
+	const struct site *x = a, *y = b;
+	int order = strcmp(leaf_name(snap, x->stack), leaf_name(snap, y->stack));
+
+	return order ? order : compare_values(a, b);
+}
+
+static void reverse(struct site_vec *sites)
+{
+	for (size_t i = 0, j = sites->len; i + 1 < j; i++) {
+		struct site site = sites->data[i];
+
+		sites->data[i] = sites->data[--j];
+		sites->data[j] = site;
+	}
+}
+
+void sites_sort(struct site_vec *sites, const struct snapshot *snap, enum column column,
+		bool reversed)
+{
+	vec_for_each(site, sites)
+		site->value = column_value(site, column);
+	if (!sites->len)
+		return;
+	if (column == COLUMN_PATH)
+		qsort_r(sites->data, sites->len, sizeof(*sites->data), compare_names,
+			(void *)snap);
+	else
+		qsort(sites->data, sites->len, sizeof(*sites->data), compare_values);
+	if (reversed)
+		reverse(sites);
+}
+
+void columns_help(FILE *f)
+{
+	for (int i = 0; i < COLUMNS_COUNT; i++)
+		fprintf(f, "  %-14s %s\n", rows[i].header, rows[i].help);
+}

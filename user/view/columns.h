@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The columns of the table of sites, once: header, width, order, help, and
+ * what they are sorted by. The live table, the plain one of --batch, the help
+ * view and --help derive from it.
+ */
+#ifndef HEAPSONDE_VIEW_COLUMNS_H
+#define HEAPSONDE_VIEW_COLUMNS_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/format.h"
+#include "view/past.h"
+
+/* One line of the table; borrows from the snapshot. */
+struct site {
+	const struct snapshot_stack *stack;
+	struct metrics m;		/* as shown: of now, or since a mark */
+	double allocs_per_s, trend;	/* trend: change of live bytes over the last refreshes */
+	double value;			/* what it is sorted by */
+};
+
+DEFINE_VEC(site_vec, struct site);
+
+/*
+ * X(symbol, header, metric of the same order or NULL, width, rank, value, help)
+ * A screen shows the columns of the lowest ranks that fit. The value is of
+ * @s, const struct site *.
+ */
+#define COLUMNS(X)								\
+	X(COLUMN_LIVE,   "live",   "live_bytes",         7, 0, s->m.live_bytes,	\
+	  "bytes allocated and not freed yet")					\
+	X(COLUMN_BLOCKS, "blocks", "live_count",         6, 3, s->m.live_count,	\
+	  "blocks allocated and not freed yet")					\
+	X(COLUMN_GROWTH, "growth/s", "growth_bytes_per_s", 8, 1, s->m.growth_bytes_per_s, \
+	  "slope of live bytes over the watched time; ? while it is not sure")	\
+	X(COLUMN_TREND,  "trend",  NULL,                 6, 2, s->trend,	\
+	  "live bytes of the last refreshes, between their extremes")		\
+	X(COLUMN_RATE,   "alloc/s", NULL,                7, 4, s->allocs_per_s,	\
+	  "allocations a second, since the last refresh")			\
+	X(COLUMN_TEMP,   "temp",   "temporary_count",    5, 5, site_temporary(s), \
+	  "share freed at once, by the same thread with no allocation between")	\
+	X(COLUMN_OLDEST, "oldest", "oldest_live_s",      6, 6, s->m.oldest_live_s, \
+	  "age of its oldest live block")					\
+	X(COLUMN_MEAN,   "size",   NULL,                 6, 8, site_mean(s),	\
+	  "mean bytes of a block")						\
+	X(COLUMN_ALLOCATED, "alloc'd", "alloc_bytes",    7, 9, s->m.alloc_bytes, \
+	  "all bytes allocated since attach")					\
+	X(COLUMN_ALLOCS, "allocs", "alloc_count",        7, 10, s->m.alloc_count, \
+	  "all allocations since attach")					\
+	X(COLUMN_FREED,  "freed",  "free_bytes",         7, 12, s->m.free_bytes, \
+	  "all bytes freed since attach")					\
+	X(COLUMN_FREES,  "frees",  "free_count",         7, 13, s->m.free_count, \
+	  "all frees since attach")						\
+	X(COLUMN_PEAK,   "at peak", "peak_live_bytes",   7, 7, s->m.peak_live_bytes, \
+	  "live bytes when the target's were highest")				\
+	X(COLUMN_SURE,   "sure",   "growth_confidence",  5, 11, s->m.growth_confidence, \
+	  "how surely it grows or shrinks")					\
+	X(COLUMN_PATH,   "who allocated", NULL,          0, 0, 0,		\
+	  "function, place, callers; sorted by name")
+
+enum column {
+#define X(symbol, header, metric, width, rank, value, help) symbol,
+	COLUMNS(X)
+#undef X
+	COLUMNS_COUNT
+};
+
+#define COLUMN_TEXT_MAX 64	/* bytes, with UTF-8 bars */
+
+const char *column_header(enum column column);
+const char *column_help(enum column column);
+int column_width(enum column column);
+/* The one of that metric, else COLUMN_LIVE. */
+enum column column_of_metric(const char *metric);
+/* Those that fit beside the call path, and @sort in any case. */
+void columns_choose(int columns, enum column sort, bool show[COLUMNS_COUNT]);
+
+/* @m: the metrics to show. */
+struct site site_make(const struct past *past, const struct snapshot_stack *stack,
+		      const struct metrics *m);
+double site_temporary(const struct site *s);
+double site_mean(const struct site *s);
+
+double column_value(const struct site *site, enum column column);
+/* For all columns but the trend and the path. */
+const char *column_text(const struct site *site, enum column column, char buf[COLUMN_TEXT_MAX]);
+
+/* Appends "function place < caller < caller", to about @max bytes. */
+void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snapshot_stack *stack,
+	       size_t max);
+
+/*
+ * Fills site->value for @column and sorts, largest first or, @reversed, smallest
+ * first; by name for the path.
+ */
+void sites_sort(struct site_vec *sites, const struct snapshot *snap, enum column column,
+		bool reversed);
+
+/* Lines "  header  help" for each column. */
+void columns_help(FILE *f);
+
+#endif

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Sites: who allocated, a line per call path. */
+#include "view/names.h"
+#include "view/ui.h"
+
+struct sites_state {
+	struct site_vec sites;
+	struct list list;
+	int scroll;		/* columns that the paths are moved to the left */
+};
+
+#define SCROLL_STEP 8
+
+static void sites_deinit(void *state)
+{
+	struct sites_state *sites = state;
+
+	site_vec_deinit(&sites->sites);
+}
+
+static void add_site(struct ui *ui, struct sites_state *state, const struct snapshot_stack *stack)
+{
+	struct metrics m = ui_metrics(ui, stack);
+
+	site_vec_push(&state->sites, site_make(&ui->past, stack, &m));
+}
+
+/* The line of the same path as before; at the first line the first stays. */
+static void follow_selection(struct ui *ui, struct sites_state *state)
+{
+	struct list *list = &state->list;
+
+	if (!list->cursor)
+		return;
+	for (size_t i = 0; i < state->sites.len; i++)
+		if (stack_key(state->sites.data[i].stack) == ui->selected) {
+			size_t above = list->cursor - list->top;
+
+			list->cursor = i;
+			list->top = i > above ? i - above : 0;
+			return;
+		}
+}
+
+static void sites_derive(struct ui *ui, void *arg)
+{
+	struct sites_state *state = arg;
+	const struct snapshot *snap = ui_snapshot(ui);
+
+	state->sites.len = 0;
+	ui->all = snap->stacks.len;
+	vec_for_each(stack, &snap->stacks)
+		if (ui_shows(ui, stack))
+			add_site(ui, state, stack);
+	ui->matching = state->sites.len;
+	sites_sort(&state->sites, snap, ui->sort, ui->reversed);
+	if (ui->limit && state->sites.len > ui->limit)
+		state->sites.len = ui->limit;
+	follow_selection(ui, state);
+}
+
+/* --- drawing --- */
+
+/* The sign of the order stands in the gap behind its column. */
+static void draw_header(struct ui *ui, struct area area, const bool show[COLUMNS_COUNT])
+{
+	const char *sign = glyph(ui->reversed ? GLYPH_UP : GLYPH_DOWN);
+	int at = 0;
+
+	draw_fill(area, 0, 0, area.columns, ROLE_HEADER, ' ');
+	for (int i = 0; i < COLUMNS_COUNT; i++) {
+		enum role role = i == (int)ui->sort ? ROLE_SORTED : ROLE_HEADER;
+		int width = column_width(i);
+
+		if (!show[i])
+			continue;
+		if (width)
+			draw_right(area, 0, at, width, role, column_header(i));
+		else
+			width = draw_text(area, 0, at, area.columns - at, role, column_header(i));
+		if (role == ROLE_SORTED)
+			draw_text(area, 0, at + width, 1, role, sign);
+		at += width + 1;
+	}
+}
+
+static enum role role_of(const struct site *site, enum column column)
+{
+	if (column == COLUMN_GROWTH && site->m.growth_confidence >= 0.9)
+		return site->m.growth_bytes_per_s > 0 ? ROLE_BAD : ROLE_GOOD;
+	if (column == COLUMN_LIVE)
+		return ROLE_TITLE;
+	return column_value(site, column) ? ROLE_TEXT : ROLE_DIM;
+}
+
+/* Between the extremes, but what varies by less than a hundredth is flat. */
+static void draw_trend(struct area area, int row, int at, const struct trace *trace)
+{
+	int width = column_width(COLUMN_TREND);
+	int64_t low = INT64_MAX, high = 0;
+	uint32_t first;
+
+	if (!trace)
+		return;
+	first = trace->len > (uint32_t)width ? trace->len - width : 0;
+	for (uint32_t i = first; i < trace->len; i++) {
+		low = trace->live[i] < low ? trace->live[i] : low;
+		high = trace->live[i] > high ? trace->live[i] : high;
+	}
+	for (uint32_t i = first; i < trace->len; i++) {
+		double level = high - low > high / 100 ?
+			(double)(trace->live[i] - low) / (double)(high - low) : 0;
+
+		draw_text(area, row, at + (int)(i - first), 1, ROLE_LIVE,
+			  spark_glyph(level * 0.9 + 0.1));
+	}
+}
+
+/* Pieces one after the other, of which @skip columns are left out at the beginning. */
+struct pen { struct area area; int row, at, end, skip; };
+
+static void put(struct pen *pen, enum role role, const char *text)
+{
+	while (pen->skip && *text) {
+		for (text++; (*text & 0xc0) == 0x80; text++)
+			;
+		pen->skip--;
+	}
+	if (*text && pen->at < pen->end)
+		pen->at += draw_text(pen->area, pen->row, pen->at, pen->end - pen->at, role, text);
+}
+
+static void draw_path(struct area area, int row, int at, int skip, const struct snapshot *snap,
+		      const struct snapshot_stack *stack)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	struct pen pen = { area, row, at, area.columns, skip };
+	uint32_t first = site_frame(snap, stack);
+
+	if (!stack->frame_count)
+		put(&pen, ROLE_WARN, "[stack lost]");
+	for (uint32_t i = first; i < stack->frame_count && pen.at < pen.end; i++) {
+		struct strbuf text __cleanup_strbuf = { 0 };
+
+		if (i > first) {
+			put(&pen, ROLE_DIM, " ");
+			put(&pen, ROLE_DIM, glyph(GLYPH_CALLER));
+			put(&pen, ROLE_DIM, " ");
+		}
+		name_frame(&text, &frames[i]);
+		put(&pen, i > first ? ROLE_DIM : ROLE_FUNCTION, strbuf_str(&text));
+		if (i > first)
+			continue;
+		strbuf_reset(&text);
+		strbuf_addch(&text, ' ');
+		name_place(&text, &frames[i]);
+		put(&pen, ROLE_FILE, strbuf_str(&text));
+	}
+}
+
+static void draw_site(struct ui *ui, struct sites_state *state, struct area area, int row,
+		      const struct site *site, const bool show[COLUMNS_COUNT])
+{
+	char buf[COLUMN_TEXT_MAX];
+	int at = 0;
+
+	for (int i = 0; i < COLUMN_PATH; i++) {
+		if (!show[i])
+			continue;
+		if (i == COLUMN_TREND)
+			draw_trend(area, row, at, past_trace(&ui->past, site->stack));
+		else
+			draw_right(area, row, at, column_width(i), role_of(site, i),
+				   column_text(site, i, buf));
+		at += column_width(i) + 1;
+	}
+	draw_path(area, row, at, state->scroll, ui_snapshot(ui), site->stack);
+}
+
+static const char *why_empty(const struct ui *ui)
+{
+	if (!ui->shown->targets.len)
+		return "attaching ...";
+	if (ui->all)
+		return "no call path matches the filter; \\ takes it away";
+	return "nothing was allocated yet since heapsonde attached";
+}
+
+/* What is left out, on a line of its own; returns whether there is one. */
+static bool draw_subject(struct ui *ui, struct area area)
+{
+	struct strbuf text __cleanup_strbuf = { 0 };
+
+	if (ui->base)
+		strbuf_addf(&text, "changes %s   ", ui->base_name);
+	if (ui->filter.text)
+		strbuf_addf(&text, "filter: %s (%zu of %zu)", ui->filter.text, ui->matching,
+			    ui->all);
+	if (!text.len)
+		return false;
+	draw_fill(area, 0, 0, area.columns, ROLE_MATCH, ' ');
+	draw_text(area, 0, 0, area.columns, ROLE_MATCH, strbuf_str(&text));
+	return true;
+}
+
+static void sites_draw(struct ui *ui, void *arg, struct area area)
+{
+	struct sites_state *state = arg;
+	struct list *list = &state->list;
+	bool show[COLUMNS_COUNT];
+
+	if (draw_subject(ui, area)) {
+		area.row++;
+		area.rows--;
+	}
+	columns_choose(area.columns, ui->sort, show);
+	draw_header(ui, area, show);
+	list_fit(list, state->sites.len, area.rows - 1);
+	if (!list->count)
+		draw_text(area, 1, 2, area.columns, ROLE_DIM, why_empty(ui));
+	for (int row = 0; row < list->rows && list->top + row < list->count; row++) {
+		const struct site *site = &state->sites.data[list->top + row];
+
+		draw_site(ui, state, area, row + 1, site, show);
+		if (list->top + row == list->cursor) {
+			ui->selected = stack_key(site->stack);
+			draw_recolour(area, row + 1, 0, area.columns, ROLE_SELECTED);
+		}
+	}
+}
+
+/* --- keys --- */
+
+static unsigned int move_sort(struct ui *ui, int step)
+{
+	ui->sort = ((int)ui->sort + step + COLUMNS_COUNT) % COLUMNS_COUNT;
+	return EFFECT_DERIVE;
+}
+
+static unsigned int move(struct ui *ui, struct sites_state *state, enum action action)
+{
+	unsigned int effects = list_act(&state->list, action);
+
+	if (state->list.cursor < state->sites.len)
+		ui->selected = stack_key(state->sites.data[state->list.cursor].stack);
+	return effects;
+}
+
+static unsigned int sites_act(struct ui *ui, void *arg, enum action action)
+{
+	struct sites_state *state = arg;
+
+	switch (action) {
+	case ACTION_OPEN:
+		return state->list.count ? ui_go(ui, VIEW_STACK) : EFFECT_NONE;
+	case ACTION_SORT_LEFT:
+		return move_sort(ui, -1);
+	case ACTION_SORT_RIGHT:
+		return move_sort(ui, 1);
+	case ACTION_REVERSE:
+		ui->reversed = !ui->reversed;
+		return EFFECT_DERIVE;
+	case ACTION_LEFT:
+		state->scroll -= state->scroll >= SCROLL_STEP ? SCROLL_STEP : state->scroll;
+		return EFFECT_DRAW;
+	case ACTION_RIGHT:
+		state->scroll += SCROLL_STEP;
+		return EFFECT_DRAW;
+	default:
+		return move(ui, state, action);
+	}
+}
+
+const struct view_ops view_sites = {
+	.state_bytes = sizeof(struct sites_state),
+	.deinit = sites_deinit,
+	.derive = sites_derive,
+	.draw = sites_draw,
+	.act = sites_act,
+};
