@@ -11,8 +11,8 @@ import signal
 import subprocess
 
 from browser import MODULES, browse
-from harness import (BUILD, add_case, case, check, check_equal, heapsonde, main, need_root, run,
-                     scratch, spawn, workload_path)
+from harness import (BUILD, Skip, add_case, case, check, check_equal, heapsonde, main,
+                     need_root, run, scratch, spawn, workload_path)
 
 PAGES = os.path.join(BUILD, "tests", "web", "pages")
 PICTURES = os.path.join(BUILD, "check")
@@ -25,6 +25,8 @@ def page(name):
         os.makedirs(MODULES, exist_ok=True)
         paths = [os.path.join(MODULES, f"{name}.{suffix}") for suffix in ("html", "json")]
         done = run([PAGES, name, *paths])
+        if "HTML=0" in done.stderr:
+            raise Skip(done.stderr.strip())
         check(not done.returncode, f"pages {name}: {done.stderr}")
         MADE[name] = paths
     return MADE[name]
@@ -74,6 +76,8 @@ def record(seconds):
 def export(recording, *options):
     out = scratch("page.html")
     done = heapsonde("export", recording, "--format", "html", "-o", out, "--force", *options)
+    if "HTML=0" in done.stderr:
+        raise Skip(done.stderr.strip())
     check(not done.returncode, f"export: {done.stderr}")
     return out
 
