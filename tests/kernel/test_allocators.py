@@ -144,10 +144,15 @@ for kind in ("static", "dynamic"):
 
 # ---- Rust ----
 
-def rust(*flags, preload=None):
+def find_rustc():
     rustc = shutil.which("rustc") or shutil.which("rustc", path=os.path.expanduser("~/.cargo/bin"))
     if not rustc:
         raise Skip("rustc is not installed")
+    return rustc
+
+
+def rust(*flags, preload=None):
+    rustc = find_rustc()
     program = compile_to("boxes", [rustc, "-O", "-g", "-A", "warnings", *flags,
                                    os.path.join(SOURCES, "boxes.rs")])
     env = preloaded(preload) if preload else None
@@ -156,6 +161,111 @@ def rust(*flags, preload=None):
 
 add_case("rust", rust)
 add_case("rust_jemalloc", lambda: rust(preload="jemalloc"))
+
+
+# ---- described by the user ----
+
+ARENA = """# the arena's functions
+arena_alloc  alloc size=1
+arena_calloc alloc count=1 size=2     # calls arena_alloc: counts once
+arena_resize@arena realloc ptr=1 size=2
+arena_get    out ptr=0 size=2; arena_free free ptr=1
+"""
+
+
+def described(options, argv=None):
+    w = Workload("arena", argv=argv)
+    watch = Watch(w.pid, *options)
+    books = w.work()
+    report = watch.finish()
+    check_equal("the workload's status", w.quit(), 0)
+    # The chunks, which malloc gave inside of calls, are nobody's.
+    check_books(report, books)
+
+
+@case()
+def described_on_the_command_line():
+    described(["--allocator", ARENA])
+
+
+@case()
+def described_in_a_file():
+    with open(scratch("arena.txt"), "w") as f:
+        f.write(ARENA)
+    described(["--allocator", "@" + scratch("arena.txt")])
+
+
+@case()
+def described_by_address():
+    symbols = run(["nm", workload_path("arena")]).stdout
+    address = {name: int(value, 16) for value, kind, name in
+               (line.split() for line in symbols.splitlines() if len(line.split()) == 3)}
+    stripped = scratch("stripped")
+    check_equal("status of strip", run(["strip", "-o", stripped, workload_path("arena")]).returncode,
+                0)
+    text = "\n".join(re.sub(r"^(arena_\w+)(@arena)?", lambda m: f"{address[m[1]]:#x}@stripped", part)
+                     for line in ARENA.splitlines()[1:] for part in line.split("; "))
+    w = Workload("arena", argv=[stripped])
+    watch = Watch(w.pid, "--allocator", text)
+    books = w.work()
+    report = watch.finish()
+    check_complete(report)
+    want = book_totals(books)
+    for metric in SUMS:
+        check_equal(metric, report.totals[metric], want[metric])
+
+
+def refused(words, *options, status=2):
+    w = Workload("arena")
+    out = heapsonde("report", "-p", w.pid, "-d", "0.1", *options)
+    check_equal("status", out.returncode, status)
+    for word in words:
+        check(word in out.stderr, f"no '{word}' in '{out.stderr.strip()}'")
+    check_equal("lines on stderr", out.stderr.strip().count("\n"), 0)
+    check_equal("changed code", changed_code(w.pid), [])
+
+
+add_case("missing_symbol", refused, ["--allocator, line 2", "arena_melt", "nowhere"],
+         "--allocator", "arena_free free ptr=1\narena_melt free ptr=0")
+add_case("argument_nine", refused, ["line 1", "size=9"], "--allocator", "arena_alloc alloc size=9")
+add_case("described_twice", refused, ["line 2", "arena_free", "line 1"],
+         "--allocator", "arena_free free ptr=1\narena_free@arena free ptr=0")
+add_case("nothing_of_a_known_name", refused, ["cpython", "nowhere"], "--allocator", "cpython")
+add_case("no_such_name", refused, ["mymalloc", "jemalloc"], "--allocator", "mymalloc")
+
+
+@case()
+def overlapping_functions():
+    symbols = run(["nm", workload_path("arena")]).stdout
+    address = int(re.search(r"^(\w+) . arena_free$", symbols, re.M)[1], 16)
+    refused(["line 2", f"{address:#x}", "address of arena_free"], "--allocator",
+            f"arena_free free ptr=1\n{address:#x}@arena alloc size=1")
+
+
+@case()
+def only_one_library():
+    w = Workload("family", "posix", env=preloaded("jemalloc"))
+    for option in (["--allocator", "jemalloc"], ["--allocator-lib", "libjemalloc.so.2"]):
+        data = json.loads(heapsonde("doctor", "-p", w.pid, "--json", *option).stdout)
+        probed = {os.path.basename(o["path"]): {p["function"] for p in o["probes"]}
+                  for o in data["targets"][0]["objects"]}
+        check("malloc" in probed["libjemalloc.so.2"], "jemalloc's malloc is not probed")
+        check("malloc" not in probed["libc.so.6"], "the C library's malloc is probed")
+        check("mmap" in probed["libc.so.6"], "the C library's mmap is not probed")
+
+
+def rust_described():
+    rustc = find_rustc()
+    program = compile_to("boxes", [rustc, "-g", "-A", "warnings", "--cfg", "own",
+                                   os.path.join(SOURCES, "boxes.rs")])
+    w = Workload("boxes", argv=[program])
+    watch = Watch(w.pid, "--allocator", "rust")
+    books = w.work()
+    report = watch.finish()
+    check_books(report, books, caller_is_leaf=False)
+
+
+add_case("rust_allocator_of_its_own", rust_described)
 
 
 # ---- what else there is to see ----

@@ -56,7 +56,7 @@ static void view_init(struct view *v, pid_t pid)
 {
 	v->as = address_space_create(pid);
 	check_ok(address_space_refresh(v->as, NULL));
-	check_ok(probe_plan_init(&v->plan, v->as));
+	check_ok(probe_plan_init(&v->plan, v->as, NULL));
 }
 
 static void view_deinit(struct view *v)
@@ -289,6 +289,106 @@ TEST(hidden_heap)
 	view_deinit(&v);
 }
 
+/* @description applied to this process with @code loaded: what comes of it. */
+static void view_described(struct view *v, struct allocator_choice *choice, void **lib,
+			   const char *name, const char *code, const char *description)
+{
+	*lib = dlopen(build(name, "-shared -fPIC -O2", code), RTLD_NOW | RTLD_LOCAL);
+	check(*lib);
+	check_ok(allocator_choice_add(choice, description));
+	v->as = address_space_create(getpid());
+	check_ok(address_space_refresh(v->as, NULL));
+	check_ok(probe_plan_init(&v->plan, v->as, choice));
+}
+
+static void refused_because(struct view *v, struct allocator_choice *choice, const char *why)
+{
+	struct error *err = probe_plan_check(&v->plan, choice);
+
+	check(err && err->code == ERROR_USAGE);
+	if (!strstr(err->message, why))
+		test_fail("'%s' does not say '%s'", err->message, why);
+	error_destroy(err);
+}
+
+static void end_described(struct view *v, struct allocator_choice *choice, void *lib)
+{
+	view_deinit(v);
+	allocator_choice_deinit(choice);
+	dlclose(lib);
+}
+
+/* Two local functions of one name: both are meant, and it is said. */
+TEST(symbol_twice_in_one_object)
+{
+	static const char code[] =
+		"static char a[64];\n"
+		"static __attribute__((noinline)) void *cut(long n) { a[0]++; return a + n; }\n"
+		"void *NAME(long n) { return cut(n) + 1; }\n";
+	struct allocator_choice choice = { 0 };
+	char flags[256];
+	struct view v;
+	void *lib;
+
+	snprintf(flags, sizeof(flags), "-shared -fPIC -O2 -DNAME=two %s",
+		 build("twin.o", "-c -fPIC -O2 -DNAME=one", code));
+	lib = dlopen(build("twice.so", flags, code), RTLD_NOW | RTLD_LOCAL);
+	check(lib);
+	check_ok(allocator_choice_add(&choice, "cut alloc size=0"));
+	v.as = address_space_create(getpid());
+	check_ok(address_space_refresh(v.as, NULL));
+	check_ok(probe_plan_init(&v.plan, v.as, &choice));
+	check(find_object(&v, "twice.so"));
+	check_int(find_object(&v, "twice.so")->probes.len, 2);
+	check(has_note(&v, "twice.so", "cut stands for 2 functions"));
+	check_ok(probe_plan_check(&v.plan, &choice));
+	end_described(&v, &choice, lib);
+}
+
+TEST(indirect_function)
+{
+	struct allocator_choice choice = { 0 };
+	struct view v;
+	void *lib;
+
+	view_described(&v, &choice, &lib, "indirect.so",
+		       "static char a[64];\n"
+		       "static void *real(long n) { return a + n; }\n"
+		       "static void *choose(void) { return real; }\n"
+		       "void *cut(long n) __attribute__((ifunc(\"choose\")));\n",
+		       "cut alloc size=0");
+	check(!find_object(&v, "indirect.so"));
+	refused_because(&v, &choice, "indirect function");
+	end_described(&v, &choice, lib);
+}
+
+#if defined(__x86_64__)
+TEST(function_that_cannot_be_probed)
+{
+	struct allocator_choice choice = { 0 };
+	struct view v;
+	void *lib;
+
+	view_described(&v, &choice, &lib, "short.so",
+		       "asm(\".globl cut\\n.type cut, @function\\n"
+		       "cut: hlt\\n.size cut, 1\\n\");\n", "cut free ptr=0");
+	refused_because(&v, &choice, "cut is not probed");
+	end_described(&v, &choice, lib);
+}
+#endif
+
+TEST(address_outside_of_code)
+{
+	struct allocator_choice choice = { 0 };
+	struct view v;
+	void *lib;
+
+	view_described(&v, &choice, &lib, "address.so", "int x;\n",
+		       "0x7fffffff0000@address.so free ptr=0");
+	refused_because(&v, &choice, "is not probed");
+	end_described(&v, &choice, lib);
+}
+
 /* Half an allocator is none: a library that interposes malloc alone passes it on. */
 TEST(malloc_without_free)
 {
@@ -391,7 +491,7 @@ TEST(nothing_mapped)
 	struct address_space *as = address_space_create(getpid());
 	struct probe_plan plan;
 
-	check_ok(probe_plan_init(&plan, as));
+	check_ok(probe_plan_init(&plan, as, NULL));
 	check_int(plan.objects.len, 0);
 	check_int(plan.notes.len, 0);
 	probe_plan_deinit(&plan);

@@ -201,12 +201,6 @@ const struct allocator_function allocator_functions[] = {
 	{ "sn_rust_realloc", PROBE_REALLOC, 3, NONE, 0, GROUP_SNMALLOC },
 	{ "sn_rust_dealloc", PROBE_FREE, NONE, NONE, 0, GROUP_SNMALLOC },
 
-	/* Rust's own interface to whatever #[global_allocator] there is. */
-	{ "__rust_alloc", PROBE_ALLOC, 0, NONE, NONE, GROUP_RUST },
-	{ "__rust_alloc_zeroed", PROBE_ALLOC, 0, NONE, NONE, GROUP_RUST },
-	{ "__rust_realloc", PROBE_REALLOC, 3, NONE, 0, GROUP_RUST },
-	{ "__rust_dealloc", PROBE_FREE, NONE, NONE, 0, GROUP_RUST },
-
 	/* Memory that the program maps for itself. */
 	{ "mmap", PROBE_MMAP, 1, NONE, 0, GROUP_MAPPING },
 	{ "mmap64", PROBE_MMAP, 1, NONE, 0, GROUP_MAPPING },
@@ -271,8 +265,9 @@ bool allocator_kind_returns(enum probe_kind kind)
 bool allocator_function_throws(const struct allocator_function *function)
 {
 	bool is_new = !strncmp(function->symbol, "_Zn", 3) || strstr(function->symbol, "_new");
+	bool is_cxx = function->group == GROUP_DESCRIBED && !strncmp(function->symbol, "_Z", 2);
 
-	return is_new && allocator_kind_returns(function->kind) &&
+	return (is_new || is_cxx) && allocator_kind_returns(function->kind) &&
 	       !strstr(function->symbol, "nothrow");
 }
 

@@ -35,7 +35,6 @@
 	X(GROUP_RPMALLOC, OWN_NAME, "rpmalloc",	    "rpfree")		\
 	X(GROUP_SNMALLOC, OWN_NAME, "sn_rust_alloc", "sn_rust_dealloc")	\
 	X(GROUP_HOARD,	  OWN_NAME, "xxmalloc",	    "xxfree")		\
-	X(GROUP_RUST,	  OWN_NAME, "__rust_alloc", "__rust_dealloc")	\
 	X(GROUP_MAPPING,  IN_HEAP,  "mmap",	    "munmap")		\
 	X(GROUP_JUMP,	  IN_LIBC,  NULL,	    NULL)		\
 	X(GROUP_UNWINDER, EXPORTED, "_Unwind_RaiseException", NULL)
@@ -46,7 +45,8 @@ enum allocator_group {
 #define X(group, where, anchor1, anchor2) group,
 	ALLOCATOR_GROUPS(X)
 #undef X
-	GROUPS_COUNT
+	GROUPS_COUNT,
+	GROUP_DESCRIBED = GROUPS_COUNT,	/* by the user: see description.h */
 };
 
 struct allocator_group_row {

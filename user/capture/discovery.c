@@ -37,9 +37,11 @@ struct candidate {
 	bool is_static;		/* a static program: local symbols count as exported */
 	bool hides_heap;	/* has all of a heap under the plain names, not exported */
 	bool has_heap;		/* a group of malloc and free */
+	bool left_out;		/* ... that is not to be probed, by the user's choice */
 	bool c_library;
 	bool wraps;		/* another allocator may stand behind this one */
 	const char *allocator;	/* its name, or NULL */
+	const struct allocator_choice *choice;
 };
 
 DEFINE_VEC(candidate_vec, struct candidate);
@@ -52,6 +54,14 @@ add_note(struct probe_plan *plan, const char *fmt, ...)
 	va_start(args, fmt);
 	note_vec_push(&plan->notes, xvasprintf(fmt, args));
 	va_end(args);
+}
+
+/* Prefix number @i of those known and the user's; NULL behind the last. */
+static const char *prefix_at(const struct allocator_choice *choice, size_t i)
+{
+	if (i < allocator_prefixes_count)
+		return allocator_prefixes[i];
+	return i == allocator_prefixes_count ? choice->prefix : NULL;
 }
 
 /* "malloc" behind "je_" and the like, for as long as the buffer lives. */
@@ -124,17 +134,13 @@ static bool is_active(const struct candidate *c, enum allocator_group group, con
 		return false;
 	switch (allocator_groups[group].where) {
 	case IN_HEAP:
-		return c->has_heap;
+		return c->has_heap && (group == GROUP_MAPPING || !c->left_out);
 	case IN_LIBC:
 		return c->c_library;
 	default:
 		break;
 	}
-	/*
-	 * What a Rust program's allocator asks of the C library's is seen there,
-	 * whole; of its own interface compilers inline parts.
-	 */
-	return group != GROUP_RUST;
+	return group == GROUP_UNWINDER || !c->left_out;
 }
 
 /* Whether a PT_DYNAMIC belongs to an executable rather than to a library. */
@@ -193,7 +199,8 @@ static const char *plain_name(const char *symbol)
 }
 
 /* All that is looked for anywhere; the names made here are kept in @made. */
-static void gather_names(struct strset *names, struct note_vec *made)
+static void gather_names(struct strset *names, struct note_vec *made,
+			 const struct allocator_choice *choice)
 {
 	static const char *const others[] = {
 		"__libc_start_main", "_dl_allocate_tls",
@@ -201,8 +208,10 @@ static void gather_names(struct strset *names, struct note_vec *made)
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		strset_add(names, others[i]);
-	for (size_t p = 0; p < allocator_prefixes_count; p++) {
-		const char *prefix = allocator_prefixes[p];
+	vec_for_each(d, &choice->described)
+		strset_add(names, d->function.symbol);
+	for (size_t p = 0; prefix_at(choice, p); p++) {
+		const char *prefix = prefix_at(choice, p);
 
 		for (size_t i = 0; i < allocator_names_count; i++) {
 			note_vec_push(made, xasprintf("%s%s", prefix, allocator_names[i].symbol));
@@ -235,15 +244,22 @@ static void look_for_names(struct candidate *c, const struct strset *names)
 static const char *known_allocator(const struct candidate *c)
 {
 	for (size_t i = 0; i < allocator_names_count; i++) {
-		for (size_t p = 0; p < allocator_prefixes_count; p++) {
+		for (size_t p = 0; prefix_at(c->choice, p); p++) {
 			struct full_name name;
 
-			if (defines(c, full_name(&name, allocator_prefixes[p],
+			if (defines(c, full_name(&name, prefix_at(c->choice, p),
 						 allocator_names[i].symbol), false))
 				return allocator_names[i].name;
 		}
 	}
 	return c->c_library ? "C library" : NULL;
+}
+
+static bool is_object(const struct object *object, const char *name)
+{
+	const char *base = strrchr(object->path, '/');
+
+	return !strcmp(object->path, name) || (base && !strcmp(base + 1, name));
 }
 
 static void examine(struct candidate *c)
@@ -256,14 +272,16 @@ static void examine(struct candidate *c)
 	/* glibc's dynamic linker has a malloc for itself until libc is there. */
 	if (!c_library && defines(c, "_dl_allocate_tls", true))
 		return;
-	for (size_t p = 0; p < allocator_prefixes_count; p++)
-		c->has_heap |= has_anchors(c, GROUP_MALLOC, allocator_prefixes[p]);
+	for (size_t p = 0; prefix_at(c->choice, p); p++)
+		c->has_heap |= has_anchors(c, GROUP_MALLOC, prefix_at(c->choice, p));
 	for (int group = 0; group < GROUPS_COUNT && !c->has_heap; group++)
-		if (allocator_groups[group].where == OWN_NAME && group != GROUP_RUST)
+		if (allocator_groups[group].where == OWN_NAME)
 			c->has_heap = has_anchors(c, group, "");
 	c->c_library = c_library && c->has_heap;
 	if (c->has_heap)
 		c->allocator = known_allocator(c);
+	c->left_out = (c->choice->library && !is_object(c->object, c->choice->library)) ||
+		      (c->choice->only && strcmp(c->choice->only, c->allocator ?: ""));
 }
 
 static bool has_candidate(const struct candidate_vec *candidates, const struct object *object)
@@ -274,16 +292,33 @@ static bool has_candidate(const struct candidate_vec *candidates, const struct o
 	return false;
 }
 
+/* What looks like a part of an allocator, or was described, and is chosen at run time. */
+static void note_indirect(struct probe_plan *plan, const struct candidate *c)
+{
+	static const char text[] = "%s: %s is not probed: it is an indirect function, chosen at "
+				   "run time: describe the one that is chosen";
+
+	if (!c->has_heap && c->sightings.len)
+		for (int i = 0; i < 2; i++)
+			if (jump_is_indirect(c->object, allocator_groups[0].anchors[i]))
+				add_note(plan, text, c->object->path,
+					 allocator_groups[0].anchors[i]);
+	vec_for_each(d, &c->choice->described)
+		if (jump_is_indirect(c->object, d->function.symbol))
+			add_note(plan, text, c->object->path, d->function.symbol);
+}
+
 static void find_candidates(const struct address_space *as, struct probe_plan *plan,
+			    const struct allocator_choice *choice,
 			    struct candidate_vec *candidates)
 {
 	const struct mapping_vec *mappings = address_space_mappings(as);
 	__cleanup(strset_deinit) struct strset names = { 0 };
 	struct note_vec made = { 0 };
 
-	gather_names(&names, &made);
+	gather_names(&names, &made, choice);
 	vec_for_each(m, mappings) {
-		struct candidate c = { .object = m->object };
+		struct candidate c = { .object = m->object, .choice = choice };
 
 		if (!c.object || has_candidate(candidates, c.object))
 			continue;
@@ -293,6 +328,7 @@ static void find_candidates(const struct address_space *as, struct probe_plan *p
 		if (c.is_static && !c.has_heap)
 			add_note(plan, "%s: statically linked, and no allocator among its symbols",
 				 c.object->path);
+		note_indirect(plan, &c);
 		candidate_vec_push(candidates, c);
 	}
 	vec_for_each(name, &made)
@@ -410,14 +446,22 @@ static bool is_alias(struct probe_plan *plan, const struct object_plan *op,
 
 static bool passes_on(const struct candidate *c, const struct allocator_function *function)
 {
-	return function->kind == PROBE_FREE && (c->wraps || function->group == GROUP_RUST);
+	return function->kind == PROBE_FREE &&
+	       (c->wraps || function->group == GROUP_DESCRIBED);
+}
+
+static const struct allocator_function *row(const struct allocator_choice *choice, size_t func)
+{
+	if (func < allocator_functions_count)
+		return &allocator_functions[func];
+	return &choice->described.data[func - allocator_functions_count].function;
 }
 
 static void list_function(struct probe_plan *plan, struct object_plan *op,
 			  const struct candidate *c, uint16_t func,
 			  const struct object_symbol *symbol)
 {
-	const struct allocator_function *function = &allocator_functions[func];
+	const struct allocator_function *function = row(c->choice, func);
 
 	if (is_alias(plan, op, function, symbol))
 		return;
@@ -428,6 +472,56 @@ static void list_function(struct probe_plan *plan, struct object_plan *op,
 		.returns = (allocator_kind_returns(function->kind) || passes_on(c, function)) &&
 			   !allocator_function_throws(function),
 	});
+}
+
+/* Where a described function is in the object: addresses of its symbol, or the one given. */
+static size_t find_described(const struct candidate *c, const struct described_function *d,
+			     struct object_symbol *ret)
+{
+	if (d->object && !is_object(c->object, d->object))
+		return 0;
+	if (!d->by_address)
+		return find_function(c, d->function.symbol, false, ret, MAX_ADDRESSES);
+	ret[0] = (struct object_symbol){ .vaddr = d->vaddr, .name = d->function.symbol };
+	return 1;
+}
+
+static struct error *check_overlap(const struct object_plan *op,
+				   const struct described_function *d, uint64_t vaddr)
+{
+	vec_for_each(probe, &op->probes)
+		if (probe->symbol.vaddr == vaddr && !same_row(probe->function, &d->function))
+			return error_create(ERROR_USAGE,
+					    "%s: %s is at the address of %s in %s, "
+					    "which is described as something else", d->where,
+					    d->function.symbol, probe->symbol.name,
+					    op->object->path);
+	return NULL;
+}
+
+/* Lists what the user described, before anything else can be at its addresses. */
+static struct error *list_described(struct probe_plan *plan, const struct candidate *c,
+				    struct object_plan *op)
+{
+	const struct described_vec *described = &c->choice->described;
+
+	for (size_t i = 0; i < described->len; i++) {
+		const struct described_function *d = &described->data[i];
+		struct object_symbol found[MAX_ADDRESSES];
+		size_t count = find_described(c, d, found);
+
+		for (size_t at = 0; at < count; at++) {
+			struct error *err = check_overlap(op, d, found[at].vaddr);
+
+			if (err)
+				return err;
+			list_function(plan, op, c, allocator_functions_count + i, &found[at]);
+		}
+		if (count > 1)
+			add_note(plan, "%s: %s stands for %zu functions, each is probed",
+				 c->object->path, d->function.symbol, count);
+	}
+	return NULL;
 }
 
 /* Lists the functions of the table that the object has, each address once. */
@@ -583,21 +677,31 @@ static struct error *complete_probe(struct probe_plan *plan, const struct candid
 	return NULL;
 }
 
+static void mark_described(struct probe_plan *plan, const struct planned_probe *probe)
+{
+	if (probe->function->group == GROUP_DESCRIBED)
+		plan->described[probe->func - allocator_functions_count] = true;
+}
+
 /* Stubs may jump to each other, so all are found before one is dropped. */
 static struct error *plan_object(struct probe_plan *plan, const struct candidate *c,
 				 struct object_plan *op)
 {
 	struct planned_probe_vec kept = { 0 };
-	struct error *err = NULL;
+	struct error *err = list_described(plan, c, op);
 
-	for (size_t p = 0; p < allocator_prefixes_count; p++)
-		list_functions(plan, c, op, allocator_prefixes[p]);
+	for (size_t p = 0; prefix_at(c->choice, p) && !err; p++)
+		list_functions(plan, c, op, prefix_at(c->choice, p));
 	for (size_t i = 0; i < op->probes.len && !err; i++) {
 		struct planned_probe *probe = &op->probes.data[i];
 		bool good = false;
 
-		if (!is_stub(c, op, probe))
+		if (is_stub(c, op, probe))
+			mark_described(plan, probe);
+		else
 			err = complete_probe(plan, c, op, probe, &good);
+		if (good)
+			mark_described(plan, probe);
 		if (good)
 			planned_probe_vec_push(&kept, *probe);
 		else
@@ -644,6 +748,8 @@ void probe_plan_deinit(struct probe_plan *plan)
 	vec_for_each(note, &plan->notes)
 		free(*note);
 	note_vec_deinit(&plan->notes);
+	free(plan->described);
+	plan->described = NULL;
 }
 
 static void candidates_deinit(struct candidate_vec *candidates)
@@ -653,13 +759,57 @@ static void candidates_deinit(struct candidate_vec *candidates)
 	candidate_vec_deinit(candidates);
 }
 
-struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as)
+/* Why a described function has no probe. */
+static const char *reason_for(const struct probe_plan *plan, const struct described_function *d)
 {
+	vec_for_each(note, &plan->notes)
+		if (strstr(*note, d->function.symbol) && strstr(*note, "is not probed"))
+			return *note;
+	return NULL;
+}
+
+static struct error *missing(const struct probe_plan *plan, const struct described_function *d)
+{
+	const char *reason = reason_for(plan, d);
+
+	if (reason)
+		return error_create(ERROR_USAGE, "%s: %s", d->where, reason);
+	return error_create(ERROR_USAGE, "%s: %s%s%s is nowhere in the target (a stripped file "
+			    "has no local symbols: give an address)", d->where,
+			    d->function.symbol, d->object ? "@" : "", d->object ?: "");
+}
+
+struct error *probe_plan_check(const struct probe_plan *plan,
+			       const struct allocator_choice *choice)
+{
+	const struct described_function *absent = NULL;
+	bool any = false;
+
+	for (size_t i = 0; choice && i < choice->described.len; i++) {
+		const struct described_function *d = &choice->described.data[i];
+
+		if (!plan->described[i] && !d->ready_made)
+			return missing(plan, d);
+		any |= plan->described[i];
+		if (!plan->described[i])
+			absent = d;
+	}
+	return absent && !any ? missing(plan, absent) : NULL;
+}
+
+struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as,
+			      const struct allocator_choice *choice)
+{
+	static const struct allocator_choice none;
 	__cleanup(candidates_deinit) struct candidate_vec candidates = { 0 };
 	struct error *err;
 
-	*plan = (struct probe_plan){ 0 };
-	find_candidates(as, plan, &candidates);
+	if (!choice)
+		choice = &none;
+	*plan = (struct probe_plan){
+		.described = xcalloc(choice->described.len + 1, sizeof(bool)),
+	};
+	find_candidates(as, plan, choice, &candidates);
 	find_wrappers(&candidates);
 	err = plan_candidates(plan, &candidates);
 	if (err)

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/vec.h"
 #include "capture/allocators.h"
+#include "capture/description.h"
 #include "capture/placement.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
@@ -22,7 +23,7 @@ DEFINE_VEC(offset_vec, uint64_t);
 
 struct planned_probe {
 	const struct allocator_function *function;
-	uint16_t func;			/* its row */
+	uint16_t func;			/* its row; those described count on */
 	struct object_symbol symbol;	/* the row's, perhaps with a prefix or mangled */
 	uint64_t file_offset;		/* of the probed instruction */
 	bool returns;			/* needs a return probe as well */
@@ -49,6 +50,7 @@ DEFINE_VEC(note_vec, char *);
 struct probe_plan {
 	struct object_plan_vec objects;	/* only those with probes, by address */
 	struct note_vec notes;		/* what was left out and why, one line each, for doctor */
+	bool *described;		/* which functions of the choice are probed */
 };
 
 void probe_plan_deinit(struct probe_plan *plan);
@@ -65,11 +67,18 @@ void probe_plan_deinit(struct probe_plan *plan);
  * probed at their return too, so that those it passes on count once; so are
  * Rust's.
  *
+ * What @choice (NULL: nothing) describes comes first: its functions' frees are
+ * probed at their return as well, and what they are is not asked of the table.
+ *
  * The address space must have been refreshed. An empty plan is no error here,
  * nor is a function that cannot be probed (it leaves a note). On failure the
  * plan is empty and needs no deinit.
  */
-struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as)
-	__must_check;
+struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as,
+			      const struct allocator_choice *choice) __must_check;
+
+/* ERROR_USAGE if something of the choice that the plan was made with is not in it. */
+struct error *probe_plan_check(const struct probe_plan *plan,
+			       const struct allocator_choice *choice) __must_check;
 
 #endif

@@ -124,9 +124,12 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
 	struct watched *w = watched_process(s, image->pid);
-	struct error *err = probe_plan_init(&plan, image->names);
+	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators);
 	bool frees_nest;
 
+	/* What a running process lacks was described wrongly; others may load it yet. */
+	if (!err && !s->settings.command && !image->generation && !w->probed.len)
+		err = probe_plan_check(&plan, s->settings.allocators);
 	if (err || is_loading(s, image, &plan))
 		return err;
 	/* What a command execs later may have an allocator in front of the C library's. */

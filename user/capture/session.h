@@ -18,6 +18,7 @@
 
 #include "base/error.h"
 #include "capture/attach.h"
+#include "capture/description.h"
 #include "model/snapshot.h"
 
 struct session_settings {
@@ -26,6 +27,7 @@ struct session_settings {
 	char **command;			/* NULL: attach to pids; else start this */
 	double interval_s;
 	enum attach_method method;	/* ATTACH_BEST: choose */
+	const struct allocator_choice *allocators;	/* what overrides discovery */
 	bool frame_pointers;		/* --stack fp: no unwind tables */
 	bool no_table_cache;		/* --no-cache: see symbol/unwind_cache.h */
 	bool no_symbols;		/* frames with objects and offsets, without names */

@@ -52,7 +52,7 @@ static void diagnosis_deinit(struct diagnosis *d)
 	error_destroy(d->features_error);
 }
 
-static void examine(struct patient *p, uint32_t pid)
+static void examine(struct patient *p, uint32_t pid, const struct allocator_choice *choice)
 {
 	*p = (struct patient){ .pid = pid };
 	p->error = target_check(pid);
@@ -62,7 +62,9 @@ static void examine(struct patient *p, uint32_t pid)
 	p->names = address_space_create(pid);
 	p->error = address_space_refresh(p->names, NULL);
 	if (!p->error)
-		p->error = probe_plan_init(&p->plan, p->names);
+		p->error = probe_plan_init(&p->plan, p->names, choice);
+	if (!p->error)
+		p->error = probe_plan_check(&p->plan, choice);
 	if (!p->error && !p->plan.objects.len)
 		p->error = error_create(ERROR_UNSUPPORTED,
 					"no known allocator is mapped in process %" PRIu32, pid);
@@ -79,7 +81,7 @@ static void diagnose(struct diagnosis *d, const struct options *opts)
 	if (d->method == ATTACH_BEST)
 		d->method = attach_method_best(&d->features);
 	vec_for_each(pid, &opts->target.pids)
-		examine(patient_vec_append(&d->patients), *pid);
+		examine(patient_vec_append(&d->patients), *pid, &opts->target.allocators);
 }
 
 static bool is_well(const struct diagnosis *d)

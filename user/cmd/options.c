@@ -23,6 +23,7 @@ enum option_type {
 	OPTION_METRIC,		/* const char *: a name of METRICS */
 	OPTION_STRING,		/* const char * */
 	OPTION_STRINGS,		/* struct path_vec */
+	OPTION_ALLOCATOR,	/* struct allocator_choice */
 	OPTION_CONDITION,	/* struct condition_vec */
 };
 
@@ -87,6 +88,17 @@ static const struct option_row rows[] = {
 	{ "attach", 0, OPTION_CHOICE, WATCHES, AT(target.attach), "METHOD", "auto",
 	  attach_choices + 1,
 	  .help = "how probes are attached (auto: the best this kernel has)" },
+	{ "allocator", 0, OPTION_ALLOCATOR, WATCHES | M(DOCTOR), AT(target.allocators),
+	  "NAME|DESCRIPTION|@FILE",
+	  .help = "an allocator of the application to watch as well (cpython, glib, rust, or its "
+		  "functions: 'arena_alloc alloc size=1; arena_free free ptr=1'), or the only "
+		  "one of those found by themselves (jemalloc); repeatable" },
+	{ "allocator-lib", 0, OPTION_STRING, WATCHES | M(DOCTOR), AT(target.allocators.library),
+	  "PATH",
+	  .help = "watch the malloc and free of this object only" },
+	{ "allocator-prefix", 0, OPTION_STRING, WATCHES | M(DOCTOR),
+	  AT(target.allocators.prefix), "PREFIX",
+	  .help = "look for PREFIXmalloc, PREFIXfree and so on as well" },
 	{ "output", 'o', OPTION_STRING, M(RECORD), AT(output.path), "FILE",
 	  .help = "the recording (default: heapsonde.heapsonde)" },
 	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT) | M(DIFF), AT(output.path), "FILE",
@@ -319,6 +331,8 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 		return NULL;
 	case OPTION_CONDITION:
 		return add_condition(opts, row, value);
+	case OPTION_ALLOCATOR:
+		return allocator_choice_add(&opts->target.allocators, value);
 	case OPTION_STRING:
 		*(const char **)((char *)opts + row->offset) = value;
 		return NULL;
@@ -574,6 +588,7 @@ struct error *options_parse(struct options *opts, enum command command, int argc
 
 void options_deinit(struct options *opts)
 {
+	allocator_choice_deinit(&opts->target.allocators);
 	pid_vec_deinit(&opts->target.pids);
 	condition_vec_deinit(&opts->output.fail_on);
 	path_vec_deinit(&opts->debug_dirs);

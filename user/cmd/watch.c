@@ -70,6 +70,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.command = target->command,
 		.interval_s = target->interval_s,
 		.method = watch_method(opts),
+		.allocators = &target->allocators,
 		.frame_pointers = target->stack == STACK_FP,
 		.no_table_cache = target->no_cache,
 		.no_symbols = target->no_symbolize,

@@ -130,3 +130,23 @@ void jump_deinit(struct jump *jump)
 {
 	free(jump->name);
 }
+
+bool jump_is_indirect(const struct object *object, const char *name)
+{
+	__cleanup_elf Elf *elf = elfread_open(object->fd);
+	const Elf64_Shdr *symbols, *strings;
+	__cleanup_free Elf64_Sym *sym = NULL;
+	__cleanup_free char *names = NULL;
+
+	symbols = elf ? elfread_section(elf, object->fd, ".dynsym", SHT_DYNSYM) : NULL;
+	strings = elf ? elfread_section(elf, object->fd, ".dynstr", SHT_STRTAB) : NULL;
+	if (!symbols || !strings)
+		return false;
+	sym = elfread_whole(object->fd, symbols->sh_offset, symbols->sh_size, SECTION_MAX);
+	names = elfread_whole(object->fd, strings->sh_offset, strings->sh_size, SECTION_MAX);
+	for (size_t i = 0; sym && names && i < symbols->sh_size / sizeof(*sym); i++)
+		if (ELF64_ST_TYPE(sym[i].st_info) == STT_GNU_IFUNC &&
+		    sym[i].st_name < strings->sh_size && !strcmp(names + sym[i].st_name, name))
+			return true;
+	return false;
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Functions that are nothing but a jump to another: aliases that a compiler
- * made of a tail call, stubs of a procedure linkage table.
+ * Functions that are nothing but a way to another: aliases that a compiler
+ * made of a tail call, stubs of a procedure linkage table, indirect functions.
  */
 #ifndef HEAPSONDE_SYMBOL_JUMP_H
 #define HEAPSONDE_SYMBOL_JUMP_H
@@ -23,5 +23,11 @@ struct jump {
  */
 bool jump_at(const struct object *object, uint64_t vaddr, struct jump *ret);
 void jump_deinit(struct jump *jump);
+
+/*
+ * Whether @name is an exported function of the object whose code is chosen when
+ * it is bound (STT_GNU_IFUNC): its symbol is that of the one who chooses.
+ */
+bool jump_is_indirect(const struct object *object, const char *name);
 
 #endif
