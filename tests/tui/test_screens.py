@@ -9,8 +9,8 @@ import os
 
 import terminal
 from terminal import Terminal
-from harness import (BUILD, Failure, ROOT, add_case, case, check, check_equal, heapsonde, main,
-                     run, scratch)
+from harness import (BUILD, Failure, ROOT, TOOL, add_case, case, check, check_equal, heapsonde,
+                     main, run, scratch)
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "tui")
 WRITER = os.path.join(BUILD, "tests", "tui", "recording")
@@ -130,6 +130,15 @@ def limit_bounds_the_sites():
     t.settle()
     check("cache_insert" not in t.text(), t.text())
     t.quit()
+
+
+@case()
+def out_of_memory_leaves_the_terminal_sane():
+    t = Terminal(f"--as={64 << 20}", TOOL, "top", recording("20000"), tool="/usr/bin/prlimit")
+    check_equal("status", t.wait(), 1)
+    check(b"heapsonde: out of memory" in t.bytes, "it does not say why")
+    check(b"\x1b[?1049h" in t.bytes, "the screen was not there yet")
+    t.check_sane()
 
 
 def colours(t):

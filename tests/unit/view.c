@@ -3,6 +3,7 @@
 #include "base/format.h"
 #include "tests/unit/fixture.h"
 #include "tests/unit/test.h"
+#include "view/names.h"
 #include "view/ui.h"
 
 /* Which of the fixture's stacks pass: their numbers, in order. */
@@ -178,6 +179,25 @@ TEST(every_key_means_one_thing_in_each_view)
 			if (row->other)
 				check_int(action_of_key(row->other, view), a);
 		}
+}
+
+static void check_short(const char *function, const char *want)
+{
+	struct strbuf name __cleanup_strbuf = { 0 };
+
+	name_frame_short(&name, &(struct frame){ .function = function, .module = "" });
+	check_str(strbuf_str(&name), want);
+}
+
+TEST(short_names)
+{
+	check_short("main", "main");
+	check_short("cache::insert(int, char const*)", "cache::insert");
+	check_short("v8::(anonymous namespace)::Invoke(v8::Isolate*)",
+		    "v8::(anonymous namespace)::Invoke");
+	check_short("call<void (*)(int)>(int) [clone .cold]", "call<void (*)(int)>");
+	check_short("lambda::operator()(int) const", "lambda::operator()(int) const");
+	check_short("(weird", "(weird");
 }
 
 TEST(short_numbers)

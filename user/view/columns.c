@@ -146,7 +146,7 @@ void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snap
 	for (uint32_t i = first; i < stack->frame_count && sb->len < max; i++) {
 		if (i > first)
 			strbuf_addstr(sb, " < ");
-		name_frame(sb, &frames[i]);
+		name_frame_short(sb, &frames[i]);
 		if (i == first) {
 			strbuf_addch(sb, ' ');
 			name_place(sb, &frames[i]);

@@ -14,6 +14,33 @@ void name_frame(struct strbuf *sb, const struct frame *frame)
 		strbuf_addf(sb, "[0x%llx]", (unsigned long long)frame->pc);
 }
 
+/* Where the list of arguments begins: no template's, operator()'s or namespace's brace. */
+static size_t arguments(const char *function)
+{
+	int angles = 0;
+
+	for (size_t i = 0; function[i]; i++) {
+		const char *at = &function[i];
+
+		if (*at == '(' && !angles && i && strncmp(at, "(anonymous", 10) &&
+		    !(i >= 8 && !strncmp(at - 8, "operator", 8)))
+			return i;
+		/* "operator<", "operator->" and their kin. */
+		if (i >= 8 && !strncmp(at - 8, "operator", 8))
+			return strlen(function);
+		angles += (*at == '<') - (*at == '>');
+	}
+	return strlen(function);
+}
+
+void name_frame_short(struct strbuf *sb, const struct frame *frame)
+{
+	if (frame->function)
+		strbuf_add(sb, frame->function, arguments(frame->function));
+	else
+		name_frame(sb, frame);
+}
+
 void name_place(struct strbuf *sb, const struct frame *frame)
 {
 	const char *slash = frame->file ? strrchr(frame->file, '/') : NULL;
@@ -45,7 +72,9 @@ static const char *const wrappers[] = {
 	"_PyObject_Malloc", "_PyObject_Calloc", "_PyObject_Realloc", "_PyObject_Arena",
 	"pymalloc_", "allocate_from_new_pool", "new_arena",		/* Python */
 	"v8::base::", "v8::internal::Malloced", "v8::internal::AllocWithRetry",
-	"node::Malloc", "node::Realloc", "node::UncheckedRealloc",	/* V8 and Node */
+	"v8::internal::BackingStore", "v8::internal::VirtualMemory",
+	"node::NodeArrayBufferAllocator", "node::Malloc", "node::Realloc",
+	"node::UncheckedRealloc",					/* V8 and Node */
 	"zmalloc", "zcalloc", "zrealloc", "ztrymalloc", "ztryrealloc", "je_", /* Redis */
 	"g_malloc", "g_realloc", "g_try_", "g_slice_", "g_strdup",	/* GLib */
 	"xmalloc", "xcalloc", "xrealloc", "xstrdup", "__strdup", "strdup", "__strndup",

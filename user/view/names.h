@@ -8,6 +8,8 @@
 
 /* Appends "function", else "module+0x1f", else "[0x7f...]". */
 void name_frame(struct strbuf *sb, const struct frame *frame);
+/* The same for narrow columns: without a C++ function's arguments. */
+void name_frame_short(struct strbuf *sb, const struct frame *frame);
 /* Appends "cache.cc:120" or the module; nothing if neither is known. */
 void name_place(struct strbuf *sb, const struct frame *frame);
 

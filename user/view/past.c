@@ -60,7 +60,7 @@ static void keep(struct past *past, struct snapshot *snap)
 {
 	snapshot_ref_vec_push(&past->kept, snapshot_ref(snap));
 	if (past->kept.len > PAST_MAX ||
-	    (past->kept.len > 8 && past->kept.len * bytes_of(snap) > PAST_BYTES_MAX))
+	    (past->kept.len > 2 && past->kept.len * bytes_of(snap) > PAST_BYTES_MAX))
 		thin_past(past);
 }
 

@@ -147,7 +147,7 @@ static void draw_path(struct area area, int row, int at, int skip, const struct 
 			put(&pen, ROLE_DIM, glyph(GLYPH_CALLER));
 			put(&pen, ROLE_DIM, " ");
 		}
-		name_frame(&text, &frames[i]);
+		name_frame_short(&text, &frames[i]);
 		put(&pen, i > first ? ROLE_DIM : ROLE_FUNCTION, strbuf_str(&text));
 		if (i > first)
 			continue;
