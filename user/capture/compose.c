@@ -110,6 +110,17 @@ static void symbolize(const struct session *s, struct frame_vec *frames,
 	}
 }
 
+void session_name_frame(struct session *s, struct object *object, const struct frame *frame)
+{
+	const struct symbol at = { .module = frame->module, .path = frame->path,
+				   .build_id = frame->build_id, .offset = frame->offset };
+	struct symbol_frame named[SYMBOL_FRAMES_MAX];
+	size_t count = object_symbolize_frames(object, &at, true, named, SYMBOL_FRAMES_MAX);
+
+	for (size_t k = 0; k < count; k++)
+		add_frame(&s->scratch, frame_store_strings(s->store), frame->pc, &named[k]);
+}
+
 static uint64_t stack_key(uint64_t id, const struct image *image)
 {
 	return id ^ ((uint64_t)image->pid << 32 | image->generation) * 0x9e3779b97f4a7c15;

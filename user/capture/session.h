@@ -77,6 +77,15 @@ void session_set_interval(struct session *session, double seconds);
  */
 void session_stop(struct session *session);
 
+/*
+ * After session_stop(): fetches the debug files that stacks would need and
+ * that are not here from $DEBUGINFOD_URLS, and names the stacks anew. Takes as
+ * long as the servers do, or until *@interrupted. ERROR_UNSUPPORTED if nobody
+ * can be asked.
+ */
+struct error *session_fetch_debug(struct session *session,
+				  const volatile sig_atomic_t *interrupted) __must_check;
+
 enum snapshot_flags {
 	SNAPSHOT_NAMES = 1,	/* frames of every stack, with names */
 	SNAPSHOT_NEW_NAMES = 4,	/* the same, but only of stacks that no snapshot had yet */

@@ -135,6 +135,8 @@ void session_free_targets(struct session *s);
 
 /* --- compose.c --- */
 
+/* Appends to s->scratch what @object now says of @frame's place. */
+void session_name_frame(struct session *s, struct object *object, const struct frame *frame);
 /* Names a stack's frames by what is mapped in @image now, for good. */
 void session_name_stack(struct session *s, const struct image *image,
 			const struct fresh_stack *fresh);

@@ -71,6 +71,8 @@ static const struct option_row rows[] = {
 	  .help = "how allocations are seen" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
+	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),
+	  .help = "when done, fetch missing debug files from $DEBUGINFOD_URLS" },
 	{ "no-cache", 0, OPTION_FLAG, WATCHES, AT(target.no_cache),
 	  .help = "neither read unwind tables from disk nor keep them there" },
 	{ "max-depth", 0, OPTION_COUNT, WATCHES, AT(target.max_depth), "N", "128",

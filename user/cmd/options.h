@@ -79,6 +79,7 @@ struct target_options {
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */
 	struct allocator_choice allocators;	/* descriptions in files are read already */
+	bool debuginfod;		/* fetch debug files afterwards */
 	bool no_cache;			/* of unwind tables on disk */
 	uint64_t max_depth;		/* 1 to MAX_DEPTH */
 	uint64_t min_size, max_size;	/* bytes; max_size UINT64_MAX: no bound */

@@ -173,8 +173,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 		.tick = record_tick, .attention = record_attention, .arg = &record });
 	if (err)
 		return await_command(session, opts, err, status);
-	session_stop(session);
-	watch_warn(session);
+	watch_end(session, opts);
 	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, true, &t_s);
 	oversize = recording_is_oversize(recording);
 	if (!err)

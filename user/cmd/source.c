@@ -43,8 +43,7 @@ static struct error *live_snapshot(const struct options *opts, moment_visitor *e
 			&(struct audience){ session, each, arg });
 	if (err)
 		return err;
-	session_stop(session);
-	watch_warn(session);
+	watch_end(session, opts);
 	return session_snapshot(session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, ret);
 }
 

@@ -318,10 +318,8 @@ struct error *cmd_top(const struct options *opts, int *status)
 	if (!err)
 		err = batch ? run_batch(&top) : run_screen(&top);
 	feed_destroy(top.feed);
-	if (top.session) {
-		session_stop(top.session);
-		watch_warn(top.session);
-	}
+	if (top.session)
+		watch_end(top.session, opts);
 	session_destroy(top.session);
 	return err;
 }

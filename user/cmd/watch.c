@@ -83,7 +83,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 	return session_create(&settings, ret);
 }
 
-void watch_warn(const struct session *session)
+static void warn(const struct session *session)
 {
 	size_t omitted = session_omitted_tables(session);
 	int64_t forks = session_forks(session);
@@ -95,6 +95,25 @@ void watch_warn(const struct session *session)
 		log_warn("%lld child process%s of the target %s not watched: attach to %s with -p",
 			 (long long)forks, forks == 1 ? "" : "es", forks == 1 ? "was" : "were",
 			 forks == 1 ? "it" : "them");
+}
+
+/* The signal that ended the watching is spent: another one ends the fetching. */
+static void fetch_debug(struct session *session)
+{
+	__cleanup_error struct error *err = NULL;
+
+	watch_signal = 0;
+	err = session_fetch_debug(session, &watch_signal);
+	if (err)
+		log_warn("--debuginfod: %s", err->message);
+}
+
+void watch_end(struct session *session, const struct options *opts)
+{
+	session_stop(session);
+	warn(session);
+	if (opts->target.debuginfod)
+		fetch_debug(session);
 }
 
 /*

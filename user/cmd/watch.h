@@ -30,8 +30,11 @@ void watch_catch_marks(void);
 /* Brings watch_run_with() to call attention() soon; from any thread or signal handler. */
 void watch_wake(void);
 
-/* Says what the numbers leave out and no figure of theirs shows. */
-void watch_warn(const struct session *session);
+/*
+ * Ends the watching, says what the numbers leave out and no figure of theirs
+ * shows, and fetches debug files if that was asked for.
+ */
+void watch_end(struct session *session, const struct options *opts);
 
 struct watch_calls {
 	struct error *(*tick)(void *arg);	/* each interval; may be NULL */

@@ -586,6 +586,17 @@ const struct mapping *address_space_find(const struct address_space *as, uint64_
 	return region && region->m.object ? &region->m : NULL;
 }
 
+struct object *address_space_object(const struct address_space *as, const char *build_id)
+{
+	vec_for_each(backing, &as->backings) {
+		struct object *object = (*backing)->object;
+
+		if (object && *build_id && !strcmp(object->build_id, build_id))
+			return object;
+	}
+	return NULL;
+}
+
 const struct mapping_vec *address_space_mappings(const struct address_space *as)
 {
 	return &as->current;

@@ -78,6 +78,11 @@ static bool belongs_to(const struct object *obj, int fd, const struct debuglink 
 	return link && checksum_is(fd, link->crc);
 }
 
+bool debugfile_belongs(const struct object *obj, int fd)
+{
+	return *obj->build_id && belongs_to(obj, fd, NULL);
+}
+
 /* ---- Where may it be? ---- */
 
 /* Tries @path below @root_fd and on the host. */

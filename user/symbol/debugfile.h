@@ -22,6 +22,8 @@ int debugfile_open(const struct object *obj, int root_fd);
  * (NULL: in that one), without the file that it belongs to; -1 if there is none.
  */
 int debugfile_open_by_build_id(const char *build_id, const char *dir);
+/* Whether @fd is the debug file of @obj by its build id. */
+bool debugfile_belongs(const struct object *obj, int fd);
 
 /* What .gnu_debugdata unpacks to, in a memfd for the caller to close; -1 if none. */
 int debugfile_open_embedded(const struct object *obj);

@@ -388,3 +388,30 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
 
 	return lines ? dwarf_lines_find(lines, vaddr, ret) : 0;
 }
+
+/* ---- A debug file from elsewhere ---- */
+
+bool object_lacks_lines(struct object *obj)
+{
+	return !lines_of(obj);
+}
+
+void object_set_debug_file(struct object *obj, int debug_fd)
+{
+	struct object_private *priv = obj->priv;
+	int fd;
+
+	if (!debugfile_belongs(obj, debug_fd))
+		return;
+	fd = fcntl(debug_fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	dwarf_lines_destroy(priv->lines);
+	priv->lines = dwarf_lines_create(fd);
+	priv->lines_tried = true;
+	symtab_destroy(priv->symtab);
+	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
+	symtab_add_file(priv->symtab, obj->fd);
+	symtab_add_file(priv->symtab, debug_fd);
+	symtab_finish(priv->symtab);
+}

@@ -98,6 +98,15 @@ size_t object_find_exported(struct object *obj, const char *name,
 struct source_frame;
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);
 
+/* Whether there is no DWARF for it, neither in the file nor in a separate one found here. */
+bool object_lacks_lines(struct object *obj);
+
+/*
+ * Symbols and lines are @debug_fd's (borrowed) from now on, if that is this object's
+ * debug file by its build id. Symbols that were borrowed are gone after it.
+ */
+void object_set_debug_file(struct object *obj, int debug_fd);
+
 /* Demangled (C++, Rust, D) or the raw name itself; cached, owned by the object. */
 const char *object_demangle(struct object *obj, const struct object_symbol *sym);
 

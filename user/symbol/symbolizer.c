@@ -15,14 +15,14 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static void name_function(const struct mapping *m, uint64_t pc, struct symbol *ret)
+static void name_function(struct object *object, uint64_t vaddr, struct symbol *ret)
 {
-	const struct object_symbol *sym = object_find_symbol(m->object, pc - m->bias);
+	const struct object_symbol *sym = object_find_symbol(object, vaddr);
 
 	if (!sym)
 		return;
 	ret->raw = sym->name;
-	ret->function = object_demangle(m->object, sym);
+	ret->function = object_demangle(object, sym);
 }
 
 static void name_jitted(const struct address_space *as, uint64_t pc, struct symbol *ret)
@@ -70,7 +70,7 @@ void address_space_symbolize(const struct address_space *as, uint64_t pc,
 
 	locate(as, pc, pc - is_return, ret, &in_object);
 	if (in_object)
-		name_function(in_object, pc - is_return, ret);
+		name_function(in_object->object, pc - is_return - in_object->bias, ret);
 }
 
 static void add_source(struct symbol_frame *frame, const struct source_frame *source)
@@ -117,5 +117,17 @@ size_t address_space_symbolize_frames(const struct address_space *as, uint64_t p
 	address_space_symbolize(as, pc, is_return, &called);
 	if (m)
 		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
+	return symbol_frames_compose(&called, sources, count, ret, max);
+}
+
+size_t object_symbolize_frames(struct object *object, const struct symbol *at, bool is_return,
+			       struct symbol_frame *ret, size_t max)
+{
+	const struct source_frame *sources = NULL;
+	struct symbol called = *at;
+	size_t count;
+
+	name_function(object, at->offset - is_return, &called);
+	count = object_source_frames(object, at->offset - is_return, &sources);
 	return symbol_frames_compose(&called, sources, count, ret, max);
 }

@@ -104,4 +104,14 @@ struct source_frame;
 size_t symbol_frames_compose(const struct symbol *called, const struct source_frame *sources,
 			     size_t count, struct symbol_frame *ret, size_t max);
 
+/* An object of this build id, mapped now or once, or NULL; borrowed. */
+struct object *address_space_object(const struct address_space *as, const char *build_id);
+
+/*
+ * The same for an address of a known object, whatever is mapped where now:
+ * @at says module, path, build_id and offset, which are taken over.
+ */
+size_t object_symbolize_frames(struct object *object, const struct symbol *at, bool is_return,
+			       struct symbol_frame *ret, size_t max);
+
 #endif
