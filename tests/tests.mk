@@ -8,6 +8,21 @@
 
 unit-tests: $(unit_programs)
 
+# Clang's libFuzzer, with what the target needs compiled for it. scripts/check
+# runs each for a minute on a copy of its corpus, tests/fuzz/corpus/NAME.
+FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=all
+fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
+fuzz_cfi_sources := $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c) \
+	user/base/alloc.c user/base/error.c
+
+$(O)/tests/fuzz/cfi: tests/fuzz/cfi.c $(fuzz_cfi_sources)
+	$(say) FUZZ $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -lelf
+
+fuzz: $(fuzz_programs)
+
 benchmarks: $(bench_programs)
 
 # Allocators and C libraries, shared and static, that workloads run with; what
@@ -43,4 +58,4 @@ bench-report: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench --markdown > $(O)/bench.md
 	$(say) REPORT $(O)/bench.md
 
-.PHONY: unit-tests benchmarks fetch-targets test check-kernels lint bench bench-report
+.PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report

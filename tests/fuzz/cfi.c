@@ -3,10 +3,6 @@
  * libFuzzer target for all that reads call frame information. The first byte
  * of an input says what the rest is: a section (with its layout in the byte's
  * bits), or an ELF file that goes through the whole compiler.
- *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iuser -I. \
- *		tests/fuzz/cfi.c user/symbol/{cfi,unwind_image,unwind_table,call_sites}.c \
- *		user/base/{alloc,error}.c -lelf
  */
 #include <elf.h>
 #include <stdlib.h>
