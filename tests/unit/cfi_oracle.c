@@ -398,6 +398,22 @@ static void compare_tree(char *roots)
 		nftw(root, visit, 64, FTW_PHYS | FTW_MOUNT);
 }
 
+/* Files of another machine, as a cross compiler brings them. */
+TEST(every_row_of_arm64_equals_libdw)
+{
+	char roots[] = "/usr/aarch64-linux-gnu/lib";
+
+	if (access(roots, F_OK))
+		test_skip("no %s (libc6-arm64-cross)", roots);
+	deadline_s = 0;
+	compare_tree(roots);
+	printf("# arm64: %zu files, %zu FDEs, %zu rows, %zu differences\n",
+	       total.files, total.fdes, total.rows, total.differences);
+	check(total.rows > 10000);
+	check_int(total.differences, 0);
+	memset(&total, 0, sizeof(total));
+}
+
 TEST(every_row_equals_libdw)
 {
 	const char *env = getenv("HEAPSONDE_ORACLE_ROOTS");

@@ -371,6 +371,39 @@ TEST(debuglink)
 	check_dynamic_only(path);
 }
 
+/* As gdb's manual has it: beside the file, in .debug there, below /usr/lib/debug. */
+static void check_debuglink_below(const char *root, const char *path, const char *debug,
+				  const char *place)
+{
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	__cleanup_close int root_fd = -1;
+
+	check(shell("mkdir -p '%s%s' && cp '%s' '%s%s/'", root, place, debug, root, place));
+	root_fd = open(root, O_PATH | O_CLOEXEC);
+	check_dynamic_only(path);
+	obj = open_object(path);
+	object_set_root(obj, root_fd);
+	check_int(count_named(obj, "hidden"), 1);
+	check(shell("rm -r '%s'", root));
+}
+
+TEST(debuglink_below_the_targets_root)
+{
+	__cleanup_free char *path = scratch("inside.so"), *debug = scratch("inside.debug");
+	__cleanup_free char *away = scratch("away"), *moved = scratch("away/inside.debug");
+	__cleanup_free char *root = scratch("linkroot"), *beside = NULL, *global = NULL;
+
+	check(compile(path, library_source, "-shared -fPIC -Wl,--build-id=none"));
+	check(shell("objcopy --only-keep-debug '%s' '%s' && strip '%s' && "
+		    "objcopy --add-gnu-debuglink='%s' '%s' && mkdir '%s' && mv '%s' '%s'",
+		    path, debug, path, debug, path, away, debug, moved));
+	beside = xasprintf("%s/.debug", scratch_dir);
+	global = xasprintf("/usr/lib/debug%s", scratch_dir);
+	check_debuglink_below(root, path, moved, scratch_dir);
+	check_debuglink_below(root, path, moved, beside);
+	check_debuglink_below(root, path, moved, global);
+}
+
 TEST(build_id_directory)
 {
 	__cleanup_free char *path = scratch("identified.so");

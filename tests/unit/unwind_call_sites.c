@@ -4,6 +4,7 @@
  * finds, the address before the one it returns to has the same rule in the
  * small table as in the full one. Also what the tables must look like.
  */
+#include <elf.h>
 #include <fcntl.h>
 #include <glob.h>
 #include <unistd.h>
@@ -28,9 +29,11 @@ static bool parse_line(const char *line, uint64_t *addr_ret, bool *call_ret)
 	char *end;
 
 	*addr_ret = strtoull(line, &end, 16);
-	if (end == line || strncmp(end, ":\t", 2))
+	if (end == line || *end != ':')
 		return false;
-	end += 2;
+	end += 1 + strspn(end + 1, " ");
+	if (*end++ != '\t')
+		return false;
 	while ((!strncmp(end, "notrack ", 8) || !strncmp(end, "bnd ", 4) ||
 		!strncmp(end, "addr32 ", 7) || !strncmp(end, "rex", 3) ||
 		!strncmp(end, "data16 ", 7)) && strchr(end, ' '))
@@ -60,9 +63,11 @@ static void check_site(struct property *p, uint64_t ret)
 			(long)ret, a.cfa, a.cfa_off, b.cfa, b.cfa_off);
 }
 
+/* LLVM's knows all machines in one program. */
 static void check_disassembly(struct property *p, const char *path)
 {
-	__cleanup_free char *cmd = xasprintf("objdump -d --no-show-raw-insn '%s'", path);
+	const char *objdump = p->full->machine == EM_AARCH64 ? "llvm-objdump" : "objdump";
+	__cleanup_free char *cmd = xasprintf("%s -d --no-show-raw-insn '%s'", objdump, path);
 	FILE *in = popen(cmd, "r");
 	bool was_call = false, call;
 	char line[512];
@@ -104,6 +109,12 @@ TEST(call_sites_of_libc) { check_property("/lib*/*-linux-gnu/libc.so.6"); }
 TEST(call_sites_of_libstdcxx) { check_property("/lib*/*-linux-gnu/libstdc++.so.6"); }
 TEST(call_sites_of_libcrypto) { check_property("/lib*/*-linux-gnu/libcrypto.so.3"); }
 TEST(call_sites_of_python) { check_property("/usr/bin/python3.1[0-9]"); }
+
+TEST(call_sites_of_arm64_libc) { check_property("/usr/aarch64-linux-gnu/lib/libc.so.6"); }
+TEST(call_sites_of_arm64_libstdcxx)
+{
+	check_property("/usr/aarch64-linux-gnu/lib/libstdc++.so.6");
+}
 
 TEST(libc_fits_40_kilobytes)
 {
