@@ -36,7 +36,11 @@
 	X(EV_UNMAP,         0, "the program unmapped memory or lowered the break") \
 	X(EV_EXEC,          0, "a target replaced its program")		  \
 	X(EV_EXIT,          0, "a target's last thread ended")		  \
-	X(EV_FORK,          0, "a target forked")
+	X(EV_FORK,          0, "a target forked")			  \
+	X(EV_LOADED,        0, "a target's loader has mapped an object")  \
+	X(EV_UNLOADING,     0, "a target's loader unmaps an object")	  \
+	X(EV_STACK_MEMORY,  0, "a piece of a stack that user space is to walk") \
+	X(EV_UNFINISHED,    0, "... and its registers, after all pieces")
 
 enum event_kind {
 #define X(kind, hits, text) kind,
@@ -85,6 +89,28 @@ struct ev_stack {
 	__u64 pcs[];		/* leaf (the allocator's caller) first; return addresses */
 };
 
+/*
+ * A stack that could not be walked because the tables for it are not there
+ * yet: code has just been mapped. Its registers and, in the records before,
+ * its memory, for user space to walk it later (capture/rewalk.h). The id is
+ * this one allocation's.
+ */
+struct ev_unfinished {
+	struct ev_header h;
+	__u64 stack_id;
+	__u64 pc, sp, bp, lr;
+	__u32 start;		/* enum unwind_start */
+	__u32 pad;
+};
+
+struct ev_stack_memory {
+	struct ev_header h;
+	__u64 stack_id;
+	__u64 addr;
+	__u64 size;
+	__u8 bytes[];
+};
+
 struct ev_alloc {
 	struct ev_header h;
 	__u64 addr;		/* 0: the allocation failed */
@@ -118,7 +144,7 @@ struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 	__u32 pad;
 };
 
-struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK */
+struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK, EV_LOADED, EV_UNLOADING */
 	struct ev_header h;
 	__u32 child;		/* EV_FORK: the new process; EV_EXEC: the old tid */
 	__s32 exit_code;	/* EV_EXIT: as wait(2) encodes it */
@@ -132,6 +158,8 @@ struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK */
 #endif
 EV_ASSERT(sizeof(struct ev_header) == 24, "ev_header");
 EV_ASSERT(sizeof(struct ev_stack) == 40, "ev_stack");
+EV_ASSERT(sizeof(struct ev_unfinished) == 72, "ev_unfinished");
+EV_ASSERT(sizeof(struct ev_stack_memory) == 48, "ev_stack_memory");
 EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
 EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");

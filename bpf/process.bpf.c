@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The lives of the targets: exec, exit, fork. These tracepoints fire for
- * every process of the machine, so the first thing is to see whether it is
- * one of ours.
+ * The lives of the targets: exec, exit, fork, and what they load. The
+ * tracepoints fire for every process of the machine, so the first thing is to
+ * see whether it is one of ours.
  */
 #include "bpf/maps.bpf.h"
 #include "bpf/unwind.bpf.h"
@@ -95,5 +95,54 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	if (watched(pid))
 		emit_process(child, EV_FORK, pid,
 			     pid_here(BPF_CORE_READ(child, group_leader)), 0);
+	return 0;
+}
+
+/*
+ * The state of a target's dynamic loader, which calls an empty function for
+ * debuggers whenever it has changed (struct r_debug of <link.h>).
+ */
+enum loader_state { LOADER_CONSISTENT, LOADER_ADDING, LOADER_DELETING };
+
+struct loader {
+	__u64 state;		/* address of r_debug's r_state */
+	__u32 deleting;
+	__u32 changes;		/* counts the calls */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);		/* tgid */
+	__type(value, struct loader);
+} loaders SEC(".maps");
+
+/*
+ * From when the loader is about to unmap something until user space has looked
+ * after it did so, no walk can trust what is known of the mappings. There are
+ * several lists of objects (dlmopen), and r_debug is of the first: what looks
+ * consistent may be a change in another.
+ */
+SEC("uprobe")
+int loader_changed(struct pt_regs *ctx)
+{
+	__u32 pid = bpf_get_attach_cookie(ctx);
+	struct loader *loader = bpf_map_lookup_elem(&loaders, &pid);
+	struct unwind_space *space = bpf_map_lookup_elem(&unwind_spaces, &pid);
+	__u32 state = 0;
+
+	if (!loader || bpf_probe_read_user(&state, sizeof(state), (void *)loader->state))
+		return 0;
+	if (state == LOADER_ADDING)
+		return 0;
+	if (state == LOADER_DELETING)
+		loader->deleting = 1;
+	loader->changes++;
+	if (loader->deleting && space)
+		space->suspect = 1;
+	emit_process((struct task_struct *)bpf_get_current_task_btf(),
+		     loader->deleting ? EV_UNLOADING : EV_LOADED, pid, 0, 0);
+	if (state == LOADER_CONSISTENT)
+		loader->deleting = 0;
 	return 0;
 }

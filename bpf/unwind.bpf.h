@@ -79,9 +79,13 @@ struct unwind_state {
 	 * walk to walk.
 	 */
 	__u64 fault_at;
+	__u64 bottom;		/* where the thread's last complete walk ended */
+	__u32 unfinished;	/* the walk waits for tables: see UNWIND_MAY_LEAVE() */
 	__u64 window_base;
 	__u32 window_bytes;
 	__u32 refills;		/* of the window, in this walk */
+	/* The window as it travels when the walk is left to user space. */
+	struct ev_stack_memory memory;
 	__u64 window[UNWIND_WINDOW_WORDS];
 	/*
 	 * What the walk in the record started from, and every word of the
@@ -110,6 +114,18 @@ struct unwind_state {
 #endif
 
 #define UNWIND_NO_RULE 0xffffffffu	/* no range holds the address */
+
+/*
+ * Whether a walk that the tables do not suffice for, yet, may be left to user
+ * space. The includer defines it if it can hand walks over.
+ */
+#ifndef UNWIND_MAY_LEAVE
+#define UNWIND_MAY_LEAVE(s) 0
+#endif
+/* How much of the stack is there, where it is a copy. */
+#ifndef UNWIND_READABLE
+#define UNWIND_READABLE(addr, size) (size)
+#endif
 
 /*
  * What the walker needs of its surroundings. NULL, or a negative result, for
@@ -330,8 +346,13 @@ static __always_inline __u32 unwind_search(struct unwind_state *s, __u64 pc)
 	if (r->kind == RANGE_RULE)
 		return r->value;
 	/* A table of call sites may be wrong where no call is. */
-	if (s->flags & UNWIND_EXACT_PC && !(r->flags & RANGE_FULL))
+	if (s->flags & UNWIND_EXACT_PC && !(r->flags & RANGE_FULL)) {
+		if (UNWIND_MAY_LEAVE(s)) {
+			s->unfinished = 1;
+			return UNWIND_NO_RULE;
+		}
 		s->guessed++;
+	}
 	offset = pc - r->base;
 	return unwind_find_row(s, r->value + (offset >> UNWIND_BUCKET_SHIFT),
 			       offset & (UNWIND_BUCKET_SIZE - 1));
@@ -408,6 +429,7 @@ static UNWIND_NOINLINE int unwind_fill_window(struct unwind_state *s, __u64 addr
 		size = most;
 	if (addr < s->fault_at && s->fault_at - addr < size)
 		size = s->fault_at - addr;
+	size = UNWIND_READABLE(addr, size);
 	s->window_bytes = 0;
 	s->window_base = addr;
 	if (unwind_copy_window(s, size, addr)) {
@@ -646,6 +668,15 @@ static __always_inline int unwind_resolve_trampoline(struct unwind_state *s)
 	return 1;
 }
 
+/* Ends the walk for user space to begin it anew. */
+static __always_inline int unwind_leave(struct unwind_state *s)
+{
+	s->unfinished = 1;
+	/* Same words do not make the rest the same. */
+	s->memo.words = UNWIND_MEMO_WORDS + 1;
+	return unwind_end(s, UNWIND_NO_MAPPING);
+}
+
 /*
  * Records the frame at s->pc and goes on to its caller. Returns 1 when the walk
  * ended.
@@ -664,11 +695,14 @@ static __always_inline int unwind_step(struct unwind_state *s)
 	id = unwind_find_rule(s);
 	if (id == UNWIND_NO_RULE && s->flags & UNWIND_PC_GUESSED)
 		return unwind_end(s, UNWIND_NO_CFI);
+	if (id == UNWIND_NO_RULE && (s->unfinished || UNWIND_MAY_LEAVE(s)))
+		return unwind_leave(s);
 	if (s->record.count >= s->max_depth)
 		return unwind_end(s, UNWIND_TRUNCATED);
 	unwind_record(s);
 	switch (id) {
 	case CFA_STOP:
+		s->bottom = s->sp;
 		return unwind_end(s, UNWIND_COMPLETE);
 	case CFA_SIGFRAME:
 		return unwind_by_sigframe(s);
@@ -732,6 +766,7 @@ static __always_inline int unwind_begin(struct unwind_state *s, enum unwind_star
 	s->memo.lr = s->lr;
 	s->memo.generation = s->space.generation;
 	s->memo.start = start;
+	s->unfinished = 0;
 	s->stack_end = ~0ul;
 	s->flags = start == UNWIND_AT_PC ? UNWIND_EXACT_PC | UNWIND_LR_VALID : 0;
 	return start == UNWIND_AT_ENTRY ? unwind_leave_function(s) : 1;
@@ -862,8 +897,12 @@ static __always_inline int unwind_stack_by(enum unwind_loop loop, struct unwind_
 		s->busy = 0;
 		return 0;
 	}
-	if (unwind_begin(s, start, max_depth))
-		unwind_run(s, loop);
+	if (unwind_begin(s, start, max_depth)) {
+		if (s->space.suspect && UNWIND_MAY_LEAVE(s))
+			unwind_leave(s);
+		else
+			unwind_run(s, loop);
+	}
 	s->busy = 0;
 	return 0;
 }

@@ -107,6 +107,11 @@ struct unwind_space {
 	 * mean another file since: part of every stack's id.
 	 */
 	__u32 epoch;
+	/*
+	 * Set by the kernel side when code is about to be unmapped: until the next
+	 * replacement the ranges may be of what is no longer there.
+	 */
+	__u32 suspect;
 };
 
 #define UNWIND_RANGES_MAX 4096		/* of one address space */
@@ -133,7 +138,7 @@ struct unwind_space {
 #endif
 UNWIND_ASSERT(sizeof(struct unwind_rule) == 8, "unwind_rule");
 UNWIND_ASSERT(sizeof(struct unwind_range) == 32, "unwind_range");
-UNWIND_ASSERT(sizeof(struct unwind_space) == 16, "unwind_space");
+UNWIND_ASSERT(sizeof(struct unwind_space) == 20, "unwind_space");
 UNWIND_ASSERT(UNWIND_PC_BITS - UNWIND_CACHE_SHIFT + UNWIND_GENERATION_BITS +
 	      UNWIND_RULE_BITS == 64, "cache entry");
 

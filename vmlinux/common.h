@@ -62,7 +62,7 @@ struct uprobes_state {
 };
 
 struct mm_struct {
-	unsigned long brk;
+	unsigned long brk, start_stack;
 	struct uprobes_state uprobes_state;
 };
 
@@ -93,8 +93,17 @@ struct pid {
 	struct upid numbers[1];
 };
 
+/* The thread pointer: fsbase on x86, uw.tp_value on arm64. */
+struct thread_struct {
+	unsigned long fsbase;
+	struct {
+		unsigned long tp_value;
+	} uw;
+};
+
 struct task_struct {
 	struct mm_struct *mm;
+	struct thread_struct thread;
 	pid_t pid;
 	pid_t tgid;
 	int exit_code;

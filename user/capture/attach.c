@@ -298,6 +298,20 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 	return err;
 }
 
+bool attach_function(struct attachment *att, struct bpf_program *prog,
+		     const struct object *object, uint64_t offset, uint32_t pid)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = pid);
+	struct bpf_link *link;
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", object->fd);
+	link = bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
+	if (link)
+		probe_link_vec_push(&att->links, (struct probe_link){ .fd = -1, .single = link });
+	return link;
+}
+
 static void *remove_link(void *arg)
 {
 	struct probe_link *link = arg;

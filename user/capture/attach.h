@@ -80,6 +80,13 @@ struct attach_job {
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job) __must_check;
 
+/*
+ * Adds one probe that has nothing to do with allocators, at file offset
+ * @offset; its cookie is the pid. False if that cannot be.
+ */
+bool attach_function(struct attachment *att, struct bpf_program *prog,
+		     const struct object *object, uint64_t offset, uint32_t pid);
+
 /* Removes all probes; when it returns, none is left in the target. */
 void attachment_deinit(struct attachment *att);
 

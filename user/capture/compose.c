@@ -126,6 +126,11 @@ static uint64_t stack_key(uint64_t id, const struct image *image)
 	return id ^ ((uint64_t)image->pid << 32 | image->generation) * 0x9e3779b97f4a7c15;
 }
 
+bool session_is_named(const struct session *s, const struct image *image, uint64_t id)
+{
+	return map64_get(&s->named, stack_key(id, image));
+}
+
 /* Code that is generated gets its names later. */
 static bool has_unnamed_code(const struct frame_vec *frames)
 {
@@ -369,8 +374,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	memcpy(images, borrowed, images_count * sizeof(*images));
 	pthread_mutex_unlock(&s->lock);
 	/* Every image that the rows speak of is known after this. */
-	session_follow_events(s);
-	session_follow_mappings(s);
+	session_follow(s);
 
 	snap->store = frame_store_ref(s->store);
 	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);

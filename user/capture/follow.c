@@ -5,8 +5,11 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <link.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/wait.h>
 
 #include <bpf/bpf.h>
@@ -18,6 +21,12 @@
 #include "heapsonde.skel.h"
 
 #define LOOK_PAUSE 50	/* times what a look at the mappings took */
+
+/* As in process.bpf.c. */
+struct loader {
+	uint64_t state;
+	uint32_t deleting, changes;
+};
 
 static void image_deinit(struct image *image)
 {
@@ -100,6 +109,7 @@ static void drop_probes(struct session *s, struct watched *w)
 		return;
 	attachment_deinit(&w->attachment);
 	w->probed.len = 0;
+	w->loader_probed = false;
 	s->blind_times++;
 }
 
@@ -171,12 +181,62 @@ static struct error *watch_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
+/* The value and, if the file knows where it is, the place of a symbol of the loader. */
+static bool loader_symbol(const struct mapping *loader, const char *name, uint64_t *vaddr_ret)
+{
+	struct object_symbol found;
+
+	if (!object_find_exported(loader->object, name, &found, 1))
+		return false;
+	*vaddr_ret = found.vaddr;
+	return true;
+}
+
+static const struct mapping *loader_mapping(const struct image *image)
+{
+	uint64_t base = target_loader(image->pid);
+
+	vec_for_each(mapping, address_space_mappings(image->names))
+		if (base && mapping->bias == base)
+			return mapping;
+	return NULL;
+}
+
+/*
+ * Has the loader tell what it maps and unmaps, by the function and the state
+ * that it keeps for debuggers. Without, both are noticed a little later.
+ */
+static void follow_loader(struct session *s, const struct image *image)
+{
+	const struct mapping *mapping = loader_mapping(image);
+	struct watched *w = watched_process(s, image->pid);
+	struct loader loader = { .changes = 1 };
+	uint64_t function, offset, debug;
+	uint32_t pid = image->pid;
+
+	if (s->settings.frame_pointers || !mapping ||
+	    !loader_symbol(mapping, "_dl_debug_state", &function) ||
+	    !loader_symbol(mapping, "_r_debug", &debug) ||
+	    !object_vaddr_to_offset(mapping->object, function, &offset))
+		return;
+	loader.state = mapping->bias + debug + offsetof(struct r_debug, r_state);
+	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.loaders), &pid, &loader, BPF_ANY))
+		return;
+	if (!w->loader_probed)
+		w->loader_probed = attach_function(&w->attachment,
+						   s->skel->progs.loader_changed,
+						   mapping->object, offset, pid);
+}
+
 /* What is mapped now: to the walker, and probes to the allocators among it. */
 static struct error *take_over_mappings(struct session *s, const struct image *image)
 {
 	struct error *err = unwinder_publish(s->unwinder, image->pid, image->names);
 
-	return err ? err : attach_new_objects(s, image);
+	if (err)
+		return err;
+	follow_loader(s, image);
+	return attach_new_objects(s, image);
 }
 
 struct error *session_add_pid(struct session *s, uint32_t pid)
@@ -310,46 +370,219 @@ static void handle_process_event(struct session *s, const struct ev_process *ev)
 	case EV_EXIT:
 		session_end_pid(s, ev->h.tgid, ev->exit_code);
 		break;
+	case EV_UNLOADING:
+		unwinder_forget(s->unwinder, ev->h.tgid);
+		break;
 	}
 }
 
-void session_follow_events(struct session *s)
+/*
+ * How often the loader of @pid has changed what is mapped. What is read of the
+ * mappings counts only if that is the same before and after.
+ */
+static uint32_t loader_changes(const struct session *s, uint32_t pid)
 {
-	struct process_event_vec events;
+	struct loader loader = { 0 };
 
-	pthread_mutex_lock(&s->lock);
-	events = s->process_events;
-	s->process_events = (struct process_event_vec){ 0 };
-	pthread_mutex_unlock(&s->lock);
-	vec_for_each(ev, &events)
-		handle_process_event(s, ev);
-	process_event_vec_deinit(&events);
+	bpf_map_lookup_elem(bpf_map__fd(s->skel->maps.loaders), &pid, &loader);
+	return loader.changes;
 }
 
-static void name_stacks(struct session *s, struct fresh_stack_vec *fresh)
-{
-	vec_for_each(stack, fresh) {
-		const struct image *image = session_image(s, stack->tgid);
+#define LOOKS_MAX 3	/* at mappings that keep changing */
 
-		if (image)
-			session_name_stack(s, image, stack);
-		free(stack->pcs);
+static struct error *look_at_mappings(struct session *s, struct image *image, bool *new_ret)
+{
+	uint32_t generation = unwinder_generation(s->unwinder);
+	struct error *err;
+
+	for (int i = 0; i < LOOKS_MAX; i++) {
+		uint32_t changes = loader_changes(s, image->pid);
+		bool found = false;
+
+		err = address_space_refresh(image->names, &found);
+		*new_ret |= found;
+		if (!err)
+			err = unwinder_publish(s->unwinder, image->pid, image->names);
+		if (err || loader_changes(s, image->pid) == changes)
+			break;
+		unwinder_forget(s->unwinder, image->pid);
 	}
-	fresh_stack_vec_deinit(fresh);
+	if (!s->settings.frame_pointers && unwinder_generation(s->unwinder) != generation)
+		s->skel->bss->walks_to_leave = WALKS_TO_LEAVE;
+	return err;
 }
 
 static void follow_image(struct session *s, struct image *image)
 {
-	bool changed = false;
-	struct error *err = address_space_refresh(image->names, &changed);
+	bool found = false;
+	struct error *err = look_at_mappings(s, image, &found);
 
-	if (!err)
-		err = unwinder_publish(s->unwinder, image->pid, image->names);
-	if (!err && changed)
+	if (!err && found)
 		err = attach_new_objects(s, image);
 	if (err && err->code != ERROR_GONE)
 		log_warn("process %" PRIu32 ": %s", image->pid, err->message);
 	error_destroy(err);
+}
+
+static void follow_mappings(struct session *s)
+{
+	double begin = session_watched_s(s), now;
+
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			follow_image(s, image);
+	/* Also when nothing is new, but never for more than a small part of the time. */
+	now = session_watched_s(s);
+	s->next_look_s = now + LOOK_PAUSE * (now - begin);
+}
+
+#define COMPLETIONS_MAX 8	/* tables made whole for one stack */
+
+/* Walks by the tables that the kernel has, made whole where a signal interrupted. */
+static bool walk_by_tables(struct session *s, const struct image *image,
+			   const struct left_walk *walk, struct walked_stack *ret)
+{
+	struct walk_tables tables;
+
+	for (int i = 0;; i++) {
+		if (!unwinder_tables(s->unwinder, image->pid, &tables))
+			return false;
+		rewalk(walk, &tables, s->settings.max_depth, i == COMPLETIONS_MAX, ret);
+		if (!ret->inexact_pc)
+			return true;
+		if (unwinder_complete(s->unwinder, image->names, ret->inexact_pc))
+			error_destroy(unwinder_publish(s->unwinder, image->pid, image->names));
+		else
+			i = COMPLETIONS_MAX - 1;
+	}
+}
+
+/* Names are slow: they wait until all that cannot wait is done. */
+static void name_later(struct session *s, const struct image *image, uint64_t id,
+		       const uint64_t *pcs, uint32_t count)
+{
+	unnamed_stack_vec_push(&s->unnamed, (struct unnamed_stack){
+		.image = image - s->images.data,
+		.stack = { .tgid = image->pid, .id = id, .count = count,
+			   .pcs = memcpy(xcalloc(count + 1, sizeof(*pcs)), pcs,
+					 count * sizeof(*pcs)) },
+	});
+}
+
+/* Gives a stack that the kernel side left to us its frames and its true id. */
+static void finish_walk(struct session *s, struct image *image, const struct left_walk *walk)
+{
+	struct walked_stack found;
+	struct ev_stack *ev;
+	size_t size;
+
+	if (!walk_by_tables(s, image, walk, &found) || !found.count)
+		return;
+	size = sizeof(*ev) + found.count * sizeof(found.pcs[0]);
+	ev = xcalloc(1, size);
+	ev->h = walk->begin.h;
+	ev->h.kind = EV_STACK;
+	ev->stack_id = found.id;
+	ev->count = found.count;
+	ev->status = found.status;
+	memcpy(ev->pcs, found.pcs, found.count * sizeof(found.pcs[0]));
+	pthread_mutex_lock(&s->lock);
+	model_feed(s->model, ev, size);
+	model_rename_stack(s->model, walk->begin.stack_id, found.id);
+	pthread_mutex_unlock(&s->lock);
+	free(ev);
+	if (!session_is_named(s, image, found.id))
+		name_later(s, image, found.id, found.pcs, found.count);
+}
+
+static void settle(struct session *s, const struct news *news)
+{
+	struct image *image;
+
+	if (news->kind == EV_STACK) {
+		image = session_image(s, news->stack.tgid);
+		if (image)
+			name_later(s, image, news->stack.id, news->stack.pcs,
+				   news->stack.count);
+	} else if (news->kind == EV_UNFINISHED) {
+		image = session_image(s, news->walk.begin.h.tgid);
+		if (image)
+			finish_walk(s, image, &news->walk);
+	} else {
+		handle_process_event(s, &news->process);
+	}
+}
+
+/* Names the stacks that wait for it, all or until something else is urgent. */
+static void name_stacks(struct session *s, bool all)
+{
+	size_t done = 0;
+
+	while (done < s->unnamed.len && (all || !session_is_called(s))) {
+		struct unnamed_stack *u = &s->unnamed.data[done++];
+
+		session_name_stack(s, &s->images.data[u->image], &u->stack);
+		free(u->stack.pcs);
+	}
+	s->unnamed.len -= done;
+	memmove(s->unnamed.data, s->unnamed.data + done,
+		s->unnamed.len * sizeof(*s->unnamed.data));
+}
+
+static void free_news(struct news_vec *all)
+{
+	vec_for_each(news, all) {
+		if (news->kind == EV_STACK)
+			free(news->stack.pcs);
+		else if (news->kind == EV_UNFINISHED)
+			left_walk_deinit(&news->walk);
+	}
+	news_vec_deinit(all);
+}
+
+void session_free_news(struct session *s)
+{
+	free_news(&s->news);
+	vec_for_each(piece, &s->pieces)
+		free(piece->bytes);
+	stack_piece_vec_deinit(&s->pieces);
+	vec_for_each(u, &s->unnamed)
+		free(u->stack.pcs);
+	unnamed_stack_vec_deinit(&s->unnamed);
+}
+
+/*
+ * Behind the last news after which addresses may mean something else. What
+ * stands before it is settled by what was known until now.
+ */
+static size_t last_change(const struct news_vec *all)
+{
+	for (size_t i = all->len; i-- > 0;)
+		if (all->data[i].kind == EV_EXEC || all->data[i].kind == EV_UNLOADING)
+			return i + 1;
+	return 0;
+}
+
+static void follow_news(struct session *s)
+{
+	struct news_vec all;
+	size_t change;
+
+	eventfd_read(s->wake_fd, &(eventfd_t){ 0 });
+	pthread_mutex_lock(&s->lock);
+	all = s->news;
+	s->news = (struct news_vec){ 0 };
+	pthread_mutex_unlock(&s->lock);
+	change = last_change(&all);
+	for (size_t i = 0; i < change; i++)
+		settle(s, &all.data[i]);
+	if (change)
+		name_stacks(s, true);
+	if (all.len || session_watched_s(s) >= s->next_look_s)
+		follow_mappings(s);
+	for (size_t i = change; i < all.len; i++)
+		settle(s, &all.data[i]);
+	free_news(&all);
 }
 
 /*
@@ -357,24 +590,12 @@ static void follow_image(struct session *s, struct image *image)
  * while they are mapped, probe the allocators among them, and name the stacks
  * before anything else can be mapped in their place.
  */
-void session_follow_mappings(struct session *s)
+void session_follow(struct session *s)
 {
-	double begin = session_watched_s(s), now;
-	struct fresh_stack_vec fresh;
-
-	pthread_mutex_lock(&s->lock);
-	fresh = s->fresh_stacks;
-	s->fresh_stacks = (struct fresh_stack_vec){ 0 };
-	pthread_mutex_unlock(&s->lock);
-	if (!fresh.len && begin < s->next_look_s)
-		return;
-	vec_for_each(image, &s->images)
-		if (!image->ended)
-			follow_image(s, image);
-	name_stacks(s, &fresh);
-	/* Also when nothing is new, but never for more than a small part of the time. */
-	now = session_watched_s(s);
-	s->next_look_s = now + LOOK_PAUSE * (now - begin);
+	do {
+		follow_news(s);
+		name_stacks(s, false);
+	} while (s->unnamed.len);
 }
 
 static bool has_vanished(const struct image *image)
@@ -390,7 +611,7 @@ void session_follow_exits(struct session *s)
 			continue;
 		/* It may well be in the ring. This may add images. */
 		session_drain(s);
-		session_follow_events(s);
+		session_follow(s);
 		end_image(&s->images.data[i], xstrdup("gone"));
 	}
 }

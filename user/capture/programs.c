@@ -42,4 +42,5 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->entry, multi);
 	load_program(ret->returns, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
+	load_program(skel->progs.loader_changed, 0);
 }

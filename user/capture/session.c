@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Watching live processes: beginning, reading the ring, time, end; see session.h. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -55,13 +57,83 @@ static void keep_fresh_stack(struct session *s, const struct ev_stack *ev, size_
 
 	if (size < sizeof(*ev) + count * sizeof(uint64_t))
 		return;
-	fresh_stack_vec_push(&s->fresh_stacks, (struct fresh_stack){
+	news_vec_push(&s->news, (struct news){ .kind = EV_STACK, .stack = {
 		.tgid = ev->h.tgid,
 		.id = ev->stack_id,
 		.count = count,
 		.pcs = memcpy(xmalloc(count * sizeof(uint64_t)), ev->pcs,
 			      count * sizeof(uint64_t)),
+	} });
+}
+
+#define PIECES_MAX 4096		/* more belong to stacks whose end was dropped */
+
+static void keep_piece(struct session *s, const struct ev_stack_memory *ev, size_t size)
+{
+	if (size < sizeof(*ev) + ev->size)
+		return;
+	if (s->pieces.len >= PIECES_MAX) {
+		vec_for_each(piece, &s->pieces)
+			free(piece->bytes);
+		s->pieces.len = 0;
+	}
+	stack_piece_vec_push(&s->pieces, (struct stack_piece){
+		.stack_id = ev->stack_id,
+		.addr = ev->addr,
+		.size = ev->size,
+		.bytes = memcpy(xmalloc(ev->size + 1), ev->bytes, ev->size),
 	});
+}
+
+/* The pieces go to their stack; those of other threads stay. */
+static void keep_walk(struct session *s, const struct ev_unfinished *ev)
+{
+	struct left_walk walk = { .begin = *ev };
+	size_t kept = 0;
+
+	vec_for_each(piece, &s->pieces) {
+		if (piece->stack_id == ev->stack_id)
+			stack_piece_vec_push(&walk.pieces, *piece);
+		else
+			s->pieces.data[kept++] = *piece;
+	}
+	s->pieces.len = kept;
+	news_vec_push(&s->news, (struct news){ .kind = EV_UNFINISHED, .walk = walk });
+}
+
+/* What is not, or not only, the model's. */
+static void keep_news(struct session *s, const void *data, size_t size)
+{
+	const struct ev_header *h = data;
+
+	switch (h->kind) {
+	case EV_STACK:
+		keep_fresh_stack(s, data, size);
+		break;
+	case EV_STACK_MEMORY:
+		keep_piece(s, data, size);
+		break;
+	case EV_UNFINISHED:
+		keep_walk(s, data);
+		s->urgent = true;
+		break;
+	case EV_LOADED:
+	case EV_UNLOADING:
+	case EV_EXEC:
+		s->urgent = true;
+		/* fallthrough */
+	case EV_EXIT:
+	case EV_FORK:
+		news_vec_push(&s->news, (struct news){
+			.kind = h->kind, .process = *(const struct ev_process *)data });
+		break;
+	}
+}
+
+static bool is_models(uint16_t kind)
+{
+	return kind != EV_LOADED && kind != EV_UNLOADING && kind != EV_STACK_MEMORY &&
+	       kind != EV_UNFINISHED;
 }
 
 static int on_record(void *arg, void *data, size_t size)
@@ -71,19 +143,11 @@ static int on_record(void *arg, void *data, size_t size)
 
 	if (s->frozen)
 		return 0;
-	model_feed(s->model, data, size);
+	if (is_models(h->kind))
+		model_feed(s->model, data, size);
 	if (h->kind < EVENT_KINDS_COUNT)
 		s->records[h->kind]++;
-	switch (h->kind) {
-	case EV_STACK:
-		keep_fresh_stack(s, data, size);
-		break;
-	case EV_EXEC:
-	case EV_EXIT:
-	case EV_FORK:
-		process_event_vec_push(&s->process_events, *(const struct ev_process *)data);
-		break;
-	}
+	keep_news(s, data, size);
 	/* A negative result ends this round of the library's loop, nothing more. */
 	return ++s->slice % SLICE_RECORDS ? 0 : -EAGAIN;
 }
@@ -91,12 +155,17 @@ static int on_record(void *arg, void *data, size_t size)
 /* Feeds what is in the ring now; a target that never pauses cannot hold us here. */
 void session_drain(struct session *s)
 {
+	bool urgent;
 	int ret;
 
 	do {
 		pthread_mutex_lock(&s->lock);
 		ret = ring_buffer__consume(s->ring);
+		urgent = s->urgent;
+		s->urgent = false;
 		pthread_mutex_unlock(&s->lock);
+		if (urgent)
+			eventfd_write(s->wake_fd, 1);
 	} while (ret == -EAGAIN && !s->reader_stop);
 }
 
@@ -221,6 +290,21 @@ static void take_sample(struct session *s)
 	});
 }
 
+bool session_is_called(const struct session *s)
+{
+	struct pollfd pfd = { .fd = s->wake_fd, .events = POLLIN };
+
+	return poll(&pfd, 1, 0) > 0;
+}
+
+/* Until there is urgent news, or a signal. */
+static void sleep_for(struct session *s, double seconds)
+{
+	struct pollfd pfd = { .fd = s->wake_fd, .events = POLLIN };
+
+	poll(&pfd, 1, (int)(seconds * 1e3) + 1);
+}
+
 struct error *session_run(struct session *s, double seconds,
 			  const volatile sig_atomic_t *interrupted, enum session_state *ret)
 {
@@ -229,8 +313,7 @@ struct error *session_run(struct session *s, double seconds,
 	for (;;) {
 		double now = session_watched_s(s), pause = CALLER_POLL_S;
 
-		session_follow_events(s);
-		session_follow_mappings(s);
+		session_follow(s);
 		reap_command(s);
 		session_follow_exits(s);
 		note_loss(s);
@@ -258,7 +341,7 @@ struct error *session_run(struct session *s, double seconds,
 			pause = s->next_sample_s - now;
 		/* A signal ends the sleep: *interrupted is looked at then. */
 		if (pause > 0)
-			usleep((useconds_t)(pause * 1e6) + 1);
+			sleep_for(s, pause);
 	}
 }
 
@@ -279,8 +362,7 @@ void session_stop(struct session *s)
 	pthread_mutex_lock(&s->lock);
 	s->frozen = true;
 	pthread_mutex_unlock(&s->lock);
-	session_follow_events(s);
-	session_follow_mappings(s);
+	session_follow(s);
 	reap_command(s);
 	take_sample(s);
 	s->end_ns = session_now_ns();
@@ -362,6 +444,7 @@ static struct error *load(struct session *s)
 	err = unwinder_load(s->unwinder, &maps);
 	if (err)
 		return err;
+	s->skel->bss->walks_to_leave = settings->frame_pointers ? 0 : WALKS_TO_LEAVE;
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
 	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
@@ -403,6 +486,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 
 	s->settings = *settings;
 	s->command_status = -1;
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->own_cpu_start_s = session_own_cpu_s();
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
@@ -438,7 +522,7 @@ void session_destroy(struct session *s)
 	ring_buffer__free(s->ring);
 	heapsonde_bpf__destroy(s->skel);
 	session_free_targets(s);
-	process_event_vec_deinit(&s->process_events);
+	session_free_news(s);
 	snapshot_sample_vec_deinit(&s->timeline);
 	unwinder_destroy(s->unwinder);
 	map64_deinit(&s->told);
@@ -446,11 +530,10 @@ void session_destroy(struct session *s)
 	named_stack_vec_deinit(&s->named_stacks);
 	frame_vec_deinit(&s->scratch);
 	frame_store_destroy(s->store);
-	vec_for_each(fresh, &s->fresh_stacks)
-		free(fresh->pcs);
-	fresh_stack_vec_deinit(&s->fresh_stacks);
 	model_destroy(s->model);
 	pthread_mutex_destroy(&s->lock);
+	if (s->wake_fd >= 0)
+		close(s->wake_fd);
 	free(s);
 }
 

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "capture/rewalk.h"
 #include "capture/session.h"
 #include "capture/target.h"
 #include "capture/unwinder.h"
@@ -17,6 +18,12 @@
 #include "symbol/symbolizer.h"
 
 #define NS_PER_S 1000000000ull
+
+/*
+ * Stacks that user space walks after each change of the mappings, at most: what
+ * stays unknown is then left as it is.
+ */
+#define WALKS_TO_LEAVE 8192
 
 /* One program image of a target; a process that execs has several. */
 struct image {
@@ -40,6 +47,7 @@ struct watched {
 	struct attachment attachment;
 	struct file_id_vec probed;
 	bool frees_nest;	/* as the probes were set */
+	bool loader_probed;
 };
 
 DEFINE_VEC(watched_vec, struct watched);
@@ -51,7 +59,29 @@ struct fresh_stack {
 	uint64_t *pcs;
 };
 
-DEFINE_VEC(fresh_stack_vec, struct fresh_stack);
+/*
+ * What the ring told that is a matter of mappings. Its order counts: what a
+ * stack's addresses mean depends on whether it was taken before or after code
+ * was unmapped.
+ */
+struct news {
+	uint16_t kind;			/* enum event_kind */
+	union {
+		struct fresh_stack stack;	/* EV_STACK */
+		struct left_walk walk;		/* EV_UNFINISHED */
+		struct ev_process process;	/* all others */
+	};
+};
+
+DEFINE_VEC(news_vec, struct news);
+
+/* One to be named; pcs owned. */
+struct unnamed_stack {
+	uint32_t image;			/* index */
+	struct fresh_stack stack;
+};
+
+DEFINE_VEC(unnamed_stack_vec, struct unnamed_stack);
 
 /* Frames that were named while what they lie in was mapped; they lie in s->store. */
 struct named_stack {
@@ -61,7 +91,6 @@ struct named_stack {
 };
 
 DEFINE_VEC(named_stack_vec, struct named_stack);
-DEFINE_VEC(process_event_vec, struct ev_process);
 
 struct session {
 	struct session_settings settings;
@@ -77,8 +106,9 @@ struct session {
 	/* Shared with the reader thread, under lock. */
 	pthread_mutex_t lock;
 	struct model *model;
-	struct process_event_vec process_events;
-	struct fresh_stack_vec fresh_stacks;	/* since names were last refreshed */
+	struct news_vec news;		/* since session_follow() */
+	struct stack_piece_vec pieces;	/* of stacks whose EV_UNFINISHED is to come */
+	bool urgent;			/* the sooner the news are looked at, the better */
 	bool frozen;			/* what comes now is no longer counted */
 	int64_t records[EVENT_KINDS_COUNT];
 	uint32_t slice;
@@ -87,6 +117,8 @@ struct session {
 	pthread_t reader;
 	bool reader_started;
 	volatile bool reader_stop;
+	struct unnamed_stack_vec unnamed;
+	int wake_fd;			/* an eventfd: ends session_run()'s sleep */
 
 	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
 	double next_sample_s, next_look_s;
@@ -107,6 +139,8 @@ struct session {
 
 uint64_t session_now_ns(void);
 double session_own_cpu_s(void);
+/* Whether there is news that should be looked at at once. */
+bool session_is_called(const struct session *s);
 /* Feeds the model with what is in the ring now. */
 void session_drain(struct session *s);
 
@@ -121,10 +155,10 @@ struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
 /* For spawn(), @arg the session: see struct spawn_watcher. */
 struct error *session_command_mapped(pid_t pid, void *arg) __must_check;
 bool session_command_started(pid_t pid, uint64_t ip, void *arg);
-/* Execs and exits that the ring told of. */
-void session_follow_events(struct session *s);
-/* Objects that were mapped since: their names, their allocators. */
-void session_follow_mappings(struct session *s);
+/* Execs, exits, and objects that were mapped: their names, tables, allocators. */
+void session_follow(struct session *s);
+/* Frees what the ring told and nobody will look at. */
+void session_free_news(struct session *s);
 /* @pid ended with @status, as wait(2) has it; the first who knows tells. */
 void session_end_pid(struct session *s, uint32_t pid, int status);
 /* Exits that nobody told of. */
@@ -140,6 +174,8 @@ void session_name_frame(struct session *s, struct object *object, const struct f
 /* Names a stack's frames by what is mapped in @image now, for good. */
 void session_name_stack(struct session *s, const struct image *image,
 			const struct fresh_stack *fresh);
+
+bool session_is_named(const struct session *s, const struct image *image, uint64_t id);
 
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,

@@ -34,12 +34,19 @@ struct unwind_file {
 DEFINE_VEC(unwind_file_vec, struct unwind_file);
 DEFINE_VEC(unwind_range_vec, struct unwind_range);
 
+/* Which file's code is mapped where. */
+struct code { uint64_t start, end, dev, ino, offset; };
+
+DEFINE_VEC(code_vec, struct code);
+
 /* What the walker was last told of one process. */
 struct space {
 	uint32_t pid;
 	uint32_t slice;			/* 0 or 1: the one in use */
 	uint32_t epoch;			/* see struct unwind_space */
 	struct unwind_range_vec ranges;
+	struct code_vec code;
+	struct unwind_space told;
 	bool published;
 };
 
@@ -48,6 +55,7 @@ DEFINE_VEC(space_vec, struct space);
 struct unwinder {
 	bool frame_pointers;
 	struct unwind_cache *disk;	/* owned; NULL: none */
+	bool full;			/* see unwinder_want_full() */
 	struct unwind_file_vec files;
 	struct unwind_rules rules;
 	uint32_t rules_written;
@@ -100,8 +108,10 @@ void unwinder_destroy(struct unwinder *u)
 	vec_for_each(file, &u->files)
 		unwind_table_destroy(file->table);
 	unwind_file_vec_deinit(&u->files);
-	vec_for_each(space, &u->spaces)
+	vec_for_each(space, &u->spaces) {
 		unwind_range_vec_deinit(&space->ranges);
+		code_vec_deinit(&space->code);
+	}
 	space_vec_deinit(&u->spaces);
 	unwind_rules_deinit(&u->rules);
 	unwind_cache_close(u->disk);
@@ -125,8 +135,8 @@ static struct unwind_file *compile(struct unwinder *u, const struct object *obje
 		return file;
 	file = unwind_file_vec_append(&u->files);
 	*file = (struct unwind_file){ .dev = object->dev, .ino = object->ino, .at = NOT_PLACED };
-	err = unwind_cache_table(u->disk, object->fd, object->build_id, UNWIND_CALL_SITES,
-				 &file->table);
+	err = unwind_cache_table(u->disk, object->fd, object->build_id,
+				 u->full ? UNWIND_FULL : UNWIND_CALL_SITES, &file->table);
 	error_destroy(err);
 	return file;
 }
@@ -180,6 +190,12 @@ struct error *unwinder_load(struct unwinder *u, const struct unwinder_maps *maps
 	return NULL;
 }
 
+static bool has_room(const struct unwinder *u, const struct unwind_table *table)
+{
+	return unwind_table_words(table) <= u->words_max - u->words_used &&
+	       u->rules.len + table->rules.len <= UNWIND_RULES_MAX;
+}
+
 /* Writes the table into the slab, unless it is there; false if there is no room. */
 static bool place(struct unwinder *u, struct unwind_file *file)
 {
@@ -187,8 +203,7 @@ static bool place(struct unwinder *u, struct unwind_file *file)
 
 	if (file->at != NOT_PLACED)
 		return true;
-	if (words > u->words_max - u->words_used ||
-	    u->rules.len + file->table->rules.len > UNWIND_RULES_MAX)
+	if (!has_room(u, file->table))
 		return false;
 	file->at = u->words_used;
 	u->words_used += words;
@@ -284,15 +299,19 @@ static struct error *write_slice(const struct unwinder *u, uint32_t first,
 	return NULL;
 }
 
+static void collect_code(const struct address_space *as, struct code_vec *ret)
+{
+	vec_for_each(m, address_space_mappings(as))
+		code_vec_push(ret, (struct code){ m->start, m->end, m->object->dev,
+						  m->object->ino, m->file_offset });
+}
+
 /* Whether a file's code that was there is no longer; both are sorted by start. */
-static bool has_vanished(const struct unwind_range_vec *before,
-			 const struct unwind_range_vec *now)
+static bool has_vanished(const struct code_vec *before, const struct code_vec *now)
 {
 	size_t at = 0;
 
 	vec_for_each(old, before) {
-		if (old->kind != RANGE_TABLE)
-			continue;
 		while (at < now->len && now->data[at].start < old->start)
 			at++;
 		if (at == now->len || memcmp(&now->data[at], old, sizeof(*old)))
@@ -304,6 +323,7 @@ static bool has_vanished(const struct unwind_range_vec *before,
 struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct address_space *as)
 {
 	struct unwind_range_vec ranges __cleanup(unwind_range_vec_deinit) = { 0 };
+	struct code_vec code __cleanup(code_vec_deinit) = { 0 };
 	struct space *space = find_space(u, pid);
 	struct unwind_space value;
 	struct error *err;
@@ -315,7 +335,8 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	if (space->published && ranges.len == space->ranges.len &&
 	    !memcmp(ranges.data, space->ranges.data, ranges.len * sizeof(*ranges.data)))
 		return NULL;
-	if (has_vanished(&space->ranges, &ranges))
+	collect_code(as, &code);
+	if (has_vanished(&space->code, &code))
 		space->epoch++;
 	/* A new slice beside the old one, then one step to it. */
 	space->slice = !space->slice;
@@ -334,8 +355,57 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	unwind_range_vec_deinit(&space->ranges);
 	space->ranges = ranges;
 	ranges = (struct unwind_range_vec){ 0 };
+	code_vec_deinit(&space->code);
+	space->code = code;
+	code = (struct code_vec){ 0 };
+	space->told = value;
 	space->published = true;
 	return NULL;
+}
+
+uint32_t unwinder_generation(const struct unwinder *u)
+{
+	return u->generation;
+}
+
+void unwinder_want_full(struct unwinder *u)
+{
+	u->full = true;
+}
+
+/* The old table stays in the slab: walks under way may be reading it. */
+bool unwinder_complete(struct unwinder *u, const struct address_space *as, uint64_t pc)
+{
+	const struct mapping *mapping = address_space_find(as, pc);
+	struct unwind_file *file = mapping ? find_file(u, mapping->object) : NULL;
+	__cleanup(unwind_table_destroyp) struct unwind_table *table = NULL;
+
+	if (!file || !file->table || file->table->kind == UNWIND_FULL)
+		return false;
+	error_destroy(unwind_table_create(mapping->object->fd, -1, UNWIND_FULL, &table));
+	if (!table || !has_room(u, table))
+		return false;
+	unwind_table_destroy(file->table);
+	file->table = steal_ptr(table);
+	file->at = NOT_PLACED;
+	return true;
+}
+
+bool unwinder_tables(struct unwinder *u, uint32_t pid, struct walk_tables *ret)
+{
+	const struct space *space = find_space(u, pid);
+
+	if (!space || !space->told.generation)
+		return false;
+	*ret = (struct walk_tables){
+		.slab = u->slab,
+		.words = u->words_used,
+		.rules = u->rules.data,
+		.rules_count = u->rules.len,
+		.ranges = space->ranges.data,
+		.space = space->told,
+	};
+	return true;
 }
 
 void unwinder_forget(struct unwinder *u, uint32_t pid)

@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "capture/rewalk.h"
 #include "symbol/symbolizer.h"
 
 struct bpf_map;
@@ -60,8 +61,30 @@ struct error *unwinder_load(struct unwinder *unwinder, const struct unwinder_map
 struct error *unwinder_publish(struct unwinder *unwinder, uint32_t pid,
 			       const struct address_space *as) __must_check;
 
-/* The walker has forgotten the process's mappings: it replaced its program. */
+/*
+ * What the walker knows of the process's mappings no longer holds: it replaced
+ * its program, or unmapped code. The next publication tells all anew.
+ */
 void unwinder_forget(struct unwinder *unwinder, uint32_t pid);
+
+/* Changes with every publication that told something new. */
+uint32_t unwinder_generation(const struct unwinder *unwinder);
+
+/*
+ * Tables know call sites only, for that is where walks from an allocator
+ * pass. Walks that begin anywhere (page faults) need whole tables, of all that
+ * is compiled from here on.
+ */
+void unwinder_want_full(struct unwinder *unwinder);
+
+/*
+ * Makes the table of the object that is mapped at @pc a whole one, for the
+ * next publication. False if it is one already or cannot become one.
+ */
+bool unwinder_complete(struct unwinder *unwinder, const struct address_space *as, uint64_t pc);
+
+/* The tables of process @pid as they were last published; false if there are none. */
+bool unwinder_tables(struct unwinder *unwinder, uint32_t pid, struct walk_tables *ret);
 
 /* Objects without a table for lack of room. */
 size_t unwinder_omitted(const struct unwinder *unwinder);

@@ -355,7 +355,8 @@ void model_feed(struct model *model, const void *record, size_t size)
 
 	if (size >= sizeof(kind))
 		memcpy(&kind, record, sizeof(kind));
-	if (size < sizeof(kind) || kind >= EVENT_KINDS_COUNT || size < record_bytes[kind]) {
+	if (size < sizeof(kind) || kind >= EVENT_KINDS_COUNT || !record_bytes[kind] ||
+	    size < record_bytes[kind]) {
 		model->counts.malformed++;
 		return;
 	}
@@ -370,6 +371,11 @@ void model_feed(struct model *model, const void *record, size_t size)
 	prefetch_places(model, rec);
 	if (model->queue_len > QUEUE_LEN / 2)
 		prefetch_row(model, queued(model, model->queue_len - 1 - QUEUE_LEN / 2));
+}
+
+void model_rename_stack(struct model *model, uint64_t id, uint64_t real)
+{
+	stacks_rename(&model->stacks, id, real);
 }
 
 /*

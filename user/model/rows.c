@@ -109,7 +109,8 @@ static void set_growth(struct metrics *m, struct trend trend)
 
 static struct model_row row_out(const struct model *model, const struct agg_row *row)
 {
-	const struct stack *stack = &model->stacks.list.data[row->stack];
+	const struct stack *stack =
+		&model->stacks.list.data[stacks_real(&model->stacks, row->stack)];
 
 	return (struct model_row){
 		.image = row->image,
@@ -135,11 +136,44 @@ static void totals_add(struct metrics *sum, const struct metrics *m)
 		sum->oldest_live_s = m->oldest_live_s;
 }
 
+/*
+ * Rows of what turned out to be one stack become one. Growth is not summed:
+ * that of the row that bears the stack's own name is taken, for the others
+ * stand for a moment only.
+ */
+struct row_merger {
+	const struct stacks *stacks;
+	struct map64 index;		/* image, kind and stack -> row + 1 */
+};
+
+static void add_row(struct row_merger *merger, struct model_row_vec *rows,
+		    const struct agg_row *from, const struct model_row *row)
+{
+	uint32_t stack = stacks_real(merger->stacks, from->stack);
+	uint64_t key = (uint64_t)from->image << 34 | (uint64_t)from->kind << 32 | stack;
+	uint32_t known = merger->stacks->renamed ? map64_get(&merger->index, key) : 0;
+	struct metrics *m;
+
+	if (!known) {
+		model_row_vec_push(rows, *row);
+		if (merger->stacks->renamed)
+			map64_set(&merger->index, key, rows->len);
+		return;
+	}
+	m = &rows->data[known - 1].m;
+	totals_add(m, &row->m);
+	m->peak_live_bytes += row->m.peak_live_bytes;
+	if (stack == from->stack)
+		set_growth(m, (struct trend){ row->m.growth_bytes_per_s,
+					      row->m.growth_confidence });
+}
+
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		struct model_row_vec *rows, struct model_totals *totals)
 {
 	struct model *current = settled(model);
 	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(current, now_ns) : NULL;
+	struct row_merger merger = { .stacks = &current->stacks };
 	struct metrics sum = { 0 };
 
 	for (uint32_t i = 1; i < current->agg.len; i++) {
@@ -150,11 +184,14 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 			m.oldest_live_s = (double)ages[i] / NS_PER_S;
 		totals_add(&sum, &m);
 		if (rows) {
+			struct model_row out = row_out(current, row);
+
 			set_growth(&m, growth_of_row(&current->growth, i));
-			model_row_vec_push(rows, row_out(current, row));
-			rows->data[rows->len - 1].m = m;
+			out.m = m;
+			add_row(&merger, rows, row, &out);
 		}
 	}
+	map64_deinit(&merger.index);
 	if (!totals)
 		return;
 	*totals = current->counts;

@@ -34,6 +34,12 @@ DEFINE_CLEANUP(struct model *, model_destroy);
 void model_feed(struct model *model, const void *record, size_t size);
 
 /*
+ * The stack that allocations have named as @id is the stack @real: their rows
+ * become one. For ids that were given before the stack was known.
+ */
+void model_rename_stack(struct model *model, uint64_t id, uint64_t real);
+
+/*
  * From here on numbers may be inexact: tells the model that @count records
  * were lost, so that an address reused or a free unmatched is judged rightly.
  */

@@ -63,3 +63,20 @@ void stacks_set_frames(struct stacks *stacks, uint64_t id, const void *pcs, uint
 	stack->count = count;
 	stack->status = status;
 }
+
+void stacks_rename(struct stacks *stacks, uint64_t id, uint64_t real)
+{
+	uint32_t from = stacks_intern(stacks, id), to = stacks_intern(stacks, real);
+
+	if (!from || !to || from == to || stacks->list.data[to].same_as)
+		return;
+	stacks->renamed += !stacks->list.data[from].same_as;
+	stacks->list.data[from].same_as = to;
+}
+
+uint32_t stacks_real(const struct stacks *stacks, uint32_t i)
+{
+	uint32_t real = stacks->list.data[i].same_as;
+
+	return real ? real : i;
+}

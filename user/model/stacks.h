@@ -21,6 +21,7 @@ struct stack {
 	const uint64_t *pcs;	/* leaf first; NULL until they come */
 	uint32_t count;
 	uint32_t status;	/* enum unwind_status; UNWIND_LOST until they come */
+	uint32_t same_as;	/* index of the stack that this one turned out to be; or 0 */
 };
 
 DEFINE_VEC(stack_vec, struct stack);
@@ -32,6 +33,7 @@ struct stacks {
 	struct stack_chunk_vec chunks;
 	uint32_t chunk_used;		/* pcs, of the last chunk */
 	uint32_t pcs_total;
+	uint32_t renamed;		/* stacks that turned out to be others */
 };
 
 void stacks_init(struct stacks *stacks);
@@ -39,6 +41,10 @@ void stacks_deinit(struct stacks *stacks);
 
 /* The index of the stack, entered if new; 0 if there are too many. */
 uint32_t stacks_intern(struct stacks *stacks, uint64_t id);
+/* The stack known as @id is @real. */
+void stacks_rename(struct stacks *stacks, uint64_t id, uint64_t real);
+/* The index of the stack that stack @i is. */
+uint32_t stacks_real(const struct stacks *stacks, uint32_t i);
 /* Gives a stack its frames, unless it has them; @pcs need not be aligned. */
 void stacks_set_frames(struct stacks *stacks, uint64_t id, const void *pcs, uint32_t count,
 		       uint32_t status);
