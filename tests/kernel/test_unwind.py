@@ -203,6 +203,19 @@ for cc, ways in FOR.items():
         add_case(f"plugins_in_turn_{cc}_{way}", plugin_succession_stacks, cc, *ways[way])
 
 
+def interrupted_stacks(compiler, *flags):
+    """Interrupted at any instruction, by a timer."""
+    program = compile_source(compiler, "interrupts.c", "interrupts", *flags)
+    check_truth(*check_backtraces(program))
+
+
+for cc, way in (("gcc", "O0"), ("gcc", "O2"), ("gcc", "Os"), ("gcc", "static_pie"),
+                ("clang", "O1"), ("clang", "O3")):
+    add_case(f"interrupted_anywhere_{cc}_{way}", interrupted_stacks, cc, *FOR[cc][way])
+add_case("interrupted_anywhere_lazy_binding", interrupted_stacks, "gcc", "-O2", NO_FP,
+         "-Wl,-z,lazy")
+
+
 @case()
 def unwind_information_in_debug_frame_only():
     """Code that keeps its unwind information out of what is loaded: libgcc is at a loss."""
@@ -447,6 +460,7 @@ for name, argv, options in (
         ("git_diff", ["git", "--no-pager", "diff", "HEAD~9"], {"prepare": make_repository}),
         ("gdb", ["gdb", "--batch", "-nx", "-ex", "info functions main", "/usr/bin/git"], {}),
         ("objdump", ["objdump", "-d", "-C", "/bin/ls"], {}),
+        ("java", ["java", "-version"], {"excepted": ("generated code",)}),
         ("node", ["node", "-e", NODE + "work()"], {"excepted": ("generated code",)})):
     add_case(f"from_the_start_{name}", lambda argv=argv, options=options:
              from_the_start(argv, **options), timeout=120)
@@ -565,6 +579,36 @@ def attached_redis_server():
             out = run(cli, stdin=f)
         check_equal("status of redis-cli", out.returncode, 0)
     attached(proc.pid, work, least=1000)
+
+
+NGINX = """
+daemon off; master_process off; pid DIR/pid; error_log DIR/error.log;
+events {}
+http { access_log DIR/access.log; gzip on; gzip_min_length 1;
+  client_body_temp_path DIR/b; proxy_temp_path DIR/p; fastcgi_temp_path DIR/f;
+  uwsgi_temp_path DIR/u; scgi_temp_path DIR/s;
+  server { listen 127.0.0.1:PORT; root DIR; } }
+"""
+
+
+@case(timeout=90)
+def attached_nginx():
+    import urllib.request
+    port = free_port()
+    conf = write("nginx.conf", NGINX.replace("DIR", scratch()).replace("PORT", str(port)))
+    write("index.html", "text " * 5000)
+    proc = spawn([need("nginx"), "-c", conf, "-p", scratch()], stderr=subprocess.DEVNULL)
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/index.html",
+                                     headers={"Accept-Encoding": "gzip"})
+
+    def answers():
+        try:
+            return urllib.request.urlopen(request, timeout=5).status == 200
+        except OSError:
+            return False
+    wait_until("nginx answers", answers)
+    attached(proc.pid, lambda: [check(answers(), "nginx does not answer")
+                                for _ in range(300)])
 
 
 @case(timeout=90)

@@ -154,3 +154,28 @@ TEST(thousands_of_children)
 	check_int(m_totals().m.peak_live_bytes, 200);
 	check(model_block_bytes(m) < 200);
 }
+
+TEST(renamed_stacks_are_one_row)
+{
+	const uint64_t late = 0x7777, later = 0x7779;
+	uint64_t pcs[] = { 1, 2, 3 };
+
+	m_begin();
+	m_alloc(T1, 0xa000, 100, S1);
+	m_alloc(T1, 0xb000, 20, late);
+	m_alloc(T2, 0xc000, 3, later);
+	m_free(T1, 0xb000);
+	m_alloc(T1, 0xd000, 50, S2);
+	m_stack(S1, UNWIND_COMPLETE, 3, pcs, 3);
+	model_rename_stack(m, late, S1);
+	model_rename_stack(m, later, S1);
+	/* A second time, and in a circle: nothing happens. */
+	model_rename_stack(m, later, S1);
+	model_rename_stack(m, S1, late);
+	check_int(m_heap(S1).alloc_count, 3);
+	check_int(m_heap(S1).alloc_bytes, 123);
+	check_int(m_heap(S1).live_bytes, 103);
+	check_int(m_heap(S1).peak_live_bytes + m_heap(S2).peak_live_bytes, 153);
+	check_int(m_heap(S2).alloc_count, 1);
+	check_int(m_totals().m.alloc_bytes, 173);
+}

@@ -22,7 +22,9 @@
 #include "books.h"
 
 #define TRUTH_FRAMES 600
+#ifndef TRUTH_STACKS
 #define TRUTH_STACKS 96
+#endif
 
 struct truth {
 	char site[32];		/* a copy: a library takes its strings along */

@@ -374,7 +374,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	memcpy(images, borrowed, images_count * sizeof(*images));
 	pthread_mutex_unlock(&s->lock);
 	/* Every image that the rows speak of is known after this. */
-	session_follow(s);
+	session_follow_names(s);
 
 	snap->store = frame_store_ref(s->store);
 	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);

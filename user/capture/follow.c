@@ -22,6 +22,12 @@
 
 #define LOOK_PAUSE 50	/* times what a look at the mappings took */
 
+/*
+ * The first name of an object costs all of its symbols. A target that has just
+ * loaded one is likely to load the next: names wait so long after that.
+ */
+#define NAMES_WAIT_S 1.0
+
 /* As in process.bpf.c. */
 struct loader {
 	uint64_t state;
@@ -593,9 +599,19 @@ static void follow_news(struct session *s)
 void session_follow(struct session *s)
 {
 	do {
+		if (session_is_called(s))
+			s->called_s = session_watched_s(s);
 		follow_news(s);
+		if (session_watched_s(s) - s->called_s < NAMES_WAIT_S)
+			return;
 		name_stacks(s, false);
 	} while (s->unnamed.len);
+}
+
+void session_follow_names(struct session *s)
+{
+	session_follow(s);
+	name_stacks(s, true);
 }
 
 static bool has_vanished(const struct image *image)

@@ -122,6 +122,7 @@ struct session {
 
 	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
 	double next_sample_s, next_look_s;
+	double called_s;		/* when something urgent was last told */
 	double own_cpu_start_s;
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
@@ -157,6 +158,8 @@ struct error *session_command_mapped(pid_t pid, void *arg) __must_check;
 bool session_command_started(pid_t pid, uint64_t ip, void *arg);
 /* Execs, exits, and objects that were mapped: their names, tables, allocators. */
 void session_follow(struct session *s);
+/* The same, and names all stacks that wait for it. */
+void session_follow_names(struct session *s);
 /* Frees what the ring told and nobody will look at. */
 void session_free_news(struct session *s);
 /* @pid ended with @status, as wait(2) has it; the first who knows tells. */
