@@ -23,7 +23,7 @@
 #define LOOK_PAUSE 50	/* times what a look at the mappings took */
 
 /*
- * The first name of an object costs all of its symbols. A target that has just
+ * The first name of an object costs all of its symbols. A command that has just
  * loaded one is likely to load the next: names wait so long after that.
  */
 #define NAMES_WAIT_S 1.0
@@ -187,17 +187,6 @@ static struct error *watch_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
-/* The value and, if the file knows where it is, the place of a symbol of the loader. */
-static bool loader_symbol(const struct mapping *loader, const char *name, uint64_t *vaddr_ret)
-{
-	struct object_symbol found;
-
-	if (!object_find_exported(loader->object, name, &found, 1))
-		return false;
-	*vaddr_ret = found.vaddr;
-	return true;
-}
-
 static const struct mapping *loader_mapping(const struct image *image)
 {
 	uint64_t base = target_loader(image->pid);
@@ -217,13 +206,14 @@ static void follow_loader(struct session *s, const struct image *image)
 	const struct mapping *mapping = loader_mapping(image);
 	struct watched *w = watched_process(s, image->pid);
 	struct loader loader = { .changes = 1 };
-	uint64_t function, offset, debug;
+	struct object_symbol function;
+	uint64_t offset, debug;
 	uint32_t pid = image->pid;
 
 	if (s->settings.frame_pointers || !mapping ||
-	    !loader_symbol(mapping, "_dl_debug_state", &function) ||
-	    !loader_symbol(mapping, "_r_debug", &debug) ||
-	    !object_vaddr_to_offset(mapping->object, function, &offset))
+	    !object_find_exported(mapping->object, "_dl_debug_state", &function, 1) ||
+	    !object_find_variable(mapping->object, "_r_debug", &debug) ||
+	    !object_vaddr_to_offset(mapping->object, function.vaddr, &offset))
 		return;
 	loader.state = mapping->bias + debug + offsetof(struct r_debug, r_state);
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.loaders), &pid, &loader, BPF_ANY))
@@ -557,6 +547,12 @@ void session_free_news(struct session *s)
 	unnamed_stack_vec_deinit(&s->unnamed);
 }
 
+/* Addresses may mean something else from here on. */
+static bool is_change(const struct news *news)
+{
+	return news->kind == EV_EXEC || news->kind == EV_UNLOADING;
+}
+
 /*
  * Behind the last news after which addresses may mean something else. What
  * stands before it is settled by what was known until now.
@@ -564,30 +560,55 @@ void session_free_news(struct session *s)
 static size_t last_change(const struct news_vec *all)
 {
 	for (size_t i = all->len; i-- > 0;)
-		if (all->data[i].kind == EV_EXEC || all->data[i].kind == EV_UNLOADING)
+		if (is_change(&all->data[i]))
 			return i + 1;
 	return 0;
 }
 
+/* Appends what the ring has told until now. */
+static void take_news(struct session *s, struct news_vec *all)
+{
+	eventfd_read(s->wake_fd, &(eventfd_t){ 0 });
+	session_drain(s);
+	pthread_mutex_lock(&s->lock);
+	vec_for_each(news, &s->news)
+		news_vec_push(all, *news);
+	s->news.len = 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+#define ROUNDS_MAX 8
+
+/*
+ * The mappings are read right after the ring, which tells of each unmapping
+ * before it happens: else what stands there by then would be taken for what
+ * the stacks ran through. A stack between two unmappings that are told at once
+ * ran through nobody knows what: it stays lost.
+ */
 static void follow_news(struct session *s)
 {
-	struct news_vec all;
-	size_t change;
+	struct news_vec all = { 0 };
+	bool stale = false;	/* mappings have changed since they were last read */
+	size_t done = 0;
 
-	eventfd_read(s->wake_fd, &(eventfd_t){ 0 });
-	pthread_mutex_lock(&s->lock);
-	all = s->news;
-	s->news = (struct news_vec){ 0 };
-	pthread_mutex_unlock(&s->lock);
-	change = last_change(&all);
-	for (size_t i = 0; i < change; i++)
-		settle(s, &all.data[i]);
-	if (change)
+	for (int i = 0; i < ROUNDS_MAX; i++) {
+		size_t change;
+
+		take_news(s, &all);
+		change = last_change(&all);
+		if (change <= done)
+			break;
+		for (; done < change; done++)
+			if (!stale || all.data[done].kind != EV_UNFINISHED) {
+				stale |= is_change(&all.data[done]);
+				settle(s, &all.data[done]);
+			}
 		name_stacks(s, true);
+	}
 	if (all.len || session_watched_s(s) >= s->next_look_s)
 		follow_mappings(s);
-	for (size_t i = change; i < all.len; i++)
-		settle(s, &all.data[i]);
+	for (; done < all.len; done++)
+		settle(s, &all.data[done]);
 	free_news(&all);
 }
 
@@ -602,7 +623,7 @@ void session_follow(struct session *s)
 		if (session_is_called(s))
 			s->called_s = session_watched_s(s);
 		follow_news(s);
-		if (session_watched_s(s) - s->called_s < NAMES_WAIT_S)
+		if (s->settings.command && session_watched_s(s) - s->called_s < NAMES_WAIT_S)
 			return;
 		name_stacks(s, false);
 	} while (s->unnamed.len);

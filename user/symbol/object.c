@@ -358,6 +358,35 @@ size_t object_find_exported(struct object *obj, const char *name,
 	return symtab_find_exported(symtab_of(obj), name, ret, max);
 }
 
+#define DYNAMIC_MAX (64ul << 20)	/* bytes of dynamic symbols or of their names */
+
+bool object_find_variable(const struct object *obj, const char *name, uint64_t *vaddr_ret)
+{
+	__cleanup_elf Elf *elf = elfread_open(obj->fd);
+	const Elf64_Shdr *table, *strings;
+	__cleanup_free Elf64_Sym *symbols = NULL;
+	__cleanup_free char *names = NULL;
+
+	if (!elf)
+		return false;
+	table = elfread_section(elf, obj->fd, ".dynsym", SHT_DYNSYM);
+	strings = elfread_section(elf, obj->fd, ".dynstr", SHT_STRTAB);
+	if (!table || !strings)
+		return false;
+	symbols = elfread_whole(obj->fd, table->sh_offset, table->sh_size, DYNAMIC_MAX);
+	names = elfread_whole(obj->fd, strings->sh_offset, strings->sh_size, DYNAMIC_MAX);
+	for (size_t i = 0; symbols && names && i < table->sh_size / sizeof(*symbols); i++) {
+		const Elf64_Sym *sym = &symbols[i];
+
+		if (ELF64_ST_TYPE(sym->st_info) != STT_OBJECT || sym->st_shndx == SHN_UNDEF ||
+		    sym->st_name >= strings->sh_size || strcmp(names + sym->st_name, name))
+			continue;
+		*vaddr_ret = sym->st_value;
+		return true;
+	}
+	return false;
+}
+
 const char *object_demangle(struct object *obj, const struct object_symbol *sym)
 {
 	return symtab_demangle(symtab_of(obj), sym);

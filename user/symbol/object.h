@@ -90,6 +90,8 @@ const struct object_symbol *object_find_symbol(struct object *obj, uint64_t vadd
 /* Every address that an exported symbol of this name has (versions differ); count. */
 size_t object_find_exported(struct object *obj, const char *name,
 			    struct object_symbol *ret, size_t max);
+/* Where the exported variable @name is; false if there is none. Reads the file. */
+bool object_find_variable(const struct object *obj, const char *name, uint64_t *vaddr_ret);
 
 /*
  * Source lines and inlined functions at @vaddr by the DWARF of the file or of
