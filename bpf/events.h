@@ -147,7 +147,8 @@ struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK, EV_LOADED, EV_UNLOADING */
 	struct ev_header h;
 	__u32 child;		/* EV_FORK: the new process; EV_EXEC: the old tid */
-	__s32 exit_code;	/* EV_EXIT: as wait(2) encodes it */
+	/* EV_EXIT: as wait(2) encodes it; EV_FORK: 1 if it runs in its parent's memory. */
+	__s32 exit_code;
 	char comm[16];
 };
 

@@ -80,21 +80,44 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		if (!code)
 			code = BPF_CORE_READ(task, exit_code);
 		emit_process(task, EV_EXIT, pid, 0, code);
+		/* The number may soon be another's. */
+		bpf_map_delete_elem(&targets, &pid);
+		bpf_map_delete_elem(&unwind_spaces, &pid);
 	}
 	return 0;
+}
+
+/*
+ * A child is a target from its first instruction on: its own forks and exec
+ * are told, and its stacks walked by what is known of its parent's mappings,
+ * which are its own until user space has looked.
+ */
+static __always_inline void adopt(__u32 parent, __u32 child, bool shares_memory)
+{
+	struct unwind_space *space = bpf_map_lookup_elem(&unwind_spaces, &parent);
+	__u32 yes = 1;
+
+	bpf_map_update_elem(&targets, &child, &yes, BPF_ANY);
+	if (space && !shares_memory)
+		bpf_map_update_elem(&unwind_spaces, &child, space, BPF_ANY);
 }
 
 SEC("raw_tp/sched_process_fork")
 int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 pid = pid_here(BPF_CORE_READ(parent, group_leader));
+	__u32 pid = pid_here(BPF_CORE_READ(parent, group_leader)), child_pid;
+	bool shares_memory;
 
 	/* A new thread is no new process. */
 	if (BPF_CORE_READ(child, tgid) == BPF_CORE_READ(parent, tgid))
 		return 0;
-	if (watched(pid))
-		emit_process(child, EV_FORK, pid,
-			     pid_here(BPF_CORE_READ(child, group_leader)), 0);
+	if (!watched(pid))
+		return 0;
+	child_pid = pid_here(BPF_CORE_READ(child, group_leader));
+	shares_memory = BPF_CORE_READ(child, mm) == BPF_CORE_READ(parent, mm);
+	if (cfg_children && child_pid)
+		adopt(pid, child_pid, shares_memory);
+	emit_process(child, EV_FORK, pid, child_pid, shares_memory);
 	return 0;
 }
 

@@ -113,7 +113,7 @@ TEST(bad_values_name_what_is_possible)
 
 TEST(unknown_options)
 {
-	check_refused(COMMAND_TOP, "-p 1 --children", "no option '--children'");
+	check_refused(COMMAND_TOP, "-p 1 --siblings", "no option '--siblings'");
 	check_refused(COMMAND_TOP, "-p 1 -x", "no option '-x'");
 	check_refused(COMMAND_TOP, "-p 1 --format folded", "no option '--format'");
 	check_refused(COMMAND_TOP, "-p 1 --quiet=1", "--quiet takes no value");

@@ -312,6 +312,15 @@ bool attach_function(struct attachment *att, struct bpf_program *prog,
 	return link;
 }
 
+void attachment_move(struct attachment *to, struct attachment *from)
+{
+	vec_for_each(link, &from->links)
+		probe_link_vec_push(&to->links, *link);
+	to->probes += from->probes;
+	probe_link_vec_deinit(&from->links);
+	from->probes = 0;
+}
+
 static void *remove_link(void *arg)
 {
 	struct probe_link *link = arg;

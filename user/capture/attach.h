@@ -87,6 +87,9 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 bool attach_function(struct attachment *att, struct bpf_program *prog,
 		     const struct object *object, uint64_t offset, uint32_t pid);
 
+/* Adds the probes of @from to @to; @from is empty after it. */
+void attachment_move(struct attachment *to, struct attachment *from);
+
 /* Removes all probes; when it returns, none is left in the target. */
 void attachment_deinit(struct attachment *att);
 

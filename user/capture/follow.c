@@ -49,7 +49,7 @@ struct image *session_image(struct session *s, uint32_t pid)
 	return NULL;
 }
 
-static struct image *add_image(struct session *s, uint32_t pid)
+struct image *session_add_image(struct session *s, uint32_t pid)
 {
 	struct image *before = session_image(s, pid);
 	uint32_t generation = before ? before->generation + 1 : 0;
@@ -60,6 +60,7 @@ static struct image *add_image(struct session *s, uint32_t pid)
 		.generation = generation,
 		.names = address_space_create(pid),
 	};
+	address_space_share(image->names, s->objects);
 	target_identity_init(&image->id, pid);
 	return image;
 }
@@ -67,7 +68,8 @@ static struct image *add_image(struct session *s, uint32_t pid)
 void session_detach(struct session *s)
 {
 	vec_for_each(w, &s->watched)
-		attachment_deinit(&w->attachment);
+		attachment_move(&s->retired, &w->attachment);
+	session_finish_removal(s);
 }
 
 void session_free_targets(struct session *s)
@@ -78,10 +80,14 @@ void session_free_targets(struct session *s)
 	vec_for_each(image, &s->images)
 		image_deinit(image);
 	image_vec_deinit(&s->images);
+	object_store_destroy(s->objects);
 }
 
+/* A command's end is what counts, whatever its children still do. */
 bool session_all_ended(const struct session *s)
 {
+	if (s->command)
+		return s->command_status >= 0;
 	vec_for_each(image, &s->images)
 		if (!image->ended)
 			return false;
@@ -178,7 +184,7 @@ static bool has_probes(struct session *s, uint32_t pid)
 	return watched_process(s, pid)->probed.len;
 }
 
-static struct error *watch_pid(struct session *s, uint32_t pid)
+struct error *session_watch_pid(struct session *s, uint32_t pid)
 {
 	uint32_t yes = 1;
 
@@ -224,8 +230,7 @@ static void follow_loader(struct session *s, const struct image *image)
 						   mapping->object, offset, pid);
 }
 
-/* What is mapped now: to the walker, and probes to the allocators among it. */
-static struct error *take_over_mappings(struct session *s, const struct image *image)
+struct error *session_take_over(struct session *s, const struct image *image)
 {
 	struct error *err = unwinder_publish(s->unwinder, image->pid, image->names);
 
@@ -242,7 +247,7 @@ struct error *session_add_pid(struct session *s, uint32_t pid)
 
 	if (err)
 		return err;
-	image = add_image(s, pid);
+	image = session_add_image(s, pid);
 	err = address_space_refresh(image->names, NULL);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
@@ -253,11 +258,11 @@ struct error *session_add_pid(struct session *s, uint32_t pid)
 struct error *session_attach_pid(struct session *s, uint32_t pid)
 {
 	struct image *image = session_image(s, pid);
-	struct error *err = watch_pid(s, pid);
+	struct error *err = session_watch_pid(s, pid);
 
 	if (err)
 		return err;
-	err = take_over_mappings(s, image);
+	err = session_take_over(s, image);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
 	if (!has_probes(s, pid))
@@ -268,27 +273,11 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
-struct error *session_command_mapped(pid_t pid, void *arg)
-{
-	struct session *s = arg;
-	struct image *image = session_image(s, pid);
-	struct error *err;
-
-	if (!image) {
-		err = watch_pid(s, pid);
-		if (err)
-			return err;
-		image = add_image(s, pid);
-	}
-	err = address_space_refresh(image->names, NULL);
-	return err ? err : take_over_mappings(s, image);
-}
-
 /*
  * A program without a loader has all it will ever have. One whose loader is
  * its C library (musl) cannot be told from it: its probes are set already.
  */
-bool session_command_started(pid_t pid, uint64_t ip, void *arg)
+bool session_has_started(pid_t pid, uint64_t ip, void *arg)
 {
 	struct session *s = arg;
 	const struct image *image = session_image(s, pid);
@@ -325,8 +314,10 @@ void session_end_pid(struct session *s, uint32_t pid, int status)
 {
 	struct image *image = session_image(s, pid);
 
-	if (image)
-		end_image(image, describe_exit(status));
+	if (!image || image->ended)
+		return;
+	end_image(image, describe_exit(status));
+	session_retire(s, pid);
 }
 
 /*
@@ -336,7 +327,7 @@ void session_end_pid(struct session *s, uint32_t pid, int status)
  */
 static void follow_exec(struct session *s, const struct ev_process *ev)
 {
-	struct image *image = add_image(s, ev->h.tgid);
+	struct image *image = session_add_image(s, ev->h.tgid);
 	struct error *err;
 
 	for (struct image *old = s->images.data; old < image; old++)
@@ -347,7 +338,7 @@ static void follow_exec(struct session *s, const struct ev_process *ev)
 		drop_probes(s, watched_process(s, ev->h.tgid));
 	err = address_space_refresh(image->names, NULL);
 	if (!err)
-		err = take_over_mappings(s, image);
+		err = session_take_over(s, image);
 	if (err && err->code != ERROR_GONE)
 		log_warn("process %" PRIu32 " replaced its program and cannot be followed: %s",
 			 ev->h.tgid, err->message);
@@ -361,7 +352,7 @@ static void handle_process_event(struct session *s, const struct ev_process *ev)
 		follow_exec(s, ev);
 		break;
 	case EV_FORK:
-		s->forks++;
+		session_on_fork(s, ev);
 		break;
 	case EV_EXIT:
 		session_end_pid(s, ev->h.tgid, ev->exit_code);
@@ -585,7 +576,7 @@ static void take_news(struct session *s, struct news_vec *all)
  * the stacks ran through. A stack between two unmappings that are told at once
  * ran through nobody knows what: it stays lost.
  */
-static void follow_news(struct session *s)
+void session_follow_news(struct session *s)
 {
 	struct news_vec all = { 0 };
 	bool stale = false;	/* mappings have changed since they were last read */
@@ -622,7 +613,7 @@ void session_follow(struct session *s)
 	do {
 		if (session_is_called(s))
 			s->called_s = session_watched_s(s);
-		follow_news(s);
+		session_follow_news(s);
 		if (s->settings.command && session_watched_s(s) - s->called_s < NAMES_WAIT_S)
 			return;
 		name_stacks(s, false);
@@ -650,5 +641,6 @@ void session_follow_exits(struct session *s)
 		session_drain(s);
 		session_follow(s);
 		end_image(&s->images.data[i], xstrdup("gone"));
+		session_retire(s, s->images.data[i].pid);
 	}
 }

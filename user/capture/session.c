@@ -20,7 +20,6 @@
 #include "capture/memory.h"
 #include "capture/programs.h"
 #include "capture/session_private.h"
-#include "capture/spawn.h"
 #include "heapsonde.skel.h"
 
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
@@ -120,10 +119,10 @@ static void keep_news(struct session *s, const void *data, size_t size)
 	case EV_LOADED:
 	case EV_UNLOADING:
 	case EV_EXEC:
+	case EV_FORK:
 		s->urgent = true;
 		/* fallthrough */
 	case EV_EXIT:
-	case EV_FORK:
 		news_vec_push(&s->news, (struct news){
 			.kind = h->kind, .process = *(const struct ev_process *)data });
 		break;
@@ -214,21 +213,6 @@ static void note_loss(struct session *s)
 	}
 }
 
-/* The command is our child: nobody else will collect it. */
-static void reap_command(struct session *s)
-{
-	const struct image *image = session_image(s, s->command_pid);
-	int status;
-
-	/* Once the ring has told of its exit, its status comes for sure. */
-	if (!s->command_pid || s->command_status >= 0 ||
-	    waitpid(s->command_pid, &status, image && image->ended ? 0 : WNOHANG) !=
-		    s->command_pid)
-		return;
-	s->command_status = status;
-	session_end_pid(s, s->command_pid, status);
-}
-
 static int64_t rss_of_all(const struct session *s)
 {
 	int64_t sum = 0;
@@ -250,8 +234,10 @@ static void read_memory(struct session *s)
 		if (image->ended)
 			continue;
 		memory_read(image->pid, &memory);
-		if (memory.rss_bytes >= 0)
-			s->memory = memory;
+		if (memory.rss_bytes < 0)
+			continue;
+		s->memory = memory;
+		break;
 	}
 }
 
@@ -297,12 +283,15 @@ bool session_is_called(const struct session *s)
 	return poll(&pfd, 1, 0) > 0;
 }
 
-/* Until there is urgent news, or a signal. */
+/* Until there is urgent news, somebody is held, or a signal. */
 static void sleep_for(struct session *s, double seconds)
 {
-	struct pollfd pfd = { .fd = s->wake_fd, .events = POLLIN };
+	struct pollfd fds[] = {
+		{ .fd = s->wake_fd, .events = POLLIN },
+		{ .fd = s->command ? spawned_fd(s->command) : -1, .events = POLLIN },
+	};
 
-	poll(&pfd, 1, (int)(seconds * 1e3) + 1);
+	poll(fds, 2, (int)(seconds * 1e3) + 1);
 }
 
 struct error *session_run(struct session *s, double seconds,
@@ -314,8 +303,9 @@ struct error *session_run(struct session *s, double seconds,
 		double now = session_watched_s(s), pause = CALLER_POLL_S;
 
 		session_follow(s);
-		reap_command(s);
+		session_serve_command(s);
 		session_follow_exits(s);
+		session_remove_retired(s);
 		note_loss(s);
 		if (now >= s->next_sample_s) {
 			take_sample(s);
@@ -362,8 +352,11 @@ void session_stop(struct session *s)
 	pthread_mutex_lock(&s->lock);
 	s->frozen = true;
 	pthread_mutex_unlock(&s->lock);
+	/* What is left to do here takes time, and nobody should be held for it. */
+	if (s->command)
+		spawned_release(s->command);
 	session_follow(s);
-	reap_command(s);
+	session_serve_command(s);
 	take_sample(s);
 	s->end_ns = session_now_ns();
 	session_detach(s);
@@ -431,12 +424,14 @@ static struct error *load(struct session *s)
 	s->skel->rodata->cfg_min_size = settings->min_size;
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
+	s->skel->rodata->cfg_children = settings->children;
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
 	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
 	if (err)
 		return err;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
-	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count);
+	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
+		      settings->children);
 	programs_choose(s->skel, s->method, features.preempt_guard, &s->programs);
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
@@ -457,14 +452,9 @@ static struct error *load(struct session *s)
 static struct error *attach_targets(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
-	const struct spawn_watcher watcher = {
-		.mapped = session_command_mapped,
-		.started = session_command_started,
-		.arg = s,
-	};
 
 	if (settings->command)
-		return spawn(settings->command, &watcher, &s->command_pid);
+		return session_start_command(s);
 	for (size_t i = 0; i < settings->pids_count; i++) {
 		struct error *err = session_attach_pid(s, settings->pids[i]);
 
@@ -491,6 +481,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
 	s->store = frame_store_create();
+	s->objects = object_store_create();
 	libbpf_set_print(quiet_libbpf);
 	s->unwinder = unwinder_create(settings->frame_pointers, settings->no_table_cache);
 	for (size_t i = 0; i < settings->pids_count; i++) {
@@ -515,6 +506,7 @@ void session_destroy(struct session *s)
 {
 	if (!s)
 		return;
+	spawned_destroy(s->command);
 	session_detach(s);
 	s->reader_stop = true;
 	if (s->reader_started)
@@ -554,6 +546,6 @@ int64_t session_forks(const struct session *s)
 
 void session_signal(const struct session *s, int sig)
 {
-	if (s->command_pid && s->command_status < 0)
-		kill(s->command_pid, sig);
+	if (s->command && s->command_status < 0)
+		kill(spawned_pid(s->command), sig);
 }

@@ -25,6 +25,7 @@ struct session_settings {
 	const uint32_t *pids;
 	size_t pids_count;
 	char **command;			/* NULL: attach to pids; else start this */
+	bool children;			/* also what the targets fork or exec */
 	double interval_s;
 	enum attach_method method;	/* ATTACH_BEST: choose */
 	const struct allocator_choice *allocators;	/* what overrides discovery */

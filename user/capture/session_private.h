@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of a session, for the three files that make it up: session.c
+ * The inside of a session, for the four files that make it up: session.c
  * (beginning, reading the ring, time, end), follow.c (which images and probes
- * there are as targets live on), compose.c (snapshots).
+ * there are as targets live on), children.c (the command that was started, and
+ * what targets fork), compose.c (snapshots).
  */
 #ifndef HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
 #define HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "capture/rewalk.h"
 #include "capture/session.h"
+#include "capture/spawn.h"
 #include "capture/target.h"
 #include "capture/unwinder.h"
 #include "model/map64.h"
 #include "model/sink.h"
+#include "symbol/object_store.h"
 #include "symbol/symbolizer.h"
 
 #define NS_PER_S 1000000000ull
@@ -92,6 +96,14 @@ struct named_stack {
 
 DEFINE_VEC(named_stack_vec, struct named_stack);
 
+/* Probes that a thread is removing. */
+struct removal {
+	struct attachment attachment;
+	pthread_t thread;
+	bool started;
+	atomic_bool done;
+};
+
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
@@ -100,8 +112,11 @@ struct session {
 	struct unwinder *unwinder;
 	struct watched_vec watched;
 	struct image_vec images;
-	pid_t command_pid;		/* 0: none */
+	struct object_store *objects;	/* what they map */
+	struct spawned *command;	/* NULL: none */
 	int command_status;		/* -1 until it ended */
+	struct attachment retired;	/* probes of processes that have ended */
+	struct removal removal;
 
 	/* Shared with the reader thread, under lock. */
 	pthread_mutex_t lock;
@@ -149,15 +164,22 @@ void session_drain(struct session *s);
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
 struct image *session_image(struct session *s, uint32_t pid);
+/* A new image of @pid: its identity and an empty address space. */
+struct image *session_add_image(struct session *s, uint32_t pid);
+/* Has the kernel tell of the process's life. */
+struct error *session_watch_pid(struct session *s, uint32_t pid) __must_check;
+/* What is mapped now: to the walker, and probes to the allocators among it. */
+struct error *session_take_over(struct session *s, const struct image *image) __must_check;
+/* Whether a held program, at a system call made at @ip, may run: see spawn.h. */
+bool session_has_started(pid_t pid, uint64_t ip, void *arg);
 /* Takes a process in; before loading, so that its tables' size is known. */
 struct error *session_add_pid(struct session *s, uint32_t pid) __must_check;
 /* Sets the probes of a process that was taken in. */
 struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
-/* For spawn(), @arg the session: see struct spawn_watcher. */
-struct error *session_command_mapped(pid_t pid, void *arg) __must_check;
-bool session_command_started(pid_t pid, uint64_t ip, void *arg);
 /* Execs, exits, and objects that were mapped: their names, tables, allocators. */
 void session_follow(struct session *s);
+/* The same, without naming anything. */
+void session_follow_news(struct session *s);
 /* The same, and names all stacks that wait for it. */
 void session_follow_names(struct session *s);
 /* Frees what the ring told and nobody will look at. */
@@ -169,6 +191,20 @@ void session_follow_exits(struct session *s);
 bool session_all_ended(const struct session *s);
 void session_detach(struct session *s);
 void session_free_targets(struct session *s);
+
+/* --- children.c --- */
+
+/* Starts the command that is to be watched. */
+struct error *session_start_command(struct session *s) __must_check;
+/* Does what it and its children wait for. */
+void session_serve_command(struct session *s);
+void session_on_fork(struct session *s, const struct ev_process *ev);
+/* @pid has ended: its probes and tables go. */
+void session_retire(struct session *s, uint32_t pid);
+/* Begins to remove the probes of those, or sees whether that is done. */
+void session_remove_retired(struct session *s);
+/* Waits until no probe of an ended process is left. */
+void session_finish_removal(struct session *s);
 
 /* --- compose.c --- */
 

@@ -20,7 +20,9 @@
 
 #define SLAB_SPARE_WORDS (1u << 20)	/* 4 MiB: what is mapped after attaching */
 #define NOT_PLACED UINT32_MAX
-#define SLICES_PER_SPACE 2		/* the one in use and the next */
+#define SLICES_PER_SPACE 2		/* the one in use and the one before */
+#define CHILDREN_SPACES 1024		/* targets at once, when they may have children */
+#define CHILDREN_RANGES (1u << 16)	/* and what all of them have mapped */
 #define USER_END (1ull << 47)
 
 /* A file's table; NULL if it has no usable one. */
@@ -39,15 +41,22 @@ struct code { uint64_t start, end, dev, ino, offset; };
 
 DEFINE_VEC(code_vec, struct code);
 
+/* A part of the ranges map, which one space has to itself. */
+struct slice { uint32_t first, count; };
+
+DEFINE_VEC(slice_vec, struct slice);
+
 /* What the walker was last told of one process. */
 struct space {
 	uint32_t pid;
-	uint32_t slice;			/* 0 or 1: the one in use */
+	struct slice slice;
+	struct slice old;		/* walks that began before may still read it */
 	uint32_t epoch;			/* see struct unwind_space */
 	struct unwind_range_vec ranges;
 	struct code_vec code;
 	struct unwind_space told;
 	bool published;
+	bool omitted;			/* there was no room for its mappings */
 };
 
 DEFINE_VEC(space_vec, struct space);
@@ -64,6 +73,8 @@ struct unwinder {
 	uint32_t generation;		/* of the last publication, in any space */
 	size_t omitted;
 	struct space_vec spaces;
+	struct slice_vec slices;	/* in use, sorted */
+	uint32_t ranges_max;
 
 	/* Of the loaded maps. */
 	int ranges_fd, spaces_fd;
@@ -113,6 +124,7 @@ void unwinder_destroy(struct unwinder *u)
 		code_vec_deinit(&space->code);
 	}
 	space_vec_deinit(&u->spaces);
+	slice_vec_deinit(&u->slices);
 	unwind_rules_deinit(&u->rules);
 	unwind_cache_close(u->disk);
 	free(u);
@@ -156,8 +168,10 @@ void unwinder_compile(struct unwinder *u, const struct address_space *as)
 	progress_end(&progress);
 }
 
-void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, uint32_t spaces)
+void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, uint32_t spaces,
+		   bool children)
 {
+	uint32_t ranges = spaces * SLICES_PER_SPACE * UNWIND_RANGES_MAX;
 	uint64_t words = 0;
 
 	vec_for_each(file, &u->files)
@@ -165,8 +179,8 @@ void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, u
 			words += unwind_table_words(file->table);
 	words = 2 * words + (u->frame_pointers ? 0 : SLAB_SPARE_WORDS);
 	bpf_map__set_max_entries(maps->slab, (words >> UNWIND_SLAB_SHIFT) + 1);
-	bpf_map__set_max_entries(maps->ranges, spaces * SLICES_PER_SPACE * UNWIND_RANGES_MAX);
-	bpf_map__set_max_entries(maps->spaces, spaces);
+	bpf_map__set_max_entries(maps->ranges, ranges + (children ? CHILDREN_RANGES : 0));
+	bpf_map__set_max_entries(maps->spaces, spaces + (children ? CHILDREN_SPACES : 0));
 }
 
 static void *map_array(const struct bpf_map *map, size_t size)
@@ -180,6 +194,7 @@ struct error *unwinder_load(struct unwinder *u, const struct unwinder_maps *maps
 {
 	u->words_max = bpf_map__max_entries(maps->slab) << UNWIND_SLAB_SHIFT;
 	u->spaces_max = bpf_map__max_entries(maps->spaces);
+	u->ranges_max = bpf_map__max_entries(maps->ranges);
 	u->ranges_fd = bpf_map__fd(maps->ranges);
 	u->spaces_fd = bpf_map__fd(maps->spaces);
 	u->slab = map_array(maps->slab, slab_bytes(u));
@@ -277,14 +292,56 @@ static struct space *find_space(struct unwinder *u, uint32_t pid)
 	return &u->spaces.data[u->spaces.len - 1];
 }
 
+static bool is_generation_used(const struct unwinder *u, uint32_t generation)
+{
+	vec_for_each(space, &u->spaces)
+		if (space->told.generation == generation)
+			return true;
+	return false;
+}
+
 /* Generations are never shared by two spaces; when they wrap, nothing old may be left. */
 static uint32_t next_generation(struct unwinder *u)
 {
-	if (++u->generation == UNWIND_GENERATIONS) {
-		memset(u->cache, 0, UNWIND_CACHE_SIZE * sizeof(*u->cache));
-		u->generation = 1;
-	}
+	do {
+		if (++u->generation == UNWIND_GENERATIONS) {
+			memset(u->cache, 0, UNWIND_CACHE_SIZE * sizeof(*u->cache));
+			u->generation = 1;
+		}
+	} while (is_generation_used(u, u->generation));
 	return u->generation;
+}
+
+/* First fit between the slices in use; false if there is no room. */
+static bool take_slice(struct unwinder *u, uint32_t count, struct slice *ret)
+{
+	uint32_t first = 0;
+	size_t i = 0;
+
+	while (i < u->slices.len && u->slices.data[i].first - first < count) {
+		first = u->slices.data[i].first + u->slices.data[i].count;
+		i++;
+	}
+	if (i == u->slices.len && u->ranges_max - first < count)
+		return false;
+	*ret = (struct slice){ first, count };
+	slice_vec_append(&u->slices);
+	memmove(&u->slices.data[i + 1], &u->slices.data[i],
+		(u->slices.len - 1 - i) * sizeof(*u->slices.data));
+	u->slices.data[i] = *ret;
+	return true;
+}
+
+static void return_slice(struct unwinder *u, const struct slice *slice)
+{
+	for (size_t i = 0; slice->count && i < u->slices.len; i++) {
+		if (u->slices.data[i].first != slice->first)
+			continue;
+		u->slices.len--;
+		memmove(&u->slices.data[i], &u->slices.data[i + 1],
+			(u->slices.len - i) * sizeof(*u->slices.data));
+		return;
+	}
 }
 
 static struct error *write_slice(const struct unwinder *u, uint32_t first,
@@ -326,11 +383,13 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	struct code_vec code __cleanup(code_vec_deinit) = { 0 };
 	struct space *space = find_space(u, pid);
 	struct unwind_space value;
+	struct slice slice;
 	struct error *err;
 
-	if (!space)
-		return error_create(ERROR_UNSUPPORTED,
-				    "no room for the mappings of process %" PRIu32, pid);
+	if (!space) {
+		u->omitted++;
+		return NULL;
+	}
 	collect_ranges(u, as, &ranges);
 	if (space->published && ranges.len == space->ranges.len &&
 	    !memcmp(ranges.data, space->ranges.data, ranges.len * sizeof(*ranges.data)))
@@ -339,10 +398,15 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	if (has_vanished(&space->code, &code))
 		space->epoch++;
 	/* A new slice beside the old one, then one step to it. */
-	space->slice = !space->slice;
+	return_slice(u, &space->old);
+	space->old = (struct slice){ 0 };
+	if (!take_slice(u, ranges.len + !ranges.len, &slice)) {
+		u->omitted += !space->omitted;
+		space->omitted = true;
+		return NULL;
+	}
 	value = (struct unwind_space){
-		.first = ((space - u->spaces.data) * SLICES_PER_SPACE + space->slice) *
-			 UNWIND_RANGES_MAX,
+		.first = slice.first,
 		.count = ranges.len,
 		.generation = next_generation(u),
 		.epoch = space->epoch,
@@ -358,6 +422,8 @@ struct error *unwinder_publish(struct unwinder *u, uint32_t pid, const struct ad
 	code_vec_deinit(&space->code);
 	space->code = code;
 	code = (struct code_vec){ 0 };
+	space->old = space->slice;
+	space->slice = slice;
 	space->told = value;
 	space->published = true;
 	return NULL;
@@ -414,6 +480,23 @@ void unwinder_forget(struct unwinder *u, uint32_t pid)
 
 	if (space)
 		space->published = false;
+}
+
+void unwinder_drop(struct unwinder *u, uint32_t pid)
+{
+	for (size_t i = 0; i < u->spaces.len; i++) {
+		struct space *space = &u->spaces.data[i];
+
+		if (space->pid != pid)
+			continue;
+		return_slice(u, &space->old);
+		return_slice(u, &space->slice);
+		unwind_range_vec_deinit(&space->ranges);
+		code_vec_deinit(&space->code);
+		*space = u->spaces.data[--u->spaces.len];
+		bpf_map_delete_elem(u->spaces_fd, &pid);
+		return;
+	}
 }
 
 size_t unwinder_omitted(const struct unwinder *u)

@@ -43,11 +43,11 @@ DEFINE_CLEANUP(struct unwinder *, unwinder_destroy);
 void unwinder_compile(struct unwinder *unwinder, const struct address_space *as);
 
 /*
- * Sets the sizes of the maps before loading: room for @spaces targets, and
- * for the tables compiled so far and as much again.
+ * Sets the sizes of the maps before loading: room for @spaces targets (and
+ * @children of theirs), and for the tables compiled so far and as much again.
  */
 void unwinder_size(const struct unwinder *unwinder, const struct unwinder_maps *maps,
-		   uint32_t spaces);
+		   uint32_t spaces, bool children);
 
 /* Takes over the loaded maps. */
 struct error *unwinder_load(struct unwinder *unwinder, const struct unwinder_maps *maps)
@@ -66,6 +66,9 @@ struct error *unwinder_publish(struct unwinder *unwinder, uint32_t pid,
  * its program, or unmapped code. The next publication tells all anew.
  */
 void unwinder_forget(struct unwinder *unwinder, uint32_t pid);
+
+/* The process has ended, and its number may become another's. */
+void unwinder_drop(struct unwinder *unwinder, uint32_t pid);
 
 /* Changes with every publication that told something new. */
 uint32_t unwinder_generation(const struct unwinder *unwinder);

@@ -63,6 +63,10 @@ static const struct option_row rows[] = {
 	  .help = "processes to watch; repeatable" },
 	{ "pid", 'p', OPTION_PIDS, M(MARK), AT(target.pids), "PID", .min = 1, .max = PID_MAX,
 	  .help = "the 'heapsonde record' that is meant, if more than one runs" },
+	{ "children", 0, OPTION_FLAG, WATCHES, AT(target.children),
+	  .help = "also watch what they fork or exec (default for a started command)" },
+	{ "no-children", 0, OPTION_FLAG, M(RECORD), AT(target.no_children),
+	  .help = "watch a started command alone" },
 	{ "duration", 'd', OPTION_SECONDS, WATCHES, AT(target.duration_s), "SECONDS",
 	  .help = "stop by itself, fractions allowed (default: at the target's exit or Ctrl-C)" },
 	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
@@ -567,6 +571,9 @@ static struct error *check_all(struct options *opts)
 {
 	bool json = opts->output.json || opts->output.diff_format == DIFF_FORMAT_JSON;
 
+	if (opts->target.children && opts->target.no_children)
+		return usage_error(opts->command, "give either --children or --no-children");
+	opts->target.children |= opts->target.command && !opts->target.no_children;
 	if (opts->target.min_size > opts->target.max_size)
 		return usage_error(opts->command, "--min-size is larger than --max-size");
 	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;

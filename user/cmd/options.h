@@ -73,6 +73,8 @@ DEFINE_VEC(path_vec, const char *);
 struct target_options {
 	struct pid_vec pids;		/* each once, in the order given */
 	char **command;			/* CMD ARG… NULL, borrowed from argv; NULL if none */
+	bool children;			/* also what they fork or exec */
+	bool no_children;		/* settled into children */
 	double duration_s;		/* 0: until the target exits or Ctrl-C */
 	double interval_s;
 	int mode;			/* enum mode_choice */

@@ -68,6 +68,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.pids = target->pids.data,
 		.pids_count = target->pids.len,
 		.command = target->command,
+		.children = target->children,
 		.interval_s = target->interval_s,
 		.method = watch_method(opts),
 		.allocators = &target->allocators,

@@ -116,15 +116,24 @@ static void put_target(FILE *f, const struct snapshot_target *target)
 	fputc('\n', f);
 }
 
+#define TARGETS_SHOWN 8	/* of a command and its children there may be hundreds */
+
 static void put_header(FILE *f, const struct snapshot *snap)
 {
+	size_t shown = snap->targets.len;
 	char buf[FORMAT_MAX];
+
+	if (shown > TARGETS_SHOWN)
+		shown = TARGETS_SHOWN - 1;
 
 	fprintf(f, "Heap of %s, watched for %s\n",
 		snap->targets.len == 1 ? "one process" : "several programs",
 		format_duration(snap->duration_s, buf));
-	for (size_t i = 0; i < snap->targets.len; i++)
+	for (size_t i = 0; i < shown; i++)
 		put_target(f, &snap->targets.data[i]);
+	if (shown < snap->targets.len)
+		fprintf(f, "  ... and %zu more programs (--json lists all)\n",
+			snap->targets.len - shown);
 }
 
 /* Totals */

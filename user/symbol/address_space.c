@@ -19,6 +19,7 @@
 #include "symbol/jitmap.h"
 #include "symbol/maps.h"
 #include "symbol/object.h"
+#include "symbol/object_store.h"
 #include "symbol/safeopen.h"
 
 #define VDSO "[vdso]"
@@ -38,6 +39,7 @@ struct address_space {
 	struct region_vec regions;	/* sorted, disjoint; current and vanished ones */
 	struct mapping_vec current;
 	struct backing_vec backings;
+	struct object_store *store;	/* borrowed, or NULL */
 	struct jitmap *jitmap;
 	struct error *why_none;		/* the first complaint about the newest files, or NULL */
 };
@@ -55,6 +57,11 @@ struct address_space *address_space_create(uint32_t pid)
 		as->root_fd = openat(as->proc_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	as->jitmap = jitmap_create(as->proc_fd, as->root_fd);
 	return as;
+}
+
+void address_space_share(struct address_space *as, struct object_store *store)
+{
+	as->store = store;
 }
 
 void address_space_destroy(struct address_space *as)
@@ -308,16 +315,16 @@ static struct backing *backing_create(const struct address_space *as,
 	backing->path = xstrndup(line->path, strlen(line->path) -
 				 (deleted ? strlen(MAPS_DELETED) : 0));
 	if (fd >= 0) {
-		struct error *err = object_create(fd, backing->path, &backing->object);
+		struct error *err = object_store_open(as->store, fd, backing->path,
+						      as->root_fd, &backing->object);
 
 		if (err && !*why)
 			*why = steal_ptr(err);
 		error_destroy(err);
 	}
 	if (backing->object) {
-		note_version(backing, fd);
-		backing->object->deleted = deleted;
-		object_set_root(backing->object, as->root_fd);
+		note_version(backing, backing->object->fd);
+		backing->object->deleted |= deleted;
 	}
 	return backing;
 }

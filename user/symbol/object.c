@@ -32,6 +32,7 @@ struct object_private {
 	struct dwarf_lines *lines;	/* NULL until then too, or if there is no DWARF */
 	bool lines_tried;
 	int root_fd;
+	unsigned int refs;
 };
 
 /* ---- Opening ---- */
@@ -184,6 +185,7 @@ struct error *object_create(int fd, const char *path, struct object **ret)
 	obj->path = xstrdup(path);
 	obj->priv = xcalloc(1, sizeof(*obj->priv));
 	obj->priv->root_fd = -1;
+	obj->priv->refs = 1;
 	if (fstat(fd, &st))
 		return error_errno(errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
@@ -198,14 +200,22 @@ struct error *object_create(int fd, const char *path, struct object **ret)
 	return NULL;
 }
 
+struct object *object_ref(struct object *obj)
+{
+	obj->priv->refs++;
+	return obj;
+}
+
 void object_destroy(struct object *obj)
 {
-	if (!obj)
+	if (!obj || --obj->priv->refs)
 		return;
 	symtab_destroy(obj->priv->symtab);
 	dwarf_lines_destroy(obj->priv->lines);
 	load_vec_deinit(&obj->priv->loads);
 	segment_vec_deinit(&obj->priv->segments);
+	if (obj->priv->root_fd >= 0)
+		close(obj->priv->root_fd);
 	free(obj->priv);
 	free(obj->build_id);
 	free(obj->path);
@@ -216,7 +226,7 @@ void object_destroy(struct object *obj)
 
 void object_set_root(struct object *obj, int root_fd)
 {
-	obj->priv->root_fd = root_fd;
+	obj->priv->root_fd = root_fd < 0 ? -1 : fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
 }
 
 /* ---- Segments ---- */

@@ -31,13 +31,15 @@ struct object {
  */
 struct error *object_create(int fd, const char *path, struct object **ret)
 	__must_check;
+/* Another reference; each is given back by object_destroy(). */
+struct object *object_ref(struct object *obj);
 void object_destroy(struct object *obj);
 DEFINE_CLEANUP(struct object *, object_destroy);
 
 /*
  * Separate debug files are looked for below this directory first (an O_PATH
- * descriptor, borrowed for the object's life; -1: only on the host). To be
- * said before the first question about symbols.
+ * descriptor, which is copied; -1: only on the host). To be said before the
+ * first question about symbols.
  */
 void object_set_root(struct object *obj, int root_fd);
 

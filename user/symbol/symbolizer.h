@@ -36,6 +36,13 @@ void address_space_destroy(struct address_space *as);
 DEFINE_CLEANUP(struct address_space *, address_space_destroy);
 
 /*
+ * Objects that are opened from here on are shared with the other address
+ * spaces of @store, which is borrowed.
+ */
+struct object_store;
+void address_space_share(struct address_space *as, struct object_store *store);
+
+/*
  * Reads /proc/PID/maps and takes over what is new; what vanished is kept for
  * naming old stacks but yields to newer mappings of the same addresses.
  * @changed_ret (may be NULL): whether an executable file mapping is new.
