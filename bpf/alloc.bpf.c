@@ -59,6 +59,8 @@ struct pending_call {
 	union probe_cookie cookie;
 	__u64 size;
 	__u64 ptr;		/* old block or mapping, out-pointer, or old program break */
+	__u64 pool;		/* that the block will belong to; 0: none */
+	__u64 given;		/* the block, once the call has returned */
 	__u64 old_size;		/* mremap's; the return address, where exits are probed */
 	__u32 start;		/* enum unwind_start */
 	bool left;		/* a longjmp or throw ran since */
@@ -106,6 +108,14 @@ struct {
 	__type(key, __u64);		/* union probe_cookie */
 	__type(value, struct text_around);
 } texts SEC(".maps");
+
+/* The addresses of variables that hold the current pool, for probes with PROBE_VARIABLE. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);		/* union probe_cookie */
+	__type(value, __u64);
+} pool_variables SEC(".maps");
 
 /*
  * The barrier keeps clang from merging the loads into one of ctx plus a
@@ -537,6 +547,16 @@ static __always_inline __u64 program_break(void)
 	return BPF_CORE_READ(bpf_get_current_task_btf(), mm, brk);
 }
 
+static __noinline __u64 current_pool(__u64 cookie)
+{
+	__u64 *variable = bpf_map_lookup_elem(&pool_variables, &cookie);
+	__u64 pool = 0;
+
+	if (variable && bpf_probe_read_user(&pool, sizeof(pool), (void *)*variable))
+		count(COUNT_READ_FAULT);
+	return pool;
+}
+
 static __noinline int remember_return_address(struct thread_state *t)
 {
 	if (bpf_probe_read_user(&t->call.old_size, sizeof(t->call.old_size),
@@ -553,6 +573,9 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	t->call.size = asked_size(ctx, cookie);
 	t->call.ptr = argument(ctx, cookie.ptr_arg);
 	t->call.old_size = argument(ctx, cookie.count_arg);
+	t->call.pool = argument(ctx, cookie.pool_arg);
+	if (cookie.pool_arg == PROBE_VARIABLE)
+		t->call.pool = current_pool(cookie.value);
 	t->call.left = false;
 	t->call.sp = PT_REGS_SP(ctx);
 	return cookie.returns ? 0 : remember_return_address(t);
@@ -574,6 +597,26 @@ static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u6
 	fill_header(&ev->h, EV_FREE, cookie, tid);
 	ev->addr = addr;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+/* Also inside of other calls: pools clear those below them. */
+static __noinline int emit_clear(__u64 cookie_value, __u32 tid, __u64 pool)
+{
+	union probe_cookie cookie = { .value = cookie_value };
+	struct ev_pool *ev;
+
+	if (!pool)
+		return 1;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_FREE);
+		return 1;
+	}
+	fill_header(&ev->h, EV_POOL_CLEAR, cookie, tid);
+	ev->pool = pool;
+	ev->addr = 0;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	return 1;
 }
 
 /* A free that passes on to another allocator's is awaited, so that it counts once. */
@@ -650,6 +693,8 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 		count(COUNT_QUIET_HITS);
 		return 1;
 	}
+	if (cookie.kind == PROBE_CLEAR)
+		return emit_clear(cookie.value, t->tid, argument(ctx, cookie.ptr_arg));
 	if (inside_call(t, PT_REGS_SP(ctx))) {
 		count(COUNT_QUIET_HITS);
 		return 1;
@@ -667,12 +712,31 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	case PROBE_BRK:
 		return enter_mapping(t, ctx, cookie.value);
 	}
-	if (ignored_size(asked_size(ctx, cookie))) {
+	if (cookie.kind != PROBE_HIDE && ignored_size(asked_size(ctx, cookie))) {
 		count(COUNT_IGNORED);
 		count(COUNT_QUIET_HITS);
 		return 1;
 	}
 	return remember_call(t, ctx, cookie);
+}
+
+/* Behind the block's own record. */
+static __noinline int emit_pool(struct thread_state *t)
+{
+	struct ev_pool *ev;
+
+	if (!t->call.given)
+		return 0;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_ALLOC);
+		return 0;
+	}
+	fill_header(&ev->h, EV_POOL_ADD, t->call.cookie, t->tid);
+	ev->pool = t->call.pool;
+	ev->addr = t->call.given;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	return 0;
 }
 
 static __always_inline void emit_alloc(struct thread_state *t, __u64 addr, __u64 stack_id)
@@ -798,14 +862,17 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	t->call.sp = 0;
 	t->call.start = start;
 	addr = given_memory(t, PT_REGS_RC(ctx));
+	t->call.given = addr;
 	/*
 	 * A realloc beyond --min-size and --max-size has stack 0: only the old
 	 * block's end counts. Others of such sizes were waived at their entry.
 	 */
-	if (addr && is_realloc(t->call.cookie.kind) && ignored_size(t->call.size))
+	if (addr && is_realloc(t->call.cookie.kind) && ignored_size(t->call.size)) {
 		count(COUNT_IGNORED);
-	else if (addr)
+		t->call.pool = 0;
+	} else if (addr) {
 		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */
+	}
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_ALLOC_OUT:
@@ -822,6 +889,8 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 		settle_mapping(t, addr, stack_id);
 		break;
 	}
+	if (t->call.pool)
+		emit_pool(t);
 	return 0;
 }
 

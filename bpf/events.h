@@ -32,6 +32,8 @@
 	X(EV_FREE,          1, "a block is about to be freed")		  \
 	X(EV_REALLOC_BEGIN, 0, "a block is about to be reallocated")	  \
 	X(EV_REALLOC,       2, "a reallocation returned")		  \
+	X(EV_POOL_ADD,      0, "the block just allocated belongs to a pool") \
+	X(EV_POOL_CLEAR,    1, "all blocks of a pool are about to end")	  \
 	X(EV_MAP,           0, "the program mapped memory or raised the break") \
 	X(EV_UNMAP,         0, "the program unmapped memory or lowered the break") \
 	X(EV_EXEC,          0, "a target replaced its program")		  \
@@ -135,6 +137,12 @@ struct ev_realloc {
 	__u64 old_addr;		/* 0: realloc(NULL, size) */
 };
 
+struct ev_pool {		/* EV_POOL_ADD; EV_POOL_CLEAR, which has no block */
+	struct ev_header h;
+	__u64 pool;
+	__u64 addr;		/* of the block */
+};
+
 struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 	struct ev_header h;
 	__u64 addr;
@@ -164,6 +172,7 @@ EV_ASSERT(sizeof(struct ev_stack_memory) == 48, "ev_stack_memory");
 EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
 EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
+EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
 EV_ASSERT(sizeof(struct ev_process) == 48, "ev_process");
 
@@ -175,6 +184,8 @@ enum probe_kind {
 	PROBE_REALLOC_OR_FREE,	/* ... that frees the old block when it fails */
 	PROBE_RESIZE,		/* (ptr, size) in place; returns what ptr now has room for */
 	PROBE_FREE,		/* (ptr) */
+	PROBE_CLEAR,		/* (ptr = pool) ends all blocks of a pool */
+	PROBE_HIDE,		/* what it allocates on the way is its own business */
 	PROBE_MMAP,		/* (addr, size, prot, flags) returns the mapping */
 	PROBE_MUNMAP,		/* (ptr, size) */
 	PROBE_MREMAP,		/* (ptr, count = old size, size) returns the mapping */
@@ -184,6 +195,7 @@ enum probe_kind {
 };
 
 #define PROBE_ARGS 6		/* arguments that are passed in registers */
+#define PROBE_VARIABLE 6	/* no argument: what a variable of the target holds */
 #define PROBE_NO_ARG 7
 
 /*
@@ -194,12 +206,14 @@ enum probe_kind {
 union probe_cookie {
 	__u64 value;
 	struct {
-		__u64 tgid : 32;
+		__u64 tgid : 22;	/* PID_MAX_LIMIT */
 		__u64 func : 10;	/* row of the allocator table */
 		__u64 kind : 5;		/* enum probe_kind */
 		__u64 size_arg : 3;
 		__u64 count_arg : 3;
 		__u64 ptr_arg : 3;
+		__u64 pool_arg : 3;	/* the block's pool, or PROBE_VARIABLE */
+		__u64 pad : 7;
 		__u64 returns : 1;	/* a return probe stands behind this entry */
 		__u64 nests : 1;	/* a free that may stand inside another call */
 		__u64 object : 6;	/* tells the same row's probes in several objects apart */

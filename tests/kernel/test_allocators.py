@@ -215,6 +215,25 @@ def described_by_address():
         check_equal(metric, report.totals[metric], want[metric])
 
 
+POOLS = """pool_create hide
+pool_alloc alloc size=1 pool=0
+current_alloc alloc size=0 pool=*current_pool
+pool_grow realloc ptr=0 size=1
+pool_free free ptr=0
+pool_clear clear pool=0
+"""
+
+
+@case()
+def pools_end_all_their_blocks():
+    w = Workload("pools")
+    watch = Watch(w.pid, "--allocator", POOLS)
+    books = w.work()
+    report = watch.finish()
+    check_equal("the workload's status", w.quit(), 0)
+    check_books(report, books)
+
+
 def refused(words, *options, status=2):
     w = Workload("arena")
     out = heapsonde("report", "-p", w.pid, "-d", "0.1", *options)

@@ -52,6 +52,23 @@ TEST(every_kind)
 	release(&d);
 }
 
+TEST(pools)
+{
+	struct described_vec d = parsed("p_alloc alloc size=1 pool=0\n"
+					"c_alloc alloc size=0 pool=*the_pool; p_end clear pool=2\n"
+					"p_new hide");
+
+	check_int(d.len, 4);
+	check_int(d.data[0].function.pool_arg, 0);
+	check_int(d.data[1].function.pool_arg, PROBE_VARIABLE);
+	check_str(d.data[1].variable, "the_pool");
+	check_int(d.data[2].function.kind, PROBE_CLEAR);
+	check_int(d.data[2].function.ptr_arg, 2);
+	check_int(d.data[2].function.pool_arg, PROBE_NO_ARG);
+	check_int(d.data[3].function.kind, PROBE_HIDE);
+	release(&d);
+}
+
 static void refused(const char *text, const char *line, const char *reason)
 {
 	struct described_vec d = { 0 };
@@ -73,6 +90,11 @@ TEST(nonsense_is_refused_with_line_and_reason)
 	refused("a alloc size=-1", "line 1", "counted from 0 to 5");
 	refused("\n\na alloc", "line 3", "'alloc' needs size=N");
 	refused("a free", "line 1", "'free' needs ptr=N");
+	refused("a clear", "line 1", "'clear' needs pool=N");
+	refused("a clear pool=*p", "line 1", "counted from 0");
+	refused("a alloc size=0 pool=*", "line 1", "counted from 0");
+	refused("a free ptr=0 pool=1", "line 1", "'free' has no argument 'pool'");
+	refused("a hide size=0", "line 1", "'hide' has no argument 'size'");
 	refused("a free ptr=0 size=1", "line 1", "'free' has no argument 'size'");
 	refused("a alloc size=1 size=2", "line 1", "'size' is given twice");
 	refused("a alloc size=1 colour=2", "line 1", "has no argument 'colour'");

@@ -69,6 +69,35 @@ TEST(unknown_free_is_counted)
 	check_int(m_totals().m.free_count, 1);
 }
 
+static void m_pool(enum event_kind kind, uint64_t pool, uint64_t addr)
+{
+	struct ev_pool ev = { m_header(kind, T1), pool, addr };
+
+	model_feed(m, &ev, sizeof(ev));
+}
+
+/* What was put in ends with the pool, unless it ended or moved away before. */
+TEST(pool_is_cleared)
+{
+	m_begin();
+	for (uint64_t i = 0; i < 300; i++) {
+		m_alloc(T1, 0x10000 + 16 * i, 10, S1);
+		m_pool(EV_POOL_ADD, 0x99, 0x10000 + 16 * i);
+		if (i % 3)
+			m_free(T1, 0x10000 + 16 * i);
+	}
+	check_int(m_heap(S1).live_count, 100);
+	m_alloc(T1, 0x10010, 7, S2);		/* where one of the pool's was */
+	m_pool(EV_POOL_CLEAR, 0x98, 0);
+	check_int(m_heap(S1).live_count, 100);
+	m_pool(EV_POOL_CLEAR, 0x99, 0);
+	check_int(m_heap(S1).live_count, 0);
+	check_int(m_heap(S2).live_count, 1);
+	check_int(m_heap(S1).free_count, 300);
+	m_pool(EV_POOL_CLEAR, 0x99, 0);
+	check_int(m_totals().unknown_free_count, 0);
+}
+
 /* operator delete and the free that it calls, both probed. */
 TEST(free_that_is_passed_on_counts_once)
 {

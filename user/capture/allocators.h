@@ -5,8 +5,8 @@
  * (union probe_cookie, bpf/events.h).
  *
  * Columns: symbol, what it does, then argument positions from 0: the size,
- * the count it is multiplied by (or mremap's old size), the pointer; and the
- * group, which says in which objects the symbol means that.
+ * the count it is multiplied by (or mremap's old size), the pointer, the pool that
+ * the block belongs to; and the group, which says in which objects the symbol means that.
  */
 #ifndef HEAPSONDE_CAPTURE_ALLOCATORS_H
 #define HEAPSONDE_CAPTURE_ALLOCATORS_H
@@ -63,7 +63,7 @@ extern const size_t allocator_prefixes_count;
 struct allocator_function {
 	const char *symbol;
 	enum probe_kind kind;
-	uint8_t size_arg, count_arg, ptr_arg;
+	uint8_t size_arg, count_arg, ptr_arg, pool_arg;	/* the last may be PROBE_VARIABLE */
 	uint8_t group;		/* enum allocator_group */
 };
 

@@ -63,6 +63,7 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.size_arg = probe->function->size_arg;
 	cookie.count_arg = probe->function->count_arg;
 	cookie.ptr_arg = probe->function->ptr_arg;
+	cookie.pool_arg = probe->function->pool_arg;
 	cookie.returns = probe->returns;
 	cookie.nests = job->frees_nest;
 	cookie.func = probe->func;
@@ -80,6 +81,7 @@ static int attach_rank(const struct planned_probe *probe)
 	case PROBE_LEAVE:
 		return 0;
 	case PROBE_FREE:
+	case PROBE_CLEAR:
 	case PROBE_MUNMAP:
 		return 1;
 	case PROBE_REALLOC:
@@ -266,11 +268,27 @@ static struct error *publish_texts(const struct attach_programs *programs,
 	return NULL;
 }
 
+static struct error *publish_variables(const struct attach_programs *programs,
+				       const struct attach_job *job)
+{
+	vec_for_each(probe, &job->object->probes) {
+		uint64_t key = probe_cookie(job, probe).value;
+
+		if (probe->variable &&
+		    bpf_map_update_elem(bpf_map__fd(programs->variables), &key,
+					&probe->variable, BPF_ANY))
+			return error_errno(errno, "handing a variable's address to the kernel");
+	}
+	return NULL;
+}
+
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job)
 {
 	struct error *err = publish_texts(programs, job);
 
+	if (!err)
+		err = publish_variables(programs, job);
 	if (err)
 		return err;
 	att->probes += job->object->probes.len;

@@ -41,6 +41,7 @@ struct bpf_map;
 struct attach_programs {
 	struct bpf_program *free, *session, *entry, *returns;
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
+	struct bpf_map *variables;	/* cookie -> address of the variable that names the pool */
 };
 
 struct bpf_link;

@@ -15,7 +15,7 @@
 #define NONE PROBE_NO_ARG
 #define TEXT_MAX (1 << 20)
 
-enum argument { ARG_SIZE = 1, ARG_COUNT = 2, ARG_PTR = 4 };
+enum argument { ARG_SIZE = 1, ARG_COUNT = 2, ARG_PTR = 4, ARG_POOL = 8 };
 
 static const struct argument_row {
 	const char *name;
@@ -25,6 +25,7 @@ static const struct argument_row {
 	{ "size", ARG_SIZE, offsetof(struct allocator_function, size_arg) },
 	{ "count", ARG_COUNT, offsetof(struct allocator_function, count_arg) },
 	{ "ptr", ARG_PTR, offsetof(struct allocator_function, ptr_arg) },
+	{ "pool", ARG_POOL, offsetof(struct allocator_function, pool_arg) },
 };
 
 static const struct kind_row {
@@ -32,11 +33,15 @@ static const struct kind_row {
 	enum probe_kind kind;
 	unsigned int needs, takes;	/* enum argument */
 } kinds[] = {
-	{ "alloc", PROBE_ALLOC, ARG_SIZE, ARG_SIZE | ARG_COUNT },
-	{ "out", PROBE_ALLOC_OUT, ARG_SIZE | ARG_PTR, ARG_SIZE | ARG_COUNT | ARG_PTR },
-	{ "realloc", PROBE_REALLOC, ARG_SIZE | ARG_PTR, ARG_SIZE | ARG_COUNT | ARG_PTR },
+	{ "alloc", PROBE_ALLOC, ARG_SIZE, ARG_SIZE | ARG_COUNT | ARG_POOL },
+	{ "out", PROBE_ALLOC_OUT, ARG_SIZE | ARG_PTR,
+	  ARG_SIZE | ARG_COUNT | ARG_PTR | ARG_POOL },
+	{ "realloc", PROBE_REALLOC, ARG_SIZE | ARG_PTR,
+	  ARG_SIZE | ARG_COUNT | ARG_PTR | ARG_POOL },
 	{ "resize", PROBE_RESIZE, ARG_SIZE | ARG_PTR, ARG_SIZE | ARG_PTR },
 	{ "free", PROBE_FREE, ARG_PTR, ARG_PTR },
+	{ "clear", PROBE_CLEAR, ARG_POOL, ARG_POOL },
+	{ "hide", PROBE_HIDE, 0, 0 },
 };
 
 #define LENGTH(array) (sizeof(array) / sizeof(array[0]))
@@ -50,6 +55,22 @@ static const struct { const char *name, *text; } ready_made[] = {
 	  "PyMem_Realloc realloc ptr=0 size=1; PyMem_Free free ptr=0;"
 	  "PyMem_RawMalloc alloc size=0; PyMem_RawCalloc alloc count=0 size=1;"
 	  "PyMem_RawRealloc realloc ptr=0 size=1; PyMem_RawFree free ptr=0" },
+	{ "apr",
+	  "apr_palloc alloc size=1 pool=0; apr_pcalloc alloc size=1 pool=0;"
+	  "apr_pool_clear clear pool=0; apr_pool_destroy clear pool=0;"
+	  "apr_pool_create_ex hide; apr_pool_create_unmanaged_ex hide" },
+	{ "postgresql",
+	  "palloc alloc size=0 pool=*CurrentMemoryContext;"
+	  "palloc0 alloc size=0 pool=*CurrentMemoryContext;"
+	  "palloc_extended alloc size=0 pool=*CurrentMemoryContext;"
+	  "MemoryContextAlloc alloc size=1 pool=0; MemoryContextAllocZero alloc size=1 pool=0;"
+	  "MemoryContextAllocZeroAligned alloc size=1 pool=0;"
+	  "MemoryContextAllocExtended alloc size=1 pool=0;"
+	  "MemoryContextAllocHuge alloc size=1 pool=0;"
+	  "repalloc realloc ptr=0 size=1; repalloc_huge realloc ptr=0 size=1; pfree free ptr=0;"
+	  "MemoryContextResetOnly clear pool=0; MemoryContextDelete clear pool=0;"
+	  "AllocSetContextCreateInternal hide; GenerationContextCreate hide;"
+	  "SlabContextCreate hide" },
 	{ "glib",
 	  "g_slice_alloc alloc size=0; g_slice_alloc0 alloc size=0;"
 	  "g_slice_free1 free ptr=1" },
@@ -62,6 +83,7 @@ static void described_deinit(struct described_function *d)
 {
 	free((char *)d->function.symbol);
 	free(d->object);
+	free(d->variable);
 	free(d->where);
 }
 
@@ -106,7 +128,11 @@ static struct error *parse_argument(struct described_function *d, const struct k
 				    kind->name, word);
 	if (*seen & row->argument)
 		return error_create(ERROR_USAGE, "%s: '%s' is given twice", d->where, word);
-	if (!parse_uint(value, 0, PROBE_ARGS - 1, &number))
+	if (row->argument == ARG_POOL && *value == '*' && value[1] &&
+	    kind->kind != PROBE_CLEAR) {
+		d->variable = xstrdup(value + 1);
+		number = PROBE_VARIABLE;
+	} else if (!parse_uint(value, 0, PROBE_ARGS - 1, &number))
 		return error_create(ERROR_USAGE,
 				    "%s: %s=%s: arguments are counted from 0 to %d",
 				    d->where, word, value, PROBE_ARGS - 1);
@@ -174,12 +200,18 @@ static struct error *parse_words(struct described_function *d, char *symbol, cha
 	if (err)
 		return err;
 	if (!kind)
-		return error_create(ERROR_USAGE, "%s: %s does '%s': one of alloc, out, realloc, "
-				    "resize, free is needed", d->where, d->function.symbol,
+		return error_create(ERROR_USAGE,
+				    "%s: %s does '%s': one of alloc, out, realloc, resize, free, "
+				    "clear, hide is needed", d->where, d->function.symbol,
 				    name ?: "");
 	d->function.kind = kind->kind;
 	while (!err && (word = next_word(&rest)))
 		err = parse_argument(d, kind, word, &seen);
+	/* The pool is what is ended: that is its pointer. */
+	if (d->function.kind == PROBE_CLEAR) {
+		d->function.ptr_arg = d->function.pool_arg;
+		d->function.pool_arg = NONE;
+	}
 	return err ? err : check_needs(d, kind, seen);
 }
 
@@ -205,7 +237,7 @@ static struct error *parse_statement(char *statement, const char *where, int lin
 	char *symbol = next_word(&statement);
 	struct described_function d = {
 		.function = {
-			.size_arg = NONE, .count_arg = NONE, .ptr_arg = NONE,
+			.size_arg = NONE, .count_arg = NONE, .ptr_arg = NONE, .pool_arg = NONE,
 			.group = GROUP_DESCRIBED,
 		},
 	};

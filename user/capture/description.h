@@ -9,10 +9,15 @@
  *	arena_resize         realloc  ptr=1 size=2
  *	arena_free@libapp.so free     ptr=1
  *	0x1234@server        alloc    size=0
+ *	pool_alloc           alloc    size=1 pool=0
+ *	current_alloc        alloc    size=0 pool=*current_pool
+ *	pool_destroy         clear    pool=0
+ *	pool_create          hide
  *
  * One function a line or between semicolons: a symbol (raw, exported or local)
  * or an address in the file, in which object if not in any, what it does, and
- * which arguments are what, counted from 0.
+ * which arguments are what, counted from 0. All blocks of a pool end when it is
+ * cleared; what a hidden function allocates on the way does not count.
  */
 #ifndef HEAPSONDE_CAPTURE_DESCRIPTION_H
 #define HEAPSONDE_CAPTURE_DESCRIPTION_H
@@ -28,6 +33,7 @@ struct described_function {
 	char *object;		/* NULL: any */
 	bool by_address;
 	uint64_t vaddr;		/* if so */
+	char *variable;		/* that holds the current pool, in the same object; or NULL */
 	char *where;		/* "FILE, line 3", for complaints; owned */
 	bool ready_made;	/* one of heapsonde's own: may be missing where others are not */
 };

@@ -42,6 +42,7 @@ struct candidate {
 	bool wraps;		/* another allocator may stand behind this one */
 	const char *allocator;	/* its name, or NULL */
 	const struct allocator_choice *choice;
+	uint64_t bias;		/* of the object in the target */
 };
 
 DEFINE_VEC(candidate_vec, struct candidate);
@@ -318,7 +319,11 @@ static void find_candidates(const struct address_space *as, struct probe_plan *p
 
 	gather_names(&names, &made, choice);
 	vec_for_each(m, mappings) {
-		struct candidate c = { .object = m->object, .choice = choice };
+		struct candidate c = {
+			.object = m->object,
+			.choice = choice,
+			.bias = m->bias,
+		};
 
 		if (!c.object || has_candidate(candidates, c.object))
 			continue;
@@ -422,7 +427,8 @@ static void add_reason(struct placement *placement, const char *more)
 static bool same_row(const struct allocator_function *a, const struct allocator_function *b)
 {
 	return a->kind == b->kind && a->size_arg == b->size_arg &&
-	       a->count_arg == b->count_arg && a->ptr_arg == b->ptr_arg;
+	       a->count_arg == b->count_arg && a->ptr_arg == b->ptr_arg &&
+	       a->pool_arg == b->pool_arg;
 }
 
 /*
@@ -499,6 +505,34 @@ static struct error *check_overlap(const struct object_plan *op,
 	return NULL;
 }
 
+/* Where the variable that names the pool is in the target. */
+static struct error *bind_variable(const struct candidate *c,
+				   const struct described_function *d,
+				   struct planned_probe *probe)
+{
+	if (!jump_find_variable(c->object, d->variable, &probe->variable))
+		return error_create(ERROR_USAGE, "%s: %s has no variable %s", d->where,
+				    c->object->path, d->variable);
+	probe->variable += c->bias;
+	return NULL;
+}
+
+static struct error *list_described_at(struct probe_plan *plan, const struct candidate *c,
+				       struct object_plan *op, size_t index,
+				       const struct object_symbol *symbol)
+{
+	const struct described_function *d = &c->choice->described.data[index];
+	struct error *err = check_overlap(op, d, symbol->vaddr);
+	size_t before = op->probes.len;
+
+	if (err)
+		return err;
+	list_function(plan, op, c, allocator_functions_count + index, symbol);
+	if (d->variable && op->probes.len > before)
+		err = bind_variable(c, d, &op->probes.data[before]);
+	return err;
+}
+
 /* Lists what the user described, before anything else can be at its addresses. */
 static struct error *list_described(struct probe_plan *plan, const struct candidate *c,
 				    struct object_plan *op)
@@ -511,11 +545,10 @@ static struct error *list_described(struct probe_plan *plan, const struct candid
 		size_t count = find_described(c, d, found);
 
 		for (size_t at = 0; at < count; at++) {
-			struct error *err = check_overlap(op, d, found[at].vaddr);
+			struct error *err = list_described_at(plan, c, op, i, &found[at]);
 
 			if (err)
 				return err;
-			list_function(plan, op, c, allocator_functions_count + i, &found[at]);
 		}
 		if (count > 1)
 			add_note(plan, "%s: %s stands for %zu functions, each is probed",

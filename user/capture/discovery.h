@@ -26,6 +26,7 @@ struct planned_probe {
 	uint16_t func;			/* its row; those described count on */
 	struct object_symbol symbol;	/* the row's, perhaps with a prefix or mangled */
 	uint64_t file_offset;		/* of the probed instruction */
+	uint64_t variable;		/* its address in the target; for PROBE_VARIABLE */
 	bool returns;			/* needs a return probe as well */
 	/* Instead, where a return probe would do harm: the function's return instructions. */
 	struct offset_vec exits;	/* in the file */

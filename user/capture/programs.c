@@ -9,7 +9,10 @@
 static void name_programs(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
 			  struct attach_programs *ret)
 {
-	*ret = (struct attach_programs){ .texts = skel->maps.texts };
+	*ret = (struct attach_programs){
+		.texts = skel->maps.texts,
+		.variables = skel->maps.pool_variables,
+	};
 	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
 	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
 	if (method == ATTACH_SESSION) {

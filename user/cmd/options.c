@@ -96,9 +96,9 @@ static const struct option_row rows[] = {
 	  .help = "how probes are attached (auto: the best this kernel has)" },
 	{ "allocator", 0, OPTION_ALLOCATOR, WATCHES | M(DOCTOR), AT(target.allocators),
 	  "NAME|DESCRIPTION|@FILE",
-	  .help = "an allocator of the application to watch as well (cpython, glib, rust, or its "
-		  "functions: 'arena_alloc alloc size=1; arena_free free ptr=1'), or the only "
-		  "one of those found by themselves (jemalloc); repeatable" },
+	  .help = "an allocator of the application to watch as well (cpython, postgresql, apr, "
+		  "glib, rust, or its functions: 'arena_alloc alloc size=1; arena_free free "
+		  "ptr=1'), or the only one of those found by themselves (jemalloc); repeatable" },
 	{ "allocator-lib", 0, OPTION_STRING, WATCHES | M(DOCTOR), AT(target.allocators.library),
 	  "PATH",
 	  .help = "watch the malloc and free of this object only" },

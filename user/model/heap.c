@@ -25,9 +25,19 @@ static void put_block(struct model *model, struct image *image, uint64_t addr,
 	struct block old;
 
 	if (blocks_put(&image->blocks, addr, block, &old)) {
+		pools_remove(&image->pools, addr);
 		block_freed(model, &old, false);
 		model->counts.settled_by_reuse++;
 	}
+}
+
+/* Takes the block at @addr out, if it is known, and from its pool. */
+static bool take_block(struct image *image, uint64_t addr, struct block *ret)
+{
+	if (!blocks_take(&image->blocks, addr, ret))
+		return false;
+	pools_remove(&image->pools, addr);
+	return true;
 }
 
 /*
@@ -116,7 +126,7 @@ static void allocated_ignored(struct model *model, struct image *image, struct t
 {
 	struct block old;
 
-	if (blocks_take(&image->blocks, addr, &old)) {
+	if (take_block(image, addr, &old)) {
 		block_freed(model, &old, false);
 		model->counts.settled_by_reuse++;
 	}
@@ -150,7 +160,7 @@ void heap_on_free(struct model *model, struct image *image, const struct ev_free
 	 * Some frees pass on to another that is probed as well: one call, told
 	 * twice. If somebody else had been given the block in between, it were known.
 	 */
-	if (blocks_take(&image->blocks, addr, &block))
+	if (take_block(image, addr, &block))
 		block_freed(model, &block, thread->last == addr);
 	else if (thread->freed != addr)
 		model->counts.unknown_free_count++;
@@ -175,6 +185,7 @@ void heap_on_realloc_begin(struct model *model, struct image *image, const struc
 	thread->pending = true;
 	thread->pending_addr = addr;
 	thread->pending_known = blocks_take(&image->blocks, addr, &thread->pending_block);
+	thread->pending_pool = pools_remove(&image->pools, addr);
 	thread->pending_last = thread->last == addr;
 }
 
@@ -191,6 +202,7 @@ static bool take_old(struct model *model, struct image *image, struct thread *th
 	/* EV_REALLOC_BEGIN of this one was lost, and perhaps EV_REALLOC of another. */
 	settle_lost_realloc(model, thread);
 	*last_ret = thread->last == addr;
+	thread->pending_pool = pools_remove(&image->pools, addr);
 	return addr && blocks_take(&image->blocks, addr, ret);
 }
 
@@ -209,11 +221,14 @@ static void put_back(struct model *model, struct image *image, struct thread *th
 		blocks_put(&image->blocks, addr, &newer, &(struct block){ 0 });
 		block_freed(model, block, false);
 		model->counts.settled_by_reuse++;
-	} else if (last) {
-		threads_set_last(&image->threads, thread, addr);
-	} else {
-		threads_disown(&image->threads, addr);
+		return;
 	}
+	if (thread->pending_pool)
+		pools_add(&image->pools, thread->pending_pool, addr);
+	if (last)
+		threads_set_last(&image->threads, thread, addr);
+	else
+		threads_disown(&image->threads, addr);
 }
 
 void heap_on_realloc(struct model *model, struct image *image, const struct ev_realloc *ev)
@@ -236,8 +251,39 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 		model->counts.unknown_free_count++;
 	if (!untag(ev->a.addr))
 		return;
-	if (ev->a.stack_id)
-		allocated(model, image, thread, &ev->a);
-	else
+	if (!ev->a.stack_id) {
 		allocated_ignored(model, image, thread, untag(ev->a.addr));
+		return;
+	}
+	allocated(model, image, thread, &ev->a);
+	if (thread->pending_pool)
+		pools_add(&image->pools, thread->pending_pool, untag(ev->a.addr));
+}
+
+void heap_on_pool_add(struct model *model, struct image *image, const struct ev_pool *ev)
+{
+	pools_add(&image->pools, ev->pool, untag(ev->addr));
+}
+
+struct clearing {
+	struct model *model;
+	struct image *image;
+	struct thread *thread;
+};
+
+static void clear_block(void *arg, uint64_t addr)
+{
+	struct clearing *c = arg;
+	struct block block;
+
+	if (blocks_take(&c->image->blocks, addr, &block))
+		block_freed(c->model, &block, c->thread->last == addr);
+}
+
+void heap_on_pool_clear(struct model *model, struct image *image, const struct ev_pool *ev)
+{
+	struct clearing c = { model, image, thread_of(model, image, ev->h.tid) };
+
+	settle_lost_realloc(model, c.thread);
+	pools_clear(&image->pools, ev->pool, clear_block, &c);
 }

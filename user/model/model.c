@@ -25,6 +25,7 @@ static void image_drop_tables(struct image *image)
 	blocks_deinit(&image->blocks);
 	regions_deinit(&image->regions);
 	threads_deinit(&image->threads);
+	pools_deinit(&image->pools);
 	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++)
 		map64_deinit(&image->rows[kind]);
 }
@@ -225,6 +226,12 @@ static void dispatch_to_image(struct model *model, struct image *image, const un
 	case EV_REALLOC:
 		heap_on_realloc(model, image, &rec->realloc);
 		break;
+	case EV_POOL_ADD:
+		heap_on_pool_add(model, image, &rec->pool);
+		break;
+	case EV_POOL_CLEAR:
+		heap_on_pool_clear(model, image, &rec->pool);
+		break;
 	case EV_MAP:
 		mapping_on_map(model, image, &rec->map);
 		break;
@@ -334,6 +341,8 @@ static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_FREE] = sizeof(struct ev_free),
 	[EV_REALLOC_BEGIN] = sizeof(struct ev_free),
 	[EV_REALLOC] = sizeof(struct ev_realloc),
+	[EV_POOL_ADD] = sizeof(struct ev_pool),
+	[EV_POOL_CLEAR] = sizeof(struct ev_pool),
 	[EV_MAP] = sizeof(struct ev_map),
 	[EV_UNMAP] = sizeof(struct ev_map),
 	[EV_EXEC] = sizeof(struct ev_process),

@@ -13,6 +13,7 @@
 #include "model/aggregate.h"
 #include "model/blocks.h"
 #include "model/growth.h"
+#include "model/pools.h"
 #include "model/regions.h"
 #include "model/sink.h"
 #include "model/stacks.h"
@@ -29,6 +30,7 @@ union record {
 	struct ev_alloc alloc;
 	struct ev_free free;
 	struct ev_realloc realloc;
+	struct ev_pool pool;
 	struct ev_map map;
 	struct ev_process process;
 };
@@ -51,6 +53,7 @@ struct image {
 	struct blocks blocks;
 	struct regions regions;
 	struct threads threads;
+	struct pools pools;
 	struct map64 rows[MEMORY_KINDS_COUNT];	/* stack id -> row */
 	uint64_t ended_ns;
 	uint64_t ended_seq;			/* agg.peak_seq then */
@@ -108,6 +111,8 @@ void image_each_oldest(const struct model *model, struct image *image,
 void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
 void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev);
 void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev);
+void heap_on_pool_add(struct model *model, struct image *image, const struct ev_pool *ev);
+void heap_on_pool_clear(struct model *model, struct image *image, const struct ev_pool *ev);
 void heap_on_realloc(struct model *model, struct image *image, const struct ev_realloc *ev);
 
 void mapping_on_map(struct model *model, struct image *image, const struct ev_map *ev);

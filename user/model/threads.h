@@ -29,6 +29,7 @@ struct thread {
 	bool pending_known;	/* the old block was in the table and is now below */
 	bool pending_last;	/* ... and was the thread's last allocation */
 	uint64_t pending_addr;
+	uint64_t pending_pool;	/* that the old block was of; 0: none */
 	struct block pending_block;
 };
 

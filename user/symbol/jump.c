@@ -131,22 +131,49 @@ void jump_deinit(struct jump *jump)
 	free(jump->name);
 }
 
-bool jump_is_indirect(const struct object *object, const char *name)
+/* The value of the symbol of this name and type in a symbol table and its strings. */
+static bool find_in_table(const struct object *object, const Elf64_Shdr *symbols,
+			  const Elf64_Shdr *strings, const char *name, unsigned int type,
+			  uint64_t *ret)
 {
-	__cleanup_elf Elf *elf = elfread_open(object->fd);
-	const Elf64_Shdr *symbols, *strings;
 	__cleanup_free Elf64_Sym *sym = NULL;
 	__cleanup_free char *names = NULL;
 
-	symbols = elf ? elfread_section(elf, object->fd, ".dynsym", SHT_DYNSYM) : NULL;
-	strings = elf ? elfread_section(elf, object->fd, ".dynstr", SHT_STRTAB) : NULL;
 	if (!symbols || !strings)
 		return false;
 	sym = elfread_whole(object->fd, symbols->sh_offset, symbols->sh_size, SECTION_MAX);
 	names = elfread_whole(object->fd, strings->sh_offset, strings->sh_size, SECTION_MAX);
-	for (size_t i = 0; sym && names && i < symbols->sh_size / sizeof(*sym); i++)
-		if (ELF64_ST_TYPE(sym[i].st_info) == STT_GNU_IFUNC &&
-		    sym[i].st_name < strings->sh_size && !strcmp(names + sym[i].st_name, name))
-			return true;
+	for (size_t i = 0; sym && names && i < symbols->sh_size / sizeof(*sym); i++) {
+		if (ELF64_ST_TYPE(sym[i].st_info) != type || !sym[i].st_value ||
+		    sym[i].st_name >= strings->sh_size || strcmp(names + sym[i].st_name, name))
+			continue;
+		*ret = sym[i].st_value;
+		return true;
+	}
 	return false;
+}
+
+static bool find_symbol(const struct object *object, const char *name, unsigned int type,
+			uint64_t *ret)
+{
+	__cleanup_elf Elf *elf = elfread_open(object->fd);
+	int fd = object->fd;
+
+	return elf &&
+	       (find_in_table(object, elfread_section(elf, fd, ".dynsym", SHT_DYNSYM),
+			      elfread_section(elf, fd, ".dynstr", SHT_STRTAB), name, type, ret) ||
+		find_in_table(object, elfread_section(elf, fd, ".symtab", SHT_SYMTAB),
+			      elfread_section(elf, fd, ".strtab", SHT_STRTAB), name, type, ret));
+}
+
+bool jump_find_variable(const struct object *object, const char *name, uint64_t *ret)
+{
+	return find_symbol(object, name, STT_OBJECT, ret);
+}
+
+bool jump_is_indirect(const struct object *object, const char *name)
+{
+	uint64_t chooser;
+
+	return find_symbol(object, name, STT_GNU_IFUNC, &chooser);
 }

@@ -28,6 +28,8 @@ void jump_deinit(struct jump *jump);
  * Whether @name is an exported function of the object whose code is chosen when
  * it is bound (STT_GNU_IFUNC): its symbol is that of the one who chooses.
  */
+/* Where in the object a variable is, exported or not; false if there is none. */
+bool jump_find_variable(const struct object *object, const char *name, uint64_t *ret);
 bool jump_is_indirect(const struct object *object, const char *name);
 
 #endif
