@@ -6,9 +6,11 @@
  * The loop waits for keys and for the feed (cmd/feed.h), and nothing else.
  */
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -27,7 +29,18 @@ struct top {
 	struct ui *ui;
 	struct error *error;		/* why it cannot go on */
 	bool over;
+	/* A snapshot that waits for a pause between keys, and since when. */
+	struct snapshot *waiting;
+	double waiting_since_s, key_s;	/* key_s: when the last one came */
 };
+
+/*
+ * What a view makes of 20,000 stacks takes some 20 ms. Who holds an arrow key
+ * down wants the answer to that key first: a refresh waits for a pause of
+ * PAUSE_S, but no longer than WAIT_S.
+ */
+#define PAUSE_S 0.15
+#define WAIT_S 2.0
 
 /* --- what the screen asks for --- */
 
@@ -138,6 +151,33 @@ static unsigned int on_message(struct top *top, struct feed_message *message)
 	return EFFECT_NONE;
 }
 
+static double now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Seconds that the waiting snapshot still has to wait; < 0: there is none. */
+static double wait_s(const struct top *top)
+{
+	double now = now_s(), pause = top->key_s + PAUSE_S - now;
+	double longest = top->waiting_since_s + WAIT_S - now;
+
+	if (!top->waiting)
+		return -1;
+	return fmax(0, fmin(pause, longest));
+}
+
+static void let_wait(struct top *top, struct snapshot *snap)
+{
+	if (!top->waiting)
+		top->waiting_since_s = now_s();
+	snapshot_destroy(top->waiting);
+	top->waiting = snap;
+}
+
 static unsigned int on_feed(struct top *top)
 {
 	struct snapshot *snap = feed_take(top->feed), *earlier;
@@ -147,7 +187,10 @@ static unsigned int on_feed(struct top *top)
 	while ((earlier = feed_take_earlier(top->feed)))
 		ui_remember(top->ui, earlier);
 	if (snap)
-		effects |= ui_take(top->ui, snap);
+		let_wait(top, snap);
+	/* A step in a recording is itself the answer to a key. */
+	if (top->waiting && (!top->session || wait_s(top) <= 0))
+		effects |= ui_take(top->ui, steal_ptr(top->waiting));
 	while (feed_message(top->feed, &message))
 		effects |= on_message(top, &message);
 	return effects;
@@ -158,8 +201,10 @@ static unsigned int on_keys(struct top *top)
 	unsigned int effects = EFFECT_NONE;
 	int key;
 
-	while (!(effects & EFFECT_QUIT) && (key = screen_key()) != SCREEN_NO_KEY)
+	while (!(effects & EFFECT_QUIT) && (key = screen_key()) != SCREEN_NO_KEY) {
 		effects |= ui_key(top->ui, key);
+		top->key_s = now_s();
+	}
 	return effects;
 }
 
@@ -173,7 +218,7 @@ static void loop(struct top *top)
 	while (!(effects & EFFECT_QUIT) && !watch_interrupted) {
 		ui_apply(top->ui, effects);
 		effects = EFFECT_NONE;
-		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+		if (poll(fds, 2, (int)ceil(1000 * wait_s(top))) < 0 && errno != EINTR)
 			return;
 		/* The terminal is gone: nobody will press a key again. */
 		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))
@@ -198,6 +243,7 @@ static struct error *run_screen(struct top *top)
 	loop(top);
 	log_set_sink(NULL, NULL);
 	screen_close();
+	snapshot_destroy(top->waiting);
 	return steal_ptr(top->error);
 }
 
