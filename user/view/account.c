@@ -9,12 +9,15 @@ struct account_state { struct list list; };
 #define KIND_COLUMNS 26
 #define BYTES_COLUMNS 10
 
-static void draw_header(struct area area)
+static void draw_header(struct area area, const struct snapshot *snap)
 {
 	draw_fill(area, 0, 0, area.columns, ROLE_HEADER, ' ');
 	draw_text(area, 0, 0, area.columns, ROLE_HEADER, "resident memory is");
 	draw_right(area, 0, KIND_COLUMNS, BYTES_COLUMNS, ROLE_HEADER, "bytes");
 	draw_right(area, 0, KIND_COLUMNS + BYTES_COLUMNS, 7, ROLE_HEADER, "share");
+	if (snap->targets.len > 1)
+		draw_text(area, 0, KIND_COLUMNS + BYTES_COLUMNS + 9, 40, ROLE_HEADER,
+			  "of the last target that could be read");
 }
 
 static void draw_line(struct area area, int row, enum role role, const char *kind, int64_t bytes,
@@ -76,7 +79,7 @@ static void account_draw(struct ui *ui, void *arg, struct area area)
 	int rows = (int)snap->account.len, used;
 	int64_t sum = 0;
 
-	draw_header(area);
+	draw_header(area, snap);
 	vec_for_each(line, &snap->account)
 		sum += line->bytes;
 	if (!rows) {

@@ -30,16 +30,6 @@ const char *view_name(enum view_id view)
 	return views[view].name;
 }
 
-const char *view_purpose(enum view_id view)
-{
-	return views[view].help;
-}
-
-int view_letter(enum view_id view)
-{
-	return views[view].letter;
-}
-
 const struct view_ops *view_ops(enum view_id view)
 {
 	return views[view].ops;

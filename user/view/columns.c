@@ -23,11 +23,6 @@ const char *column_header(enum column column)
 	return rows[column].header;
 }
 
-const char *column_help(enum column column)
-{
-	return rows[column].help;
-}
-
 int column_width(enum column column)
 {
 	return rows[column].width;

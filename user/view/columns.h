@@ -70,7 +70,6 @@ enum column {
 #define COLUMN_TEXT_MAX 64	/* bytes, with UTF-8 bars */
 
 const char *column_header(enum column column);
-const char *column_help(enum column column);
 int column_width(enum column column);
 /* The one of that metric, else COLUMN_LIVE. */
 enum column column_of_metric(const char *metric);

@@ -199,8 +199,6 @@ enum action action_of_key(int key, enum view_id view);
 struct action_row { int key, other; unsigned int where; const char *word, *help; };
 const struct action_row *action_row(enum action action);
 const char *view_name(enum view_id view);
-const char *view_purpose(enum view_id view);
-int view_letter(enum view_id view);
 const struct view_ops *view_ops(enum view_id view);
 
 #endif
