@@ -296,6 +296,31 @@ def doctor_names_the_allocators():
     found = {os.path.basename(o["path"]): o["allocator"] for o in data["targets"][0]["objects"]}
     check_equal("jemalloc's library", found.get("libjemalloc.so.2"), "jemalloc")
     check_equal("the C library", found.get("libc.so.6"), "glibc")
+    target = data["targets"][0]
+    probes = [p for o in target["objects"] for p in o["probes"]]
+    check_equal("probes by price", target["emulated_probes"] + target["single_stepped_probes"],
+                len(probes))
+    new = next(p for p in probes if p["function"] == "_Znwm")
+    check(new["exits"] > 0 and not new["returns"], f"operator new has a return probe: {new}")
+    out = heapsonde("doctor", "-p", w.pid).stdout
+    for words in ("allocators  ", "jemalloc (libjemalloc.so.2)", "price  ", "stacks  ",
+                  "may throw"):
+        check(words in out, f"no '{words}' in {out[:400]!r}")
+    check_equal("changed code", changed_code(w.pid), [])
+
+
+@case()
+def doctor_says_why_not():
+    program = compile_to("stripped", ["gcc", "-std=gnu11", *CFLAGS, "-static", "-s",
+                                      os.path.join(SOURCES, "family.c")])
+    w = Workload("stripped", argv=[program])
+    out = heapsonde("doctor", "-p", w.pid)
+    check_equal("status", out.returncode, 1)
+    check("statically linked, and no allocator among its symbols" in out.stdout,
+          f"no reason in {out.stdout[-300:]!r}")
+    out = heapsonde("report", "-p", w.pid, "-d", "0.1")
+    check_equal("status of report", out.returncode, 1)
+    check("no known allocator" in out.stderr, out.stderr)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -126,6 +127,106 @@ static void print_probe(const struct planned_probe *probe, FILE *f)
 		probe->placement.reason);
 }
 
+/* --- what a plan comes to ------------------------------------------------ */
+
+struct summary {
+	size_t emulated, stepped;	/* probes by their price */
+	size_t exits;			/* functions probed at their returns: they may throw */
+	size_t awaited_frees;		/* frees that may pass on to another */
+	size_t frames, no_frames;	/* objects by whether their stacks can be walked */
+	const struct object *no_frames_first;
+};
+
+static void summarise_probes(const struct probe_plan *plan, struct summary *s)
+{
+	vec_for_each(object, &plan->objects) {
+		vec_for_each(probe, &object->probes) {
+			s->emulated += probe->placement.emulated;
+			s->stepped += !probe->placement.emulated;
+			s->exits += probe->exits.len > 0;
+			s->awaited_frees += probe->returns &&
+					    probe->function->kind == PROBE_FREE;
+		}
+	}
+}
+
+static void summarise_stacks(const struct address_space *names, struct summary *s)
+{
+	const struct mapping_vec *mappings = address_space_mappings(names);
+	const struct object *last = NULL;
+
+	vec_for_each(m, mappings) {
+		if (!m->object || m->object == last)
+			continue;
+		last = m->object;
+		if (object_has_call_frames(m->object)) {
+			s->frames++;
+			continue;
+		}
+		s->no_frames++;
+		s->no_frames_first = s->no_frames_first ?: m->object;
+	}
+}
+
+static struct summary summarise(const struct patient *p)
+{
+	struct summary s = { 0 };
+
+	if (p->error)
+		return s;
+	summarise_probes(&p->plan, &s);
+	summarise_stacks(p->names, &s);
+	return s;
+}
+
+static void print_allocators(const struct patient *p, FILE *f)
+{
+	const char *separator = "  allocators  ";
+
+	vec_for_each(object, &p->plan.objects) {
+		struct strbuf name __cleanup_strbuf = { 0 };
+		const char *base = strrchr(object->object->path, '/');
+
+		if (!object->allocator)
+			continue;
+		format_escaped(&name, base ? base + 1 : object->object->path);
+		fprintf(f, "%s%s (%s)", separator, object->allocator, strbuf_str(&name));
+		separator = ", ";
+	}
+	fprintf(f, "%s", *separator == ',' ? "\n" : "");
+}
+
+static void print_hazards(const struct summary *s, FILE *f)
+{
+	if (s->stepped)
+		fprintf(f, "  hazard      %zu probes are single-stepped, ten times as dear a hit: "
+			"marked below\n", s->stepped);
+	if (s->exits)
+		fprintf(f, "  hazard      %zu functions may throw: a return probe would end the "
+			"process, their return instructions are probed\n", s->exits);
+	if (s->awaited_frees)
+		fprintf(f, "  hazard      %zu frees may pass on to another: their returns are "
+			"probed, so that one call counts once\n", s->awaited_frees);
+	if (s->no_frames)
+		fprintf(f, "  hazard      stacks through %s%s are led by frame pointers, and "
+			"marked guessed\n", s->no_frames_first->path,
+			s->no_frames > 1 ? " and others" : "");
+}
+
+static void print_summary(const struct patient *p, FILE *f)
+{
+	const struct summary s = summarise(p);
+
+	print_allocators(p, f);
+	if (p->error)
+		return;
+	fprintf(f, "  price       %zu probes emulated, about 1 us a call that allocates and frees; "
+		"%zu single-stepped\n", s.emulated, s.stepped);
+	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
+		s.frames, s.frames + s.no_frames);
+	print_hazards(&s, f);
+}
+
 static void print_patient(const struct patient *p, FILE *f)
 {
 	struct strbuf name __cleanup_strbuf = { 0 };
@@ -134,6 +235,7 @@ static void print_patient(const struct patient *p, FILE *f)
 	fprintf(f, "\nprocess %" PRIu32 "  %s\n", p->pid, strbuf_str(&name));
 	if (p->error)
 		fprintf(f, "  cannot be watched: %s\n", p->error->message);
+	print_summary(p, f);
 	vec_for_each(object, &p->plan.objects) {
 		strbuf_reset(&name);
 		format_escaped(&name, object->object->path);
@@ -173,6 +275,7 @@ static struct json_object *probe_json(const struct planned_probe *probe)
 	json_object_object_add(obj, "emulated",
 			       json_object_new_boolean(probe->placement.emulated));
 	json_object_object_add(obj, "returns", json_object_new_boolean(probe->returns));
+	json_object_object_add(obj, "exits", json_object_new_int64(probe->exits.len));
 	add_string(obj, "reason", probe->placement.reason);
 	return obj;
 }
@@ -195,6 +298,8 @@ static struct json_object *patient_json(const struct patient *p)
 {
 	struct json_object *obj = json_object_new_object();
 	struct json_object *objects = json_object_new_array();
+	struct json_object *notes = json_object_new_array();
+	const struct summary s = summarise(p);
 
 	json_object_object_add(obj, "pid", json_object_new_int64(p->pid));
 	add_string(obj, "comm", p->id.comm);
@@ -202,7 +307,16 @@ static struct json_object *patient_json(const struct patient *p)
 	add_string(obj, "error", p->error ? p->error->message : NULL);
 	vec_for_each(object, &p->plan.objects)
 		json_object_array_add(objects, object_json(object));
+	vec_for_each(note, &p->plan.notes)
+		json_object_array_add(notes, json_object_new_string(*note));
 	json_object_object_add(obj, "objects", objects);
+	json_object_object_add(obj, "notes", notes);
+	json_object_object_add(obj, "emulated_probes", json_object_new_int64(s.emulated));
+	json_object_object_add(obj, "single_stepped_probes", json_object_new_int64(s.stepped));
+	json_object_object_add(obj, "objects_with_call_frames",
+			       json_object_new_int64(s.frames));
+	json_object_object_add(obj, "objects_without_call_frames",
+			       json_object_new_int64(s.no_frames));
 	return obj;
 }
 

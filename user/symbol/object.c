@@ -454,3 +454,11 @@ void object_set_debug_file(struct object *obj, int debug_fd)
 	symtab_add_file(priv->symtab, debug_fd);
 	symtab_finish(priv->symtab);
 }
+
+bool object_has_call_frames(const struct object *obj)
+{
+	__cleanup_elf Elf *elf = elfread_open(obj->fd);
+
+	return elf && (elfread_section(elf, obj->fd, ".eh_frame", SHT_PROGBITS) ||
+		       elfread_section(elf, obj->fd, ".eh_frame", SHT_X86_64_UNWIND));
+}

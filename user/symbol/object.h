@@ -67,6 +67,9 @@ bool object_bias(const struct object *obj, uint64_t start, uint64_t offset,
  */
 size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t len);
 
+/* Whether the file says how its stack frames are laid out (.eh_frame). */
+bool object_has_call_frames(const struct object *obj);
+
 struct object_symbol {
 	uint64_t vaddr, size;
 	const char *name;	/* raw, without @version; borrowed from the object */
