@@ -6,11 +6,12 @@ UPDATE=1 saves what is shown instead; look at the difference before you commit i
 
 import difflib
 import os
+import subprocess
 
 import terminal
 from terminal import Terminal
 from harness import (BUILD, Failure, ROOT, TOOL, add_case, case, check, check_equal, heapsonde,
-                     main, run, scratch)
+                     main, run, scratch, spawn)
 
 GOLDEN = os.path.join(ROOT, "tests", "golden", "tui")
 WRITER = os.path.join(BUILD, "tests", "tui", "recording")
@@ -141,6 +142,22 @@ def out_of_memory_leaves_the_terminal_sane():
     t.check_sane()
 
 
+@case()
+def keys_come_from_somewhere_or_it_says_so():
+    path = recording()
+    t = Terminal("-c", f"{TOOL} top {path} < /dev/null", tool="/bin/sh")
+    t.wait_for("shop 4242", "lost")
+    t.settle()
+    t.quit()
+    master, slave = os.openpty()
+    alone = spawn([TOOL, "top", path], stdin=subprocess.DEVNULL, stdout=slave,
+                  stderr=subprocess.PIPE, start_new_session=True)
+    check_equal("status without a terminal for keys", alone.wait(timeout=20), 1)
+    check(b"no terminal to read keys from" in alone.stderr.read(), "no word of why")
+    os.close(master)
+    os.close(slave)
+
+
 def colours(t):
     cells = [cell for row in t.screen.buffer.values() for cell in row.values()]
     return {c for cell in cells for c in (cell.fg, cell.bg)} - {"default"}
@@ -160,6 +177,11 @@ def colours_of_256_of_8_and_none():
     check(colours(few) and not any(len(c) == 6 for c in colours(few)), f"8: {colours(few)}")
     check(not colours(none), f"none: {colours(none)}")
     check(many.text() == few.text() == none.text(), "the text depends on colours")
+    for t in (many, none):
+        t.press("L")
+        t.wait_for("reclaim events")
+    check("\u2591" in none.text() and "\u2591" not in many.text(),
+          "resident and live are not told apart without colours")
     for t in (many, few, none):
         t.quit()
 

@@ -74,8 +74,8 @@ static void put_places(FILE *f, unsigned int where)
 static void filters_help(FILE *f)
 {
 	fputs("\nA filter is words; all of them must hold, !WORD must not:\n"
-	      "  REGEX          function, file or module of the path;"
-	      " capitals count if there is one\n", f);
+	      "  REGEX          any function, file or module; case counts if it has a capital\n",
+	      f);
 #define X(symbol, name, help) fprintf(f, "  %-14s %s\n", name ":REGEX", help);
 	FILTER_TEXTS(X)
 #undef X

@@ -47,7 +47,7 @@ static struct {
 	bool saved_valid;
 	char leave[128];	/* what puts the terminal right, for handlers */
 	attr_t attributes[ROLES_COUNT];
-	bool utf8, open;
+	bool utf8, colours, open;
 } screen;
 
 /* --- opening and leaving --- */
@@ -81,11 +81,13 @@ static attr_t coloured(int role, bool defaults)
 
 static void set_roles(void)
 {
-	bool colours = has_colours();
-	bool defaults = colours && use_default_colors() == OK;
+	bool defaults;
 
+	screen.colours = has_colours();
+	defaults = screen.colours && use_default_colors() == OK;
 	for (int i = 0; i < ROLES_COUNT; i++)
-		screen.attributes[i] = colours ? coloured(i, defaults) : role_rows[i].attributes;
+		screen.attributes[i] = screen.colours ? coloured(i, defaults) :
+			role_rows[i].attributes;
 }
 
 static void append_capability(const char *name)
@@ -152,8 +154,13 @@ static struct error *start_curses(void)
 {
 	setlocale(LC_CTYPE, "");
 	screen.utf8 = !strcmp(nl_langinfo(CODESET), "UTF-8");
-	if (!isatty(STDIN_FILENO))
+	if (!isatty(STDIN_FILENO)) {
 		screen.in = fopen("/dev/tty", "re");
+		if (!screen.in)
+			return error_create(ERROR_UNSUPPORTED,
+					    "there is no terminal to read keys from:"
+					    " use --batch N");
+	}
 	screen.saved_valid = !tcgetattr(screen_fd(), &screen.saved);
 	set_escdelay(ESCAPE_DELAY_MS);
 	screen.terminal = newterm(NULL, stdout, screen.in ? screen.in : stdin);
@@ -263,6 +270,11 @@ struct area screen_area(void)
 bool screen_fits(void)
 {
 	return LINES >= SCREEN_ROWS_MIN && COLS >= SCREEN_COLUMNS_MIN;
+}
+
+bool screen_has_colours(void)
+{
+	return screen.colours;
 }
 
 void screen_erase(void)

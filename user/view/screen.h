@@ -34,6 +34,7 @@
 	X(ROLE_BAD,      203,  -1,  1, -1, A_BOLD)		\
 	X(ROLE_LIVE,      74,  -1,  4, -1, A_BOLD)		\
 	X(ROLE_RSS,       65,  -1,  2, -1, A_NORMAL)		\
+	X(ROLE_LIVE_ON_RSS, 74, 65,  4,  2, A_BOLD)		\
 	X(ROLE_OTHER,    179,  -1,  3, -1, A_NORMAL)		\
 	X(ROLE_HEADER,    16,  71,  0,  2, A_REVERSE)		\
 	X(ROLE_SORTED,    16,  80,  0,  6, A_REVERSE | A_BOLD)	\
@@ -60,6 +61,7 @@ enum role {
 /* X(glyph, UTF-8, ASCII), each one column wide */
 #define GLYPHS(X)				\
 	X(GLYPH_FULL,     "\u2588", "#")	\
+	X(GLYPH_SHADE,    "\u2591", ":")	\
 	X(GLYPH_EMPTY,    "\u00b7", ".")	\
 	X(GLYPH_DOWN,     "\u25bc", "v")	\
 	X(GLYPH_UP,       "\u25b2", "^")	\
@@ -104,6 +106,7 @@ const char *screen_key_name(int key, char buf[16]);
 
 struct area screen_area(void);
 bool screen_fits(void);
+bool screen_has_colours(void);
 void screen_erase(void);
 /* Sends what has changed since the last time. */
 void screen_show(void);

@@ -13,6 +13,7 @@
 
 #define FIGURE_ROWS 3
 #define SOURCE_ROWS_MAX 9
+#define TAB_COLUMNS 4
 #define SOURCE_BYTES_MAX (8u << 20)
 
 struct stack_state {
@@ -111,12 +112,19 @@ static FILE *open_source(const char *path)
 
 static void draw_line(struct area area, int row, uint32_t number, bool current, char *line)
 {
-	char *tab;
+	struct strbuf text __cleanup_strbuf = { 0 };
 
 	line[strcspn(line, "\r\n")] = 0;
-	while ((tab = strchr(line, '\t')))
-		*tab = ' ';
-	draw_format(area, row, 0, current ? ROLE_WARN : ROLE_DIM, "%6u  %s", number, line);
+	for (; *line; line++) {
+		if (*line != '\t')
+			strbuf_addch(&text, *line);
+		else
+			do
+				strbuf_addch(&text, ' ');
+			while (text.len % TAB_COLUMNS);
+	}
+	draw_format(area, row, 0, current ? ROLE_WARN : ROLE_DIM, "%6u  %s", number,
+		    strbuf_str(&text));
 }
 
 /* The lines around the frame's; returns whether the file was there. */

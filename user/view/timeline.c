@@ -51,7 +51,10 @@ static void draw_cell(struct area area, int row, int column, int rows, double ma
 	double live_level = level_of(live, max, rows, up), rss_level = level_of(rss, max, rows, up);
 
 	if (live_level > 0)
-		draw_text(area, row, column, 1, ROLE_LIVE, spark_glyph(live_level));
+		draw_text(area, row, column, 1, rss_level >= 1 ? ROLE_LIVE_ON_RSS : ROLE_LIVE,
+			  spark_glyph(live_level));
+	else if (rss_level >= 1 && !screen_has_colours())
+		draw_text(area, row, column, 1, ROLE_RSS, glyph(GLYPH_SHADE));
 	else if (rss_level > 0)
 		draw_text(area, row, column, 1, ROLE_RSS, spark_glyph(rss_level));
 }
@@ -137,7 +140,8 @@ static void draw_header(struct area area, const struct snapshot *snap)
 
 	draw_fill(area, 0, 0, area.columns, ROLE_HEADER, ' ');
 	draw_text(area, 0, 0, area.columns, ROLE_HEADER, "memory since heapsonde attached");
-	at = draw_text(area, 0, 34, 1, ROLE_RSS, glyph(GLYPH_FULL)) + 34;
+	at = 34 + draw_text(area, 0, 34, 1, ROLE_RSS,
+			    glyph(screen_has_colours() ? GLYPH_FULL : GLYPH_SHADE));
 	at += draw_text(area, 0, at, 10, ROLE_HEADER, " resident ");
 	at += draw_text(area, 0, at, 1, ROLE_LIVE, glyph(GLYPH_FULL));
 	at += draw_text(area, 0, at, 20, ROLE_HEADER, " live");
