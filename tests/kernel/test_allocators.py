@@ -82,6 +82,16 @@ for method in ("multi", "single"):
                                     caller_is_leaf=False), method)
 
 
+@case()
+def exceptions_beside_another_watch():
+    """Whoever watches another process must not put return probes into this one."""
+    other = Workload("cxxnew")
+    watch = Watch(other.pid)
+    for _ in range(3):
+        exact(Workload("cxxnew", "throw"), totals=False, caller_is_leaf=False)
+    watch.finish()
+
+
 # ---- linked statically ----
 
 def compile_to(name, argv):
