@@ -24,6 +24,7 @@
  * a76ab5731e32), and preemption is switched off where that is possible.
  */
 #include "bpf/maps.bpf.h"
+#include "bpf/sample.h"
 
 struct unwind_state;
 static bool may_leave_walk(void);
@@ -62,12 +63,18 @@ struct pending_call {
 	__u64 pool;		/* that the block will belong to; 0: none */
 	__u64 given;		/* the block, once the call has returned */
 	__u64 old_size;		/* mremap's; the return address, where exits are probed */
+	__u64 weight;		/* bytes it stands for; 0: not sampled, while sampling */
 	__u32 start;		/* enum unwind_start */
+	bool walk;		/* ... and whether its stack is wanted */
 	bool left;		/* a longjmp or throw ran since */
+	bool old_known;		/* a reallocation's old block is one whose end is told */
 };
 
 struct thread_state {
 	struct pending_call call;
+	__u64 until_sample;	/* bytes still to pass before the next sampled one ... */
+	__u64 sampled_mean;	/* ... as drawn for this mean; 0: never drawn */
+	__u64 newest_sample;	/* the thread's last allocation, if it was sampled */
 	__u32 events;		/* emitted by this thread, for the fill check */
 	__u32 tid;
 	struct unwind_state unwind;
@@ -96,6 +103,33 @@ struct {
 	__type(key, __u32);
 	__type(value, struct seen_bucket);
 } seen SEC(".maps");
+
+/* Set while sampling: mean bytes between samples. 0: every allocation is recorded. */
+__u64 sample_bytes;
+
+/* Samples that live: the only blocks whose frees are told while sampling. */
+struct sample_key {
+	__u64 addr;		/* without arm64's tag */
+	__u32 tgid, pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);		/* sized by user space */
+	__type(key, struct sample_key);
+	__type(value, __u8);
+} live_samples SEC(".maps");
+
+/*
+ * Functions that others call from inside: their unsampled calls are awaited
+ * too, or the inner call would have a second chance to be sampled. Nobody tells
+ * which they are, so that the first calls of each are awaited to find out.
+ */
+#define CALLS_WATCHED 8
+
+struct {
+	__u8 calls, wraps;
+} functions_seen[PROBE_FUNCS_MAX];
 
 /* For mmap and its kin: how far the C library's text reaches around the probe. */
 struct text_around {
@@ -542,6 +576,80 @@ static __noinline bool called_from_inside(struct pt_regs *ctx, __u64 cookie)
 	return caller - probe + text->before < text->before + text->after;
 }
 
+/*
+ * Whether this call of @size bytes is a sample, as a weight; 0 if it is not. A
+ * block of no bytes has the chance of one byte, or there would be none of them.
+ */
+static __noinline __u64 draw_sample(struct thread_state *t, __u64 size)
+{
+	__u64 mean = sample_bytes;
+
+	size |= !size;
+	mean = mean ? mean : 1;		/* switched off just now */
+	if (t->sampled_mean != mean) {
+		t->sampled_mean = mean;
+		t->until_sample = sample_interval(mean, bpf_get_prandom_u32(),
+						  bpf_get_prandom_u32());
+	}
+	if (size <= t->until_sample) {
+		t->until_sample -= size;
+		return 0;
+	}
+	/* Exponential intervals remember nothing: the next one begins behind this block. */
+	t->until_sample = sample_interval(mean, bpf_get_prandom_u32(), bpf_get_prandom_u32());
+	return sample_weight(size, mean);
+}
+
+/* Whether the end of a call that is no sample matters all the same. */
+static __always_inline bool may_wrap(union probe_cookie cookie)
+{
+	__u32 func = cookie.func & (PROBE_FUNCS_MAX - 1);
+
+	if (functions_seen[func].calls < CALLS_WATCHED) {
+		functions_seen[func].calls++;
+		return true;
+	}
+	return functions_seen[func].wraps;
+}
+
+/* A call was entered inside of the pending one. */
+static __always_inline void note_nested(struct thread_state *t, union probe_cookie inner)
+{
+	if (inner.kind <= PROBE_RESIZE)
+		functions_seen[t->call.cookie.func & (PROBE_FUNCS_MAX - 1)].wraps = 1;
+}
+
+static __always_inline struct sample_key sample_key(__u64 addr, __u32 tgid)
+{
+	return (struct sample_key){ .addr = addr & ~0ull >> 8, .tgid = tgid };
+}
+
+static __noinline bool is_live_sample(__u64 addr, __u32 tgid)
+{
+	struct sample_key key = sample_key(addr, tgid);
+
+	return bpf_map_lookup_elem(&live_samples, &key);
+}
+
+static __noinline int forget_sample(__u64 addr, __u32 tgid)
+{
+	struct sample_key key = sample_key(addr, tgid);
+
+	return bpf_map_delete_elem(&live_samples, &key);
+}
+
+/* False if there is no room: then the block's end would not be told. */
+static __noinline bool remember_sample(__u64 addr, __u32 tgid)
+{
+	struct sample_key key = sample_key(addr, tgid);
+	__u8 value = 1;
+
+	if (!bpf_map_update_elem(&live_samples, &key, &value, BPF_ANY))
+		return true;
+	count(COUNT_NO_SAMPLE_ROOM);
+	return false;
+}
+
 static __always_inline __u64 program_break(void)
 {
 	return BPF_CORE_READ(bpf_get_current_task_btf(), mm, brk);
@@ -581,12 +689,47 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	return cookie.returns ? 0 : remember_return_address(t);
 }
 
+/*
+ * The model does not see the allocations between two samples, so that whether
+ * this block was its thread's last one is told here. A free that finds no
+ * room in the ring leaves the address known: the next one there settles it.
+ */
+static __noinline int emit_sampled_free(__u64 cookie_value, __u64 addr)
+{
+	union probe_cookie cookie = { .value = cookie_value };
+	struct thread_state *t;
+	struct ev_free *ev;
+	bool newest;
+
+	if (!is_live_sample(addr, cookie.tgid)) {
+		count(COUNT_QUIET_HITS);
+		return 0;
+	}
+	t = thread_state(0);
+	newest = t && t->newest_sample == addr;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_FREE);
+		return 0;
+	}
+	forget_sample(addr, cookie.tgid);
+	fill_header(&ev->h, newest ? EV_FREE : EV_FREE_LATER, cookie,
+		    (__u32)bpf_get_current_pid_tgid());
+	ev->addr = addr;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
 static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u64 addr)
 {
 	struct ev_free *ev;
 
 	if (!addr) {
 		count(COUNT_QUIET_HITS);
+		return;
+	}
+	if (sample_bytes) {
+		emit_sampled_free(cookie.value, addr);
 		return;
 	}
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
@@ -629,20 +772,49 @@ static __always_inline int enter_free(struct thread_state *t, struct pt_regs *ct
 	return remember_call(t, ctx, cookie);
 }
 
+/*
+ * While sampling: whether the call's old block is a sample, whether its new one
+ * will be, and so whether its return matters. True to go on as if exact.
+ */
+static __noinline bool sample_realloc(struct thread_state *t)
+{
+	__u32 tgid = t->call.cookie.tgid;
+	__u64 size = t->call.size;
+
+	t->call.weight = ignored_size(size) ? 0 : draw_sample(t, size);
+	t->call.old_known = t->call.ptr && is_live_sample(t->call.ptr, tgid);
+	if (t->call.old_known || t->call.weight || may_wrap(t->call.cookie))
+		return true;
+	t->call.sp = 0;
+	if (ignored_size(size))
+		count(COUNT_IGNORED);
+	count(COUNT_QUIET_HITS);
+	return false;
+}
+
 static __noinline int enter_realloc(struct thread_state *t, struct pt_regs *ctx, __u64 cookie_value)
 {
 	union probe_cookie cookie = { .value = cookie_value };
 	int waive = remember_call(t, ctx, cookie);
+	__u64 newest = t->newest_sample;
 	struct ev_free *ev;
 
-	if (!t->call.ptr)
+	t->newest_sample = 0;
+	t->call.old_known = t->call.ptr;
+	t->call.weight = t->call.size;
+	if (sample_bytes && !sample_realloc(t))
+		return 1;
+	if (!t->call.old_known)
 		return waive;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
 		return waive;
 	}
-	fill_header(&ev->h, EV_REALLOC_BEGIN, cookie, t->tid);
+	if (sample_bytes)
+		forget_sample(t->call.ptr, cookie.tgid);
+	fill_header(&ev->h, !sample_bytes || newest == t->call.ptr ? EV_REALLOC_BEGIN :
+		    EV_REALLOC_BEGIN_LATER, cookie, t->tid);
 	ev->addr = t->call.ptr;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return waive;
@@ -696,6 +868,7 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	if (cookie.kind == PROBE_CLEAR)
 		return emit_clear(cookie.value, t->tid, argument(ctx, cookie.ptr_arg));
 	if (inside_call(t, PT_REGS_SP(ctx))) {
+		note_nested(t, cookie);
 		count(COUNT_QUIET_HITS);
 		return 1;
 	}
@@ -716,6 +889,15 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 		count(COUNT_IGNORED);
 		count(COUNT_QUIET_HITS);
 		return 1;
+	}
+	t->call.weight = asked_size(ctx, cookie);
+	if (sample_bytes) {
+		t->newest_sample = 0;
+		t->call.weight = draw_sample(t, t->call.weight);
+		if (!t->call.weight && !may_wrap(cookie)) {
+			count(COUNT_QUIET_HITS);
+			return 1;
+		}
 	}
 	return remember_call(t, ctx, cookie);
 }
@@ -739,6 +921,12 @@ static __noinline int emit_pool(struct thread_state *t)
 	return 0;
 }
 
+static __always_inline bool keep_sample(struct thread_state *t, __u64 addr)
+{
+	t->newest_sample = addr;
+	return remember_sample(addr, t->call.cookie.tgid);
+}
+
 static __always_inline void emit_alloc(struct thread_state *t, __u64 addr, __u64 stack_id)
 {
 	struct ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
@@ -747,18 +935,28 @@ static __always_inline void emit_alloc(struct thread_state *t, __u64 addr, __u64
 		count(COUNT_DROP_ALLOC);
 		return;
 	}
+	if (sample_bytes && addr && !keep_sample(t, addr)) {
+		bpf_ringbuf_discard(ev, BPF_RB_NO_WAKEUP);
+		return;
+	}
 	fill_header(&ev->h, EV_ALLOC, t->call.cookie, t->tid);
 	ev->addr = addr;
 	ev->size = t->call.size;
 	ev->stack_id = stack_id;
-	ev->weight = t->call.size;
+	ev->weight = t->call.weight;
 	bpf_ringbuf_submit(ev, wake_flags(t));
 }
 
 static __noinline int emit_realloc(struct thread_state *t, __u64 addr, __u64 stack_id)
 {
-	struct ev_realloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	struct ev_realloc *ev;
 
+	/* While sampling: a failed one leaves the old block where it was. */
+	if (sample_bytes && !addr && t->call.size && t->call.old_known)
+		remember_sample(t->call.ptr, t->call.cookie.tgid);
+	if (sample_bytes && addr && stack_id && !keep_sample(t, addr))
+		stack_id = 0;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
 		return 0;
@@ -767,8 +965,8 @@ static __noinline int emit_realloc(struct thread_state *t, __u64 addr, __u64 sta
 	ev->a.addr = addr;
 	ev->a.size = t->call.size;
 	ev->a.stack_id = stack_id;
-	ev->a.weight = t->call.size;
-	ev->old_addr = t->call.ptr;
+	ev->a.weight = t->call.weight;
+	ev->old_addr = t->call.old_known ? t->call.ptr : 0;
 	bpf_ringbuf_submit(ev, wake_flags(t));
 	return 0;
 }
@@ -844,6 +1042,41 @@ static __always_inline bool is_realloc(__u8 kind)
 	return kind == PROBE_REALLOC || kind == PROBE_REALLOC_OR_FREE || kind == PROBE_RESIZE;
 }
 
+/* A call that was awaited only for what might be called inside of it. */
+static __noinline bool is_unsampled(struct thread_state *t)
+{
+	__u8 kind = t->call.cookie.kind;
+
+	return sample_bytes && !t->call.weight && kind <= PROBE_RESIZE &&
+	       !(is_realloc(kind) && t->call.old_known);
+}
+
+/*
+ * A realloc beyond --min-size and --max-size, or to what is no sample, has stack
+ * 0: only the old block's end counts. Others were waived at their entry.
+ */
+static __always_inline bool wants_stack(struct thread_state *t)
+{
+	if (!is_realloc(t->call.cookie.kind))
+		return true;
+	if (!ignored_size(t->call.size))
+		return !sample_bytes || t->call.weight;
+	count(COUNT_IGNORED);
+	t->call.pool = 0;
+	return false;
+}
+
+/*
+ * What the call gave and whether its stack is wanted. The answers go through
+ * memory, so that the verifier looks once at what comes after them.
+ */
+static __noinline int judge_result(struct thread_state *t, __u64 result)
+{
+	t->call.given = given_memory(t, result);
+	t->call.walk = t->call.given && wants_stack(t);
+	return 0;
+}
+
 /*
  * @start: UNWIND_AT_RETURN, or UNWIND_AT_ENTRY where the return instruction is
  * still to come. It goes through memory, so that the verifier looks at the
@@ -861,18 +1094,15 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	}
 	t->call.sp = 0;
 	t->call.start = start;
-	addr = given_memory(t, PT_REGS_RC(ctx));
-	t->call.given = addr;
-	/*
-	 * A realloc beyond --min-size and --max-size has stack 0: only the old
-	 * block's end counts. Others of such sizes were waived at their entry.
-	 */
-	if (addr && is_realloc(t->call.cookie.kind) && ignored_size(t->call.size)) {
-		count(COUNT_IGNORED);
-		t->call.pool = 0;
-	} else if (addr) {
-		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */
+	if (sample_bytes && is_unsampled(t)) {
+		count(COUNT_QUIET_HITS);
+		count(COUNT_QUIET_HITS);
+		return 0;
 	}
+	judge_result(t, PT_REGS_RC(ctx));
+	addr = *(volatile __u64 *)&t->call.given;
+	if (*(volatile bool *)&t->call.walk)
+		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_ALLOC_OUT:

@@ -30,7 +30,9 @@
 	X(EV_STACK,         0, "frames of a stack seen for the first time") \
 	X(EV_ALLOC,         2, "a block was allocated, or addr 0: failed") \
 	X(EV_FREE,          1, "a block is about to be freed")		  \
+	X(EV_FREE_LATER,    1, "a sample is about to be freed, not as its thread's last block") \
 	X(EV_REALLOC_BEGIN, 0, "a block is about to be reallocated")	  \
+	X(EV_REALLOC_BEGIN_LATER, 0, "the same, of a sample that is not its thread's last block") \
 	X(EV_REALLOC,       2, "a reallocation returned")		  \
 	X(EV_POOL_ADD,      0, "the block just allocated belongs to a pool") \
 	X(EV_POOL_CLEAR,    1, "all blocks of a pool are about to end")	  \
@@ -60,6 +62,7 @@ struct ev_header {
 	__u64 time_ns;		/* CLOCK_MONOTONIC at the tick before; order is the ring's */
 };
 
+#define SAMPLE_BYTES_MAX (1ull << 30)	/* largest mean between samples (bpf/sample.h) */
 #define MAX_DEPTH 512		/* frames kept at most; --max-depth lowers it */
 
 /* How a stack walk ended. Reports show these. */
@@ -118,10 +121,14 @@ struct ev_alloc {
 	__u64 addr;		/* 0: the allocation failed */
 	__u64 size;		/* bytes asked for */
 	__u64 stack_id;		/* hash of the frames; 0: not to be tracked (see ev_realloc) */
-	__u64 weight;		/* bytes this record stands for; size when exact */
+	/*
+	 * Bytes this record stands for: size when exact; weight / size blocks, and
+	 * weight of them where size is 0.
+	 */
+	__u64 weight;
 };
 
-struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN */
+struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN and their _LATER */
 	struct ev_header h;
 	__u64 addr;
 };
@@ -233,6 +240,7 @@ EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 	X(DROP_MAP,         "drop_map",         "ring full: mapping")	\
 	X(DROP_PROCESS,     "drop_process",     "ring full: exec, exit or fork") \
 	X(NO_THREAD_STATE,  "no_thread_state",  "no memory for a thread's state") \
+	X(NO_SAMPLE_ROOM,   "no_sample_room",   "samples that found no room in the kernel") \
 	X(LOST_RETURN,      "lost_return",      "a call whose return was never seen") \
 	X(READ_FAULT,       "read_fault",       "an argument could not be read")
 

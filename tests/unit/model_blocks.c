@@ -5,7 +5,7 @@
 
 static struct block block(uint64_t i)
 {
-	return (struct block){ i * 7 % 1000, 1, 1 + i % 1000, i % 65536 };
+	return (struct block){ i * 7 % 1000, 1, 1 + i % 1000, i % 65536, { 0, 0 } };
 }
 
 /* Puts @n blocks, @step apart. */
@@ -120,8 +120,9 @@ TEST(address_keeps_56_bits)
 TEST(replaced_block_is_handed_back)
 {
 	struct blocks blocks;
-	struct block old, small = { 10, 1, 5, 6 }, big = { 1ull << 40, 1, 7, 8 };
-	struct block sample = { 100, 9, 2, 3 };
+	struct block old, small = { 10, 1, 5, 6, { 0, 0 } },
+		     big = { 1ull << 40, 1, 7, 8, { 0, 0 } };
+	struct block sample = { 100, 9, 2, 3, { 50, 70 } };
 
 	blocks_init(&blocks);
 	check(!blocks_put(&blocks, 0x1000, &small, &old));
@@ -148,7 +149,7 @@ TEST(births_coarsen_and_the_oldest_is_found)
 
 	blocks_init(&blocks);
 	for (uint64_t i = 1; i <= 700000; i++) {
-		struct block b = { 1, 1, 1 + i % 3, 1000 + i % 60000 };
+		struct block b = { 1, 1, 1 + i % 3, 1000 + i % 60000, { 0, 0 } };
 
 		blocks_put(&blocks, i * 16, &b, &old);
 	}

@@ -140,12 +140,18 @@ static void ref_settle(struct ref_thread *thread)
 	thread->pending = false;
 }
 
+/* Weights are whole multiples of sizes here. */
+static int64_t ref_counted(const struct ev_alloc *ev)
+{
+	return ev->size ? (int64_t)(ev->weight / ev->size) : 1;
+}
+
 static void ref_put(struct ref_image *image, const struct ev_alloc *ev, uint64_t stack)
 {
 	struct ref_thread *thread = &image->threads[ev->h.tid];
 	struct ref_block old, block = {
 		.addr = ev->addr, .bytes = ev->weight, .birth_ns = ev->h.time_ns,
-		.count = ev->size ? ev->weight / ev->size : 1, .tid = ev->h.tid,
+		.count = ref_counted(ev), .tid = ev->h.tid,
 	};
 
 	block.serial = ++thread->serial;
@@ -178,7 +184,7 @@ static void ref_alloc(struct ref_image *image, const struct ev_alloc *ev)
 	if (ev->addr)
 		ref_put(image, ev, ev->stack_id);
 	else
-		ref.failed++;
+		ref.failed += ref_counted(ev);
 }
 
 static void ref_free(struct ref_image *image, const struct ev_free *ev)
@@ -239,7 +245,7 @@ static void ref_realloc(struct ref_image *image, const struct ev_realloc *ev)
 		known = ref_take(image, ev->old_addr, &old);
 	}
 	if (!ev->a.addr && ev->a.size) {
-		ref.failed++;
+		ref.failed += ref_counted(&ev->a);
 		if (known)
 			ref_failed_realloc(image, &old, tid);
 		return;

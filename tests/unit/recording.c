@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 3, this one reads 2)");
+	alter("PRAGMA user_version=4");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 4, this one reads 3)");
 	alter("PRAGMA user_version=1");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 1, this one reads 2)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 1, this one reads 3)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"

@@ -24,6 +24,7 @@
 
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
+#define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
 #define SLICE_RECORDS 65536	/* fed under one lock, so that others get it */
 
 uint64_t session_now_ns(void)
@@ -430,6 +431,9 @@ static struct error *load(struct session *s)
 	if (err)
 		return err;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
+	s->skel->bss->sample_bytes = settings->sample_bytes;
+	bpf_map__set_max_entries(s->skel->maps.live_samples,
+				 settings->sample_bytes ? LIVE_SAMPLES_MAX : 1);
 	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
 		      settings->children);
 	programs_choose(s->skel, s->method, features.preempt_guard, &s->programs);

@@ -34,6 +34,7 @@ struct session_settings {
 	bool no_symbols;		/* frames with objects and offsets, without names */
 	uint32_t max_depth;
 	uint64_t min_size, max_size;
+	uint64_t sample_bytes;		/* mean bytes between samples; 0: every allocation */
 	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
 };
 

@@ -73,6 +73,9 @@ static const struct option_row rows[] = {
 	  .help = "time between snapshots and refreshes" },
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
 	  .help = "how allocations are seen" },
+	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
+	  .min = 1, .max = SAMPLE_BYTES_MAX,
+	  .help = "sampled: mean bytes between samples (default: 512K)" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),
@@ -155,6 +158,7 @@ static const struct option_row rows[] = {
 
 #define ROWS_COUNT (sizeof(rows) / sizeof(rows[0]))
 #define LIMIT_UNSET UINT64_MAX
+#define SAMPLE_BYTES_DEFAULT (512 << 10)	/* as tcmalloc's and Go's */
 
 static const struct command_row {
 	const char *name, *usage, *purpose;
@@ -576,6 +580,10 @@ static struct error *check_all(struct options *opts)
 	opts->target.children |= opts->target.command && !opts->target.no_children;
 	if (opts->target.min_size > opts->target.max_size)
 		return usage_error(opts->command, "--min-size is larger than --max-size");
+	if (opts->target.sample_bytes && opts->target.mode != MODE_SAMPLED)
+		return usage_error(opts->command, "--sample-bytes goes with --mode sampled");
+	if (opts->target.mode == MODE_SAMPLED && !opts->target.sample_bytes)
+		opts->target.sample_bytes = SAMPLE_BYTES_DEFAULT;
 	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;
 	if (!opts->output.limit_given)
 		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 : json ? 100 : 10;

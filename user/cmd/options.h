@@ -47,7 +47,8 @@ enum command {
 };
 
 /* Choices: X(symbol, name). The first one is the default where there is one. */
-#define MODE_CHOICES(X)	  X(MODE_AUTO, "auto") X(MODE_EXACT, "exact")
+#define MODE_CHOICES(X)	  X(MODE_AUTO, "auto") X(MODE_EXACT, "exact") \
+			  X(MODE_SAMPLED, "sampled")
 #define STACK_CHOICES(X)  X(STACK_AUTO, "auto") X(STACK_DWARF, "dwarf") X(STACK_FP, "fp")
 #define ATTACH_CHOICES(X) X(ATTACH_CHOICE_AUTO, "auto") X(ATTACH_CHOICE_SESSION, "session") \
 			  X(ATTACH_CHOICE_MULTI, "multi") X(ATTACH_CHOICE_SINGLE, "single")
@@ -78,6 +79,7 @@ struct target_options {
 	double duration_s;		/* 0: until the target exits or Ctrl-C */
 	double interval_s;
 	int mode;			/* enum mode_choice */
+	uint64_t sample_bytes;		/* mean between samples; 0 unless mode is sampled */
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */
 	struct allocator_choice allocators;	/* descriptions in files are read already */

@@ -76,6 +76,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.no_table_cache = target->no_cache,
 		.no_symbols = target->no_symbolize,
 		.max_depth = target->max_depth,
+		.sample_bytes = target->sample_bytes,
 		.min_size = target->min_size,
 		.max_size = target->max_size,
 		.ring_bytes = target->ring_size,

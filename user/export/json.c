@@ -79,6 +79,14 @@ static json_object *field_value(const struct field *field, const void *base)
 	return NULL;
 }
 
+static bool field_is_zero(const struct field *field, const void *base)
+{
+	double d;
+
+	memcpy(&d, (const char *)base + field->offset, sizeof(d));
+	return d == 0;
+}
+
 /* Keys are literals, each added once: neither copied nor looked for. */
 static void add(json_object *obj, const char *key, json_object *value)
 {
@@ -89,7 +97,8 @@ static void add(json_object *obj, const char *key, json_object *value)
 static void add_fields(json_object *obj, const struct fields *fields, const void *base)
 {
 	fields_for_each(field, fields)
-		add(obj, field->name, field_value(field, base));
+		if (!field->unless_zero || !field_is_zero(field, base))
+			add(obj, field->name, field_value(field, base));
 }
 
 static json_object *fields_object(const struct fields *fields, const void *base)

@@ -435,7 +435,7 @@ static void add_comments(struct builder *b)
 			    " stacks dropped, %" PRId64 " allocations not tracked, %" PRId64
 			    " probes missed", loss->dropped_events, loss->dropped_stacks,
 			    loss->untracked_allocs, loss->missed_probes);
-	if (snap->totals.unknown_free_count)
+	if (snap->totals.unknown_free_count > 0)
 		add_comment(b, "%" PRId64 " frees of blocks from before heapsonde attached",
 			    snap->totals.unknown_free_count);
 }

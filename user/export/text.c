@@ -138,13 +138,27 @@ static void put_header(FILE *f, const struct snapshot *snap)
 
 /* Totals */
 
-static void put_total(FILE *f, const char *name, int64_t size, int64_t count,
+struct estimated { int64_t value; double error; };
+
+#define ESTIMATED(m, metric) ((struct estimated){ (m)->metric, (m)->metric##_error })
+
+/* Half the width of an estimate's interval; nothing where it is exact. */
+static void put_error(FILE *f, const char *number, double error)
+{
+	if (error > 0)
+		fprintf(f, " ±%s", number);
+}
+
+static void put_total(FILE *f, const char *name, struct estimated size, struct estimated count,
 		      const char *what)
 {
 	char buf[FORMAT_MAX];
 
-	fprintf(f, "  %-10s %10s in ", name, bytes(size, buf));
-	put_grouped(f, count);
+	fprintf(f, "  %-10s %10s", name, bytes(size.value, buf));
+	put_error(f, bytes(llround(size.error), buf), size.error);
+	fputs(" in ", f);
+	put_grouped(f, count.value);
+	put_error(f, format_count(llround(count.error), buf), count.error);
 	fprintf(f, " %s", what);
 }
 
@@ -178,13 +192,17 @@ static void put_counts(FILE *f, const struct snapshot *snap)
 	const struct metrics *m = &totals->m;
 	char buf[FORMAT_MAX];
 
-	put_total(f, "live", m->live_bytes, m->live_count, "blocks");
+	put_total(f, "live", ESTIMATED(m, live_bytes), ESTIMATED(m, live_count),
+		  "blocks");
 	put_growth(f, m);
-	fprintf(f, "  %-10s %10s was the most that was live at once\n", "peak",
-		bytes(m->peak_live_bytes, buf));
-	put_total(f, "allocated", m->alloc_bytes, m->alloc_count, "allocations");
+	fprintf(f, "  %-10s %10s", "peak", bytes(m->peak_live_bytes, buf));
+	put_error(f, bytes(llround(m->peak_live_bytes_error), buf), m->peak_live_bytes_error);
+	fputs(" was the most that was live at once\n", f);
+	put_total(f, "allocated", ESTIMATED(m, alloc_bytes), ESTIMATED(m, alloc_count),
+		  "allocations");
 	put_rate(f, m->alloc_bytes, m->alloc_count, snap->duration_s);
-	put_total(f, "freed", m->free_bytes, m->free_count, "frees");
+	put_total(f, "freed", ESTIMATED(m, free_bytes), ESTIMATED(m, free_count),
+		  "frees");
 	put_rate(f, m->free_bytes, m->free_count, snap->duration_s);
 	if (m->alloc_count)
 		fprintf(f, "  %-10s %9.1f%% of allocations, freed at once\n", "temporary",
@@ -204,7 +222,7 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 	};
 
 	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-		if (!counts[i])
+		if (counts[i] <= 0)
 			continue;
 		fputs("  also       ", f);
 		put_grouped(f, counts[i]);
@@ -245,7 +263,8 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 	fprintf(f, "  %-10s %10s level, stacks by %s", "mode", snap->mode,
 		strcmp(snap->stack_mode, "fp") ? "unwind tables" : "frame pointers");
 	if (snap->sample_bytes >= 0)
-		fprintf(f, ", one sample each %s", bytes(snap->sample_bytes, buf));
+		fprintf(f, ", one sample each %s;\n  %-10s %10s estimates, with ± half of "
+			"their 95 %% interval", bytes(snap->sample_bytes, buf), "", "");
 	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
 	if (cost->probe_ns_per_hit >= 0)
 		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);

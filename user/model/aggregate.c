@@ -13,6 +13,7 @@ _Static_assert(AGG_ROWS_MAX <= BLOCK_ROW_MAX, "a block's entry holds any row");
 static void agg_reserve(struct agg *agg, uint32_t cap)
 {
 	char *memory = xmalloc(cap * sizeof(*agg->rows) + LINE);
+	struct spread *spreads;
 	struct agg_row *rows = (void *)(memory + LINE - (uintptr_t)memory % LINE);
 
 	if (agg->len)
@@ -20,6 +21,12 @@ static void agg_reserve(struct agg *agg, uint32_t cap)
 	free(agg->memory);
 	agg->memory = memory;
 	agg->rows = rows;
+	/* Pages of rows that are exact are never touched. */
+	spreads = xcalloc(cap, sizeof(*spreads));
+	if (agg->len)
+		memcpy(spreads, agg->spreads, agg->len * sizeof(*spreads));
+	free(agg->spreads);
+	agg->spreads = spreads;
 	agg->cap = cap;
 }
 
@@ -33,6 +40,7 @@ void agg_init(struct agg *agg)
 void agg_deinit(struct agg *agg)
 {
 	free(agg->memory);
+	free(agg->spreads);
 	*agg = (struct agg){ 0 };
 }
 

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/estimate.h"
+
 #define AGG_ROWS_MAX (1u << 20)		/* bounds our own memory; 256 bytes each with history */
 
 struct agg_row {
@@ -30,6 +32,7 @@ _Static_assert(sizeof(struct agg_row) == 64, "a row is one cache line");
 
 struct agg {
 	struct agg_row *rows;	/* [0] stands for none; on cache line boundaries */
+	struct spread *spreads;	/* one a row: how far its sums may be from the truth */
 	uint32_t len, cap;
 	void *memory;		/* what rows lies in */
 	int64_t live;		/* bytes of all rows whose image has not ended */

@@ -228,7 +228,9 @@ static void extra_put(struct blocks *blocks, uint64_t addr, const struct block *
 		i = blocks->extra.len;
 		block_extra_vec_append(&blocks->extra);
 	}
-	blocks->extra.data[i] = (struct block_extra){ block->bytes, block->count };
+	blocks->extra.data[i] = (struct block_extra){
+		block->bytes, block->count, block->variance,
+	};
 	map64_set(&blocks->extra_index, untagged(addr), i + 1);
 }
 
@@ -247,12 +249,15 @@ static void entry_take(struct blocks *blocks, uint64_t addr, const struct block_
 {
 	uint32_t bytes = e->rest >> 32;
 
-	*ret = (struct block){ bytes, 1, entry_row(e), entry_birth(e) };
+	*ret = (struct block){
+		.bytes = bytes, .count = 1, .row = entry_row(e), .birth = entry_birth(e),
+	};
 	if (bytes == BYTES_EXTRA) {
 		struct block_extra extra = extra_take(blocks, addr);
 
 		ret->bytes = extra.bytes;
 		ret->count = extra.count;
+		ret->variance = extra.variance;
 	}
 }
 
@@ -288,7 +293,9 @@ static bool open_gap(const struct block_segment *segment, struct block_entry *e)
 bool blocks_put(struct blocks *blocks, uint64_t addr, const struct block *block, struct block *old)
 {
 	uint64_t hash = block_hash(addr);
-	bool extra = block->bytes >= BYTES_EXTRA || block->count != 1, replaced = false;
+	bool extra = block->bytes >= BYTES_EXTRA || block->count != 1 ||
+		     block->variance.bytes > 0 || block->variance.count > 0;
+	bool replaced = false;
 	struct block_segment *segment;
 	struct block_entry *e;
 

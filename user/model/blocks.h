@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "base/vec.h"
+#include "model/estimate.h"
 #include "model/map64.h"
 
 /* Rows are numbered from 1 and fit 24 bits. */
@@ -35,11 +36,13 @@ struct block {
 	uint64_t count;		/* allocations it stands for; 1 unless sampled */
 	uint32_t row;		/* 1 to BLOCK_ROW_MAX */
 	uint16_t birth;
+	struct variance variance;	/* zeros unless sampled */
 };
 
 /* What does not fit an entry: 4 GiB and more, or several allocations. */
 struct block_extra {
 	uint64_t bytes, count;
+	struct variance variance;
 };
 
 DEFINE_VEC(block_extra_vec, struct block_extra);

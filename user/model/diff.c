@@ -117,13 +117,20 @@ static void metrics_join(struct metrics *sum, const struct metrics *m)
 		(unit, sum->name, m->name);
 	METRICS(X)
 #undef X
+#define X(name, unit) sum->name##_error = hypot(sum->name##_error, m->name##_error);
+	ESTIMATED_METRICS(X)
+#undef X
 }
 
+/* Of two recordings. Two moments of one share samples: then errors are too large. */
 static void metrics_subtract(const struct metrics *new, const struct metrics *old,
 			     struct metrics *ret)
 {
 #define X(name, type, unit, header, help) ret->name = new->name - old->name;
 	METRICS(X)
+#undef X
+#define X(name, unit) ret->name##_error = hypot(new->name##_error, old->name##_error);
+	ESTIMATED_METRICS(X)
 #undef X
 }
 

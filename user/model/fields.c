@@ -6,17 +6,20 @@
 
 #define ARRAY_FIELDS(text, array) { text, array, sizeof(array) / sizeof((array)[0]) }
 
-#define FIELD(type_, name_, base, member) { #name_, type_, false, offsetof(base, member) }
-#define OPTIONAL(type_, name_, base, member) { #name_, type_, true, offsetof(base, member) }
+#define FIELD(type_, name_, base, member) { #name_, type_, false, false, offsetof(base, member) }
+#define OPTIONAL(type_, name_, base, member) { #name_, type_, true, false, offsetof(base, member) }
 
 /* The field type that goes with a metric's C type. */
 #define METRIC_TYPE(type) \
 	_Generic((type)0, int64_t: FIELD_INT64, double: FIELD_DOUBLE)
 
 #define X(name, type, unit, header, help) \
-	{ #name, METRIC_TYPE(type), false, offsetof(struct metrics, name) },
-static const struct field metrics_fields[] = { METRICS(X) };
+	{ #name, METRIC_TYPE(type), false, false, offsetof(struct metrics, name) },
+#define E(name, unit) \
+	{ #name "_error", FIELD_DOUBLE, false, true, offsetof(struct metrics, name##_error) },
+static const struct field metrics_fields[] = { METRICS(X) ESTIMATED_METRICS(E) };
 #undef X
+#undef E
 
 const struct fields metric_fields = ARRAY_FIELDS("sample", metrics_fields);
 
@@ -29,10 +32,15 @@ static const struct field moment[] = {
 
 static const struct field totals[] = {
 #define X(name, type, unit, header, help) \
-	{ #name, METRIC_TYPE(type), false, offsetof(struct snapshot, totals.m.name) },
+	{ #name, METRIC_TYPE(type), false, false, offsetof(struct snapshot, totals.m.name) },
 	METRICS(X)
 #undef X
-	FIELD(FIELD_INT64, unknown_free_count, struct snapshot, totals.unknown_free_count),
+#define X(name, unit) \
+	{ #name "_error", FIELD_DOUBLE, false, true, \
+	  offsetof(struct snapshot, totals.m.name##_error) },
+	ESTIMATED_METRICS(X)
+#undef X
+	OPTIONAL(FIELD_INT64, unknown_free_count, struct snapshot, totals.unknown_free_count),
 	FIELD(FIELD_INT64, failed_alloc_count, struct snapshot, totals.failed_alloc_count),
 	FIELD(FIELD_INT64, ignored_count, struct snapshot, totals.ignored_count),
 };

@@ -21,6 +21,7 @@ struct field {
 	const char *name;
 	enum field_type type;
 	bool optional;		/* null in place of a negative number or a NULL string */
+	bool unless_zero;	/* JSON leaves it out where it is 0 */
 	size_t offset;		/* in the struct that the table describes */
 };
 

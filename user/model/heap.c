@@ -16,6 +16,8 @@ static void block_freed(struct model *model, const struct block *block, bool tem
 {
 	agg_free(&model->agg, block->row, block->bytes, block->count,
 		 temporary ? block->count : 0);
+	if (block->variance.count > 0)
+		spread_free(&model->agg.spreads[block->row], block->variance, temporary);
 }
 
 /* Enters a block. One that is there already was freed, and that record was lost. */
@@ -77,14 +79,18 @@ static struct thread *thread_of(struct model *model, struct image *image, uint32
 }
 
 /*
- * How many allocations a sample of @weight bytes stands for: weight / size,
- * rounded up or down by a draw that is right on average and, being made from
- * the record itself, the same in a replay.
+ * How many allocations a record stands for: weight / size, rounded up or down
+ * by a draw that is right on average and, being made from the record itself,
+ * the same in a replay. A record stands for at least its own.
  */
-static uint64_t sampled_count(const struct ev_alloc *ev)
+static uint64_t counted(const struct ev_alloc *ev)
 {
 	uint64_t draw = (ev->addr ^ ev->h.time_ns) * 0x9e3779b97f4a7c15u >> 32;
 
+	if (ev->weight <= ev->size)
+		return 1;
+	if (!ev->size)
+		return ev->weight;
 	return ev->weight / ev->size + (draw % ev->size < ev->weight % ev->size);
 }
 
@@ -92,16 +98,14 @@ static struct block block_of(struct model *model, struct image *image, const str
 {
 	struct block block = {
 		.bytes = ev->size,
-		.count = 1,
+		.count = counted(ev),
 		.row = model_row_of(model, image, ev->stack_id, MEMORY_HEAP),
 		.birth = model_birth(model, ev->h.time_ns),
+		.variance = sample_variance(ev->size, ev->weight),
 	};
 
-	/* A sample stands for at least itself; any other weight says nothing. */
-	if (ev->weight > ev->size && ev->size) {
+	if (ev->weight > ev->size && ev->size)
 		block.bytes = ev->weight;
-		block.count = sampled_count(ev);
-	}
 	return block;
 }
 
@@ -117,6 +121,8 @@ static void allocated(struct model *model, struct image *image, struct thread *t
 	}
 	put_block(model, image, addr, &block);
 	agg_alloc(&model->agg, block.row, block.bytes, block.count);
+	if (block.variance.count > 0)
+		spread_alloc(&model->agg.spreads[block.row], block.variance);
 	threads_set_last(&image->threads, thread, addr);
 }
 
@@ -141,7 +147,13 @@ void heap_on_alloc(struct model *model, struct image *image, const struct ev_all
 	if (untag(ev->addr))
 		allocated(model, image, thread, ev);
 	else
-		model->counts.failed_alloc_count++;
+		model->counts.failed_alloc_count += (int64_t)counted(ev);
+}
+
+void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev)
+{
+	threads_disown(&image->threads, untag(ev->addr));
+	heap_on_free(model, image, ev);
 }
 
 void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev)
@@ -165,6 +177,13 @@ void heap_on_free(struct model *model, struct image *image, const struct ev_free
 	else if (thread->freed != addr)
 		model->counts.unknown_free_count++;
 	thread->freed = addr;
+}
+
+void heap_on_realloc_begin_later(struct model *model, struct image *image,
+				 const struct ev_free *ev)
+{
+	threads_disown(&image->threads, untag(ev->addr));
+	heap_on_realloc_begin(model, image, ev);
 }
 
 void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev)
@@ -240,7 +259,7 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 
 	known = take_old(model, image, thread, old_addr, &old, &last);
 	if (!untag(ev->a.addr) && ev->a.size) {
-		model->counts.failed_alloc_count++;
+		model->counts.failed_alloc_count += (int64_t)counted(&ev->a);
 		if (known)
 			put_back(model, image, thread, old_addr, &old, last);
 		return;

@@ -43,9 +43,27 @@ enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_
 	X(oldest_live_s,     double,  UNIT_SECONDS, "oldest",		\
 	  "age of the oldest live block")
 
+/*
+ * X(name, unit): metrics that are estimates where allocations are sampled. Each
+ * has a field NAME_error beside it, half the width of a 95 % interval; 0 where
+ * the metric is exact.
+ */
+#define ESTIMATED_METRICS(X)						\
+	X(live_bytes, UNIT_BYTES)					\
+	X(live_count, UNIT_COUNT)					\
+	X(alloc_bytes, UNIT_BYTES)					\
+	X(alloc_count, UNIT_COUNT)					\
+	X(free_bytes, UNIT_BYTES)					\
+	X(free_count, UNIT_COUNT)					\
+	X(temporary_count, UNIT_COUNT)					\
+	X(peak_live_bytes, UNIT_BYTES)
+
 struct metrics {
 #define X(name, type, unit, header, help) type name;
 	METRICS(X)
+#undef X
+#define X(name, unit) double name##_error;
+	ESTIMATED_METRICS(X)
 #undef X
 };
 

@@ -220,8 +220,14 @@ static void dispatch_to_image(struct model *model, struct image *image, const un
 	case EV_FREE:
 		heap_on_free(model, image, &rec->free);
 		break;
+	case EV_FREE_LATER:
+		heap_on_free_later(model, image, &rec->free);
+		break;
 	case EV_REALLOC_BEGIN:
 		heap_on_realloc_begin(model, image, &rec->free);
+		break;
+	case EV_REALLOC_BEGIN_LATER:
+		heap_on_realloc_begin_later(model, image, &rec->free);
 		break;
 	case EV_REALLOC:
 		heap_on_realloc(model, image, &rec->realloc);
@@ -301,7 +307,7 @@ void prefetch_places(struct model *model, const union record *rec)
 	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
 		blocks_prefetch(&image->blocks, rec->alloc.addr);
 		map64_prefetch(&image->rows[MEMORY_HEAP], rec->alloc.stack_id);
-	} else if (rec->h.kind == EV_FREE || rec->h.kind == EV_REALLOC_BEGIN) {
+	} else if (rec->h.kind >= EV_FREE && rec->h.kind <= EV_REALLOC_BEGIN_LATER) {
 		blocks_prefetch(&image->blocks, rec->free.addr);
 	}
 }
@@ -339,7 +345,9 @@ static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_STACK] = sizeof(struct ev_stack),
 	[EV_ALLOC] = sizeof(struct ev_alloc),
 	[EV_FREE] = sizeof(struct ev_free),
+	[EV_FREE_LATER] = sizeof(struct ev_free),
 	[EV_REALLOC_BEGIN] = sizeof(struct ev_free),
+	[EV_REALLOC_BEGIN_LATER] = sizeof(struct ev_free),
 	[EV_REALLOC] = sizeof(struct ev_realloc),
 	[EV_POOL_ADD] = sizeof(struct ev_pool),
 	[EV_POOL_CLEAR] = sizeof(struct ev_pool),

@@ -110,6 +110,10 @@ void image_each_oldest(const struct model *model, struct image *image,
 
 void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
 void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev);
+/* The same of a sample that is not its thread's last allocation. */
+void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev);
+void heap_on_realloc_begin_later(struct model *model, struct image *image,
+				 const struct ev_free *ev);
 void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev);
 void heap_on_pool_add(struct model *model, struct image *image, const struct ev_pool *ev);
 void heap_on_pool_clear(struct model *model, struct image *image, const struct ev_pool *ev);

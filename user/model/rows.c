@@ -101,6 +101,30 @@ static struct metrics metrics_of_row(const struct model *model, const struct agg
 	};
 }
 
+/*
+ * What was freed and what is live are different blocks, so their variances add
+ * up to that of all. Of the peak nothing was kept: its blocks are taken for as
+ * large as all.
+ */
+static void set_errors(struct metrics *m, const struct spread *s)
+{
+	double bytes = s->heaviest_bytes, count = s->heaviest_count;
+	double share = m->alloc_bytes > 0 ?
+		(double)m->peak_live_bytes / (double)m->alloc_bytes : 0;
+
+#define ERROR(metric, variance, heaviest) \
+	m->metric##_error = estimate_error((double)m->metric, variance, heaviest)
+	ERROR(live_bytes, s->live_bytes, bytes);
+	ERROR(live_count, s->live_count, count);
+	ERROR(alloc_bytes, s->alloc_bytes, bytes);
+	ERROR(alloc_count, s->alloc_count, count);
+	ERROR(free_bytes, s->alloc_bytes - s->live_bytes, bytes);
+	ERROR(free_count, s->alloc_count - s->live_count, count);
+	ERROR(temporary_count, s->temporary_count, count);
+	ERROR(peak_live_bytes, s->alloc_bytes * share, bytes);
+#undef ERROR
+}
+
 static void set_growth(struct metrics *m, struct trend trend)
 {
 	m->growth_bytes_per_s = trend.per_s;
@@ -175,6 +199,7 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(current, now_ns) : NULL;
 	struct row_merger merger = { .stacks = &current->stacks };
 	struct metrics sum = { 0 };
+	struct spread spread = { 0 };
 
 	for (uint32_t i = 1; i < current->agg.len; i++) {
 		const struct agg_row *row = &current->agg.rows[i];
@@ -183,6 +208,8 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		if (ages)
 			m.oldest_live_s = (double)ages[i] / NS_PER_S;
 		totals_add(&sum, &m);
+		spread_add(&spread, &current->agg.spreads[i]);
+		set_errors(&m, &current->agg.spreads[i]);
 		if (rows) {
 			struct model_row out = row_out(current, row);
 
@@ -197,5 +224,6 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 	*totals = current->counts;
 	totals->m = sum;
 	totals->m.peak_live_bytes = current->agg.peak;
+	set_errors(&totals->m, &spread);
 	set_growth(&totals->m, growth_of_row(&current->growth, 0));
 }

@@ -70,7 +70,8 @@ struct snapshot_target {
 
 struct snapshot_totals {
 	struct metrics m;
-	int64_t unknown_free_count, failed_alloc_count, ignored_count;
+	int64_t unknown_free_count;	/* -1: cannot be told, for most frees are not recorded */
+	int64_t failed_alloc_count, ignored_count;
 };
 
 struct snapshot_loss {

@@ -79,6 +79,9 @@ static void to_numbers(const struct metrics *m, double now_s, int64_t n[DELTA_FI
 		(unit, m->name, now_s);
 	METRICS(X)
 #undef X
+#define X(name, unit) n[DELTA_##name##_error] = to_number(unit, m->name##_error, now_s);
+	ESTIMATED_METRICS(X)
+#undef X
 	n[DELTA_free_bytes] = subtract(add(m->live_bytes, m->free_bytes), m->alloc_bytes);
 	n[DELTA_free_count] = subtract(add(m->live_count, m->free_count), m->alloc_count);
 }
@@ -133,6 +136,11 @@ bool delta_state_tells(const struct delta_state *state, const struct metrics *m,
 		return false;
 	METRICS(X)
 #undef X
+#define X(name, unit)								\
+	if (noticed(unit, e.name##_error, m->name##_error))			\
+		return false;
+	ESTIMATED_METRICS(X)
+#undef X
 	return true;
 }
 
@@ -149,6 +157,11 @@ static void differ(const int64_t old[DELTA_FIELDS_COUNT], const struct metrics *
 	    !noticed(unit, (double)e->name, (double)m->name))			\
 		d[DELTA_##name] = 0;
 	METRICS(X)
+#undef X
+#define X(name, unit)								\
+	d[DELTA_##name##_error] = noticed(unit, e->name##_error, m->name##_error) ?	\
+		subtract(new[DELTA_##name##_error], old[DELTA_##name##_error]) : 0;
+	ESTIMATED_METRICS(X)
 #undef X
 }
 
@@ -199,6 +212,11 @@ void delta_apply(struct delta_state *state, const struct delta_change *change, d
 		m->name = _Generic((type)0, double: from_number, int64_t: back_integer) \
 			(unit, n[DELTA_##name], now_s);
 	METRICS(X)
+#undef X
+#define X(name, unit)								\
+	if (change->d[DELTA_##name##_error])					\
+		m->name##_error = from_number(unit, n[DELTA_##name##_error], now_s);
+	ESTIMATED_METRICS(X)
 #undef X
 	m->free_bytes = add(n[DELTA_free_bytes], subtract(m->alloc_bytes, m->live_bytes));
 	m->free_count = add(n[DELTA_free_count], subtract(m->alloc_count, m->live_count));

@@ -29,6 +29,9 @@ enum {
 #define X(name, type, unit, header, help) DELTA_##name,
 	METRICS(X)
 #undef X
+#define X(name, unit) DELTA_##name##_error,
+	ESTIMATED_METRICS(X)
+#undef X
 	DELTA_FIELDS_COUNT
 };
 

@@ -46,7 +46,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 2
+#define RECORDING_SCHEMA_VERSION 3
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };
 
