@@ -8,6 +8,7 @@
 
 #define COLUMNS_WIDE 160	/* a line's columns, but for long call paths */
 #define PATH_BYTES 400
+#define TARGETS_TOLD 3		/* of more, those that ended are only counted */
 
 struct batch {
 	struct past past;
@@ -40,16 +41,24 @@ static const char *bytes(int64_t value, char buf[FORMAT_MAX])
 static void put_targets(const struct snapshot *snap, FILE *f)
 {
 	struct strbuf line __cleanup_strbuf = { 0 };
+	size_t ended = 0;
 	char buf[FORMAT_MAX];
 
 	strbuf_addf(&line, "heapsonde  %s  %s level", format_duration(snap->duration_s, buf),
 		    snap->mode);
 	vec_for_each(target, &snap->targets) {
+		if (target->exited && target > snap->targets.data &&
+		    snap->targets.len > TARGETS_TOLD) {
+			ended++;
+			continue;
+		}
 		strbuf_addf(&line, "  pid %u ", target->pid);
 		format_escaped(&line, target->comm);
 		if (target->exited)
 			strbuf_addf(&line, " (%s)", target->exit_reason);
 	}
+	if (ended)
+		strbuf_addf(&line, "  %zu more ended", ended);
 	fprintf(f, "%s\n", strbuf_str(&line));
 }
 

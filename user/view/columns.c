@@ -142,7 +142,7 @@ void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snap
 		if (i > first)
 			strbuf_addstr(sb, " < ");
 		name_frame_short(sb, &frames[i]);
-		if (i == first) {
+		if (i == first && (frames[i].function || frames[i].file)) {
 			strbuf_addch(sb, ' ');
 			name_place(sb, &frames[i]);
 		}

@@ -57,10 +57,13 @@ static bool is_worth_telling(const struct snapshot *snap, const struct snapshot_
 	return true;
 }
 
+#define TARGETS_TOLD 3		/* of more, those that ended are only counted */
+
 static int draw_targets(const struct head *head, int at, int width)
 {
 	struct strbuf text __cleanup_strbuf = { 0 };
 	const struct snapshot *snap = head->snap;
+	size_t ended = 0;
 	bool gone = false;
 
 	if (head->ui->target != ALL_TARGETS && (size_t)head->ui->target < snap->targets.len) {
@@ -70,10 +73,17 @@ static int draw_targets(const struct head *head, int at, int width)
 		vec_for_each(target, &snap->targets) {
 			if (!is_worth_telling(snap, target))
 				continue;
+			if (target->exited && target > snap->targets.data &&
+			    snap->targets.len > TARGETS_TOLD) {
+				ended++;
+				continue;
+			}
 			strbuf_addstr(&text, text.len ? ", " : "");
 			add_target(&text, target);
 			gone |= target->exited || target->stopped;
 		}
+		if (ended)
+			strbuf_addf(&text, ", %zu more ended", ended);
 	}
 	return draw_text(head->area, 0, at, width, gone ? ROLE_WARN : ROLE_TITLE,
 			 strbuf_str(&text));

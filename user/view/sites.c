@@ -152,8 +152,9 @@ static void draw_path(struct area area, int row, int at, int skip, const struct 
 		if (i > first)
 			continue;
 		strbuf_reset(&text);
-		strbuf_addch(&text, ' ');
 		name_place(&text, &frames[i]);
+		if (text.len)
+			put(&pen, ROLE_FILE, " ");
 		put(&pen, ROLE_FILE, strbuf_str(&text));
 	}
 }
