@@ -308,6 +308,7 @@ class Watch:
         self.proc = spawn(argv + list(options), stdin=subprocess.DEVNULL,
                           stdout=self.out, stderr=self.err)
         self.target = int(str(pid).split(",")[0])
+        self.quiet = "-q" in argv + list(options)
         self.wait_attached(settle)
 
     def errors(self):
@@ -315,20 +316,23 @@ class Watch:
         return text(self.err.read()).strip()
 
     def wait_attached(self, settle):
-        """Until probes stand in the target's code and their number is steady."""
+        """Until it says that it watches; if it is to be quiet, until the probes
+        in the target's code are steady for @settle seconds."""
         count, since = 0, time.monotonic()
         begun = since
-        while count == 0 or time.monotonic() - since < settle:
+        while "Ctrl-C reports" not in self.errors():
             if self.proc.poll() is not None:
                 raise Failure(f"heapsonde ended, status {self.proc.returncode}:"
                               f" {self.errors()}")
             if time.monotonic() - begun > 20 * PATIENCE:
                 raise Failure("no probe stands in the target after 20 s")
-            now = len(changed_code(self.target))
+            now = len(changed_code(self.target)) if self.quiet else 0
             if now != count:
                 count, since = now, time.monotonic()
+            if count and time.monotonic() - since > settle:
+                break
             time.sleep(0.02)
-        self.attach_s = since - begun
+        self.attach_s = time.monotonic() - begun - (settle if count else 0)
 
     def wait(self, status=0):
         """Waits for its own end; returns the Report."""

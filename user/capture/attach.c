@@ -9,6 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "capture/aside.h"
 #include "capture/attach.h"
 #include "capture/bpf_syscall.h"
 
@@ -177,71 +178,137 @@ static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_j
 	}
 }
 
+/*
+ * A link to be made. All that it takes is prepared, because where links are
+ * made no memory can be had (aside.h).
+ */
+struct link_request {
+	int prog_fd;
+	uint32_t attach_type;		/* 0: a single uprobe, the first of the arrays */
+	bool is_return;
+	struct probe_arrays arrays;
+	int fd;				/* what came of it, or -errno */
+};
+
+DEFINE_VEC(link_request_vec, struct link_request);
+
+/* Links to be made one after the other, in one file of one process. */
+struct link_batch {
+	char path[32];
+	uint32_t pid;
+	struct link_request_vec requests;
+};
+
+static void link_batch_deinit(struct link_batch *batch)
+{
+	vec_for_each(request, &batch->requests)
+		probe_arrays_deinit(&request->arrays);
+	link_request_vec_deinit(&batch->requests);
+}
+
 /* The kernel opens the very file that is mapped, whatever became of its name. */
-static void object_fd_path(const struct object_plan *object, char path[static 32])
+static void link_batch_init(struct link_batch *batch, const struct object *object, uint32_t pid)
 {
-	snprintf(path, 32, "/proc/self/fd/%d", object->object->fd);
+	*batch = (struct link_batch){ .pid = pid };
+	snprintf(batch->path, sizeof(batch->path), "/proc/self/fd/%d", object->fd);
 }
 
-static struct error *attach_error(int errnum, const struct object_plan *object)
+static int make_link(const struct link_batch *batch, const struct link_request *request)
 {
-	return error_errno(errnum, "setting probes in %s", object->object->path);
+	if (!request->attach_type)
+		return uprobe_single_link(request->prog_fd, &(struct uprobe_single){
+			.path = batch->path,
+			.offset = request->arrays.offsets[0],
+			.cookie = request->arrays.cookies[0],
+			.pid = batch->pid,
+			.is_return = request->is_return,
+		});
+	return uprobe_multi_link(request->prog_fd, request->attach_type, &(struct uprobe_multi){
+		.path = batch->path,
+		.offsets = request->arrays.offsets,
+		.cookies = request->arrays.cookies,
+		.count = request->arrays.count,
+		.flags = request->is_return ? UPROBE_MULTI_RETURN : 0,
+		.pid = batch->pid,
+	});
 }
 
-static struct error *attach_multi(struct attachment *att, struct bpf_program *prog,
-				  uint32_t attach_type, const struct attach_job *job,
-				  enum probe_role role)
+static void make_links(void *arg)
 {
-	__cleanup(probe_arrays_deinit) struct probe_arrays arrays = { 0 };
-	char path[32];
-	int fd;
+	struct link_batch *batch = arg;
 
-	probe_arrays_init(&arrays, job, role);
-	if (!arrays.count)
-		return NULL;
-	object_fd_path(job->object, path);
-	fd = uprobe_multi_link(bpf_program__fd(prog), attach_type,
-			       &(struct uprobe_multi){
-				       .path = path,
-				       .offsets = arrays.offsets,
-				       .cookies = arrays.cookies,
-				       .count = arrays.count,
-				       .flags = role == ROLE_RETURNS ? UPROBE_MULTI_RETURN : 0,
-				       .pid = job->pid,
-			       });
-	if (fd < 0)
-		return attach_error(-fd, job->object);
-	probe_link_vec_push(&att->links, (struct probe_link){ .fd = fd });
-	return NULL;
-}
-
-static struct error *attach_singles(struct attachment *att, struct bpf_program *prog,
-				    const struct attach_job *job, enum probe_role role)
-{
-	__cleanup(probe_arrays_deinit) struct probe_arrays arrays = { 0 };
-	char path[32];
-
-	probe_arrays_init(&arrays, job, role);
-	object_fd_path(job->object, path);
-	for (uint32_t i = 0; i < arrays.count; i++) {
-		LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = arrays.cookies[i],
-			    .retprobe = role == ROLE_RETURNS);
-		struct bpf_link *link = bpf_program__attach_uprobe_opts(
-			prog, job->pid, path, arrays.offsets[i], &opts);
-
-		if (!link)
-			return attach_error(errno, job->object);
-		probe_link_vec_push(&att->links, (struct probe_link){ .fd = -1, .single = link });
+	vec_for_each(request, &batch->requests) {
+		request->fd = make_link(batch, request);
+		if (request->fd < 0)
+			return;
 	}
-	return NULL;
 }
 
-static struct error *attach_role(struct attachment *att, struct bpf_program *prog,
-				 const struct attach_job *job, enum probe_role role)
+/* Makes the links, and says with what error number that ended. */
+static int link_batch_make(struct link_batch *batch, struct attachment *att)
 {
-	if (job->method == ATTACH_SINGLE)
-		return attach_singles(att, prog, job, role);
-	return attach_multi(att, prog, ATTACH_TYPE_UPROBE_MULTI, job, role);
+	run_aside(make_links, batch);
+	vec_for_each(request, &batch->requests) {
+		if (request->fd < 0)
+			return -request->fd;
+		link_fd_vec_push(&att->links, request->fd);
+	}
+	return 0;
+}
+
+static void request_single(struct link_batch *batch, const struct bpf_program *prog,
+			   uint64_t offset, uint64_t cookie, bool is_return)
+{
+	struct link_request request = {
+		.prog_fd = bpf_program__fd(prog),
+		.is_return = is_return,
+		.arrays = { xcalloc(1, sizeof(offset)), xcalloc(1, sizeof(cookie)), 1 },
+	};
+
+	request.arrays.offsets[0] = offset;
+	request.arrays.cookies[0] = cookie;
+	link_request_vec_push(&batch->requests, request);
+}
+
+static void request_role(struct link_batch *batch, const struct bpf_program *prog,
+			 uint32_t attach_type, const struct attach_job *job, enum probe_role role)
+{
+	struct probe_arrays arrays;
+	bool is_return = role == ROLE_RETURNS;
+
+	probe_arrays_init(&arrays, job, role);
+	if (job->method != ATTACH_SINGLE && arrays.count) {
+		link_request_vec_push(&batch->requests, (struct link_request){
+			bpf_program__fd(prog), attach_type, is_return, arrays, 0 });
+		return;
+	}
+	for (uint32_t i = 0; i < arrays.count; i++)
+		request_single(batch, prog, arrays.offsets[i], arrays.cookies[i], is_return);
+	probe_arrays_deinit(&arrays);
+}
+
+/*
+ * Frees first, as above. Returns and exits before entries: a call remembered
+ * at its entry must find its return watched, and a return without an entry is
+ * ignored. A session at an exit does no harm: with its return instruction the
+ * function is over.
+ */
+static void request_all(struct link_batch *batch, const struct attach_programs *programs,
+			const struct attach_job *job)
+{
+	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
+
+	request_role(batch, programs->free, multi, job, ROLE_FREES);
+	if (job->method == ATTACH_SESSION) {
+		request_role(batch, programs->session, session, job, ROLE_EXITS);
+		request_role(batch, programs->entry, multi, job, ROLE_ENTRIES);
+		request_role(batch, programs->session, session, job, ROLE_CALLS);
+		return;
+	}
+	request_role(batch, programs->returns, multi, job, ROLE_EXITS);
+	request_role(batch, programs->entry, multi, job, ROLE_ENTRIES);
+	request_role(batch, programs->returns, multi, job, ROLE_RETURNS);
+	request_role(batch, programs->entry, multi, job, ROLE_CALLS);
 }
 
 /* For probes that tell callers inside the C library from the program's own. */
@@ -285,68 +352,50 @@ static struct error *publish_variables(const struct attach_programs *programs,
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job)
 {
-	struct error *err = publish_texts(programs, job);
+	struct link_batch batch __cleanup(link_batch_deinit);
+	struct error *err;
+	int errnum;
 
+	link_batch_init(&batch, job->object->object, job->pid);
+	err = publish_texts(programs, job);
 	if (!err)
 		err = publish_variables(programs, job);
 	if (err)
 		return err;
+	request_all(&batch, programs, job);
 	att->probes += job->object->probes.len;
-	/*
-	 * Frees first, as above. Returns and exits before entries: a call
-	 * remembered at its entry must find its return watched, and a return
-	 * without an entry is ignored. A session at an exit does no harm: with
-	 * its return instruction the function is over.
-	 */
-	err = attach_role(att, programs->free, job, ROLE_FREES);
-	if (!err && job->method == ATTACH_SESSION)
-		err = attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION, job,
-				   ROLE_EXITS);
-	else if (!err)
-		err = attach_role(att, programs->returns, job, ROLE_EXITS);
-	if (!err)
-		err = attach_role(att, programs->entry, job, ROLE_ENTRIES);
-	if (!err && job->method == ATTACH_SESSION)
-		return attach_multi(att, programs->session, ATTACH_TYPE_UPROBE_SESSION, job,
-				    ROLE_CALLS);
-	if (!err)
-		err = attach_role(att, programs->returns, job, ROLE_RETURNS);
-	if (!err)
-		err = attach_role(att, programs->entry, job, ROLE_CALLS);
-	return err;
+	errnum = link_batch_make(&batch, att);
+	return errnum ? error_errno(errnum, "setting probes in %s", job->object->object->path)
+		      : NULL;
 }
 
 bool attach_function(struct attachment *att, struct bpf_program *prog,
 		     const struct object *object, uint64_t offset, uint32_t pid)
 {
-	LIBBPF_OPTS(bpf_uprobe_opts, opts, .bpf_cookie = pid);
-	struct bpf_link *link;
-	char path[32];
+	struct link_batch batch __cleanup(link_batch_deinit);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", object->fd);
-	link = bpf_program__attach_uprobe_opts(prog, pid, path, offset, &opts);
-	if (link)
-		probe_link_vec_push(&att->links, (struct probe_link){ .fd = -1, .single = link });
-	return link;
+	link_batch_init(&batch, object, pid);
+	request_single(&batch, prog, offset, pid, false);
+	return !link_batch_make(&batch, att);
 }
 
 void attachment_move(struct attachment *to, struct attachment *from)
 {
 	vec_for_each(link, &from->links)
-		probe_link_vec_push(&to->links, *link);
+		link_fd_vec_push(&to->links, *link);
 	to->probes += from->probes;
-	probe_link_vec_deinit(&from->links);
+	link_fd_vec_deinit(&from->links);
 	from->probes = 0;
+}
+
+static void close_link(void *arg)
+{
+	close(*(int *)arg);
 }
 
 static void *remove_link(void *arg)
 {
-	struct probe_link *link = arg;
-
-	if (link->single)
-		bpf_link__destroy(link->single);
-	else
-		close(link->fd);
+	run_aside(close_link, arg);
 	return NULL;
 }
 
@@ -370,6 +419,6 @@ void attachment_deinit(struct attachment *att)
 			pthread_join(threads[i], NULL);
 	free(threads);
 	free(started);
-	probe_link_vec_deinit(&att->links);
+	link_fd_vec_deinit(&att->links);
 	att->probes = 0;
 }

@@ -44,19 +44,11 @@ struct attach_programs {
 	struct bpf_map *variables;	/* cookie -> address of the variable that names the pool */
 };
 
-struct bpf_link;
-
-/* One link of the kernel: a descriptor of our own, or libbpf's object. */
-struct probe_link {
-	int fd;				/* -1 when single is set */
-	struct bpf_link *single;
-};
-
-DEFINE_VEC(probe_link_vec, struct probe_link);
+DEFINE_VEC(link_fd_vec, int);
 
 /* Probes that are set; a zeroed struct has none. */
 struct attachment {
-	struct probe_link_vec links;
+	struct link_fd_vec links;	/* descriptors of links of the kernel */
 	uint32_t probes;		/* functions probed */
 };
 
