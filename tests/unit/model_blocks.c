@@ -189,6 +189,28 @@ TEST(all_in_one_place)
 	blocks_deinit(&blocks);
 }
 
+TEST(find_leaves_it_there)
+{
+	struct block large = block(2), small = block(1), old;
+	struct blocks blocks;
+	uint64_t bytes = 0;
+
+	blocks_init(&blocks);
+	check(!blocks_find(&blocks, 0x1000, &bytes));
+	large.bytes = 5ull << 32;
+	blocks_put(&blocks, 0x1000, &large, &old);
+	blocks_put(&blocks, 0x2000, &small, &old);
+	check(blocks_find(&blocks, 0x1000, &bytes));
+	check_int(bytes, 5ll << 32);
+	check(blocks_find(&blocks, 0x2000, &bytes));
+	check_int(bytes, small.bytes);
+	check(!blocks_find(&blocks, 0x3000, &bytes));
+	check(blocks_take(&blocks, 0x1000, &old));
+	check_int(old.bytes, 5ll << 32);
+	check(!blocks_find(&blocks, 0x1000, &bytes));
+	blocks_deinit(&blocks);
+}
+
 TEST(map64_against_an_array)
 {
 	struct map64 map = { 0 };

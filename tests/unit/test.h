@@ -48,6 +48,13 @@ static char test_why[512];
 		longjmp(test_end, 2);					\
 	} while (0)
 
+/* Sanitizers bring an allocator of their own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define need_glibc_malloc() test_skip("the sanitizer's malloc is not the C library's")
+#else
+#define need_glibc_malloc() do { } while (0)
+#endif
+
 #define check(cond)							\
 	do {								\
 		if (!(cond))						\

@@ -278,25 +278,16 @@ static void add_target(struct snapshot *snap, const struct image *image)
 	});
 }
 
-static void fill_account(struct snapshot *snap)
+static void fill_account(const struct session *s, struct snapshot *snap)
 {
-	const struct snapshot_memory *m = &snap->memory;
-	int64_t explained = 0;
-
-	if (m->rss_bytes < 0)
+	if (!s->account.rss_bytes)
 		return;
-	if (m->file_bytes >= 0) {
-		snapshot_account_vec_push(&snap->account,
-					  (struct snapshot_account){ "file", m->file_bytes });
-		explained += m->file_bytes;
-	}
-	if (m->shmem_bytes >= 0) {
-		snapshot_account_vec_push(&snap->account,
-					  (struct snapshot_account){ "shmem", m->shmem_bytes });
-		explained += m->shmem_bytes;
-	}
+	for (int kind = 0; kind < ACCOUNT_KINDS_COUNT; kind++)
+		if (s->account.lines[kind])
+			snapshot_account_vec_push(&snap->account, (struct snapshot_account){
+				account_kind_name(kind), s->account.lines[kind] });
 	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-		"unexplained", m->rss_bytes - explained });
+		"unexplained", s->account.unexplained });
 }
 
 /* Slope between the ends of the timeline; the forecast proper belongs to the ledger. */
@@ -320,7 +311,7 @@ static void fill_memory(const struct session *s, struct snapshot *snap)
 		snap->memory.seconds_to_limit =
 			(snap->memory.limit_bytes - snap->memory.rss_bytes) /
 			snap->memory.growth_bytes_per_s;
-	fill_account(snap);
+	fill_account(s, snap);
 }
 
 static int64_t probe_hits(const struct session *s)

@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "base/procfs.h"
 #include "base/strbuf.h"
+#include "capture/account.h"
 #include "capture/memory.h"
 
 int64_t memory_rss_bytes(uint32_t pid)
@@ -116,13 +117,11 @@ static void read_limit(uint32_t pid, struct snapshot_memory *ret)
 	}
 }
 
-void memory_read(uint32_t pid, struct snapshot_memory *ret)
+void memory_read(uint32_t pid, const struct account *account, struct snapshot_memory *ret)
 {
-	struct strbuf rollup __cleanup_strbuf = { 0 };
 	struct strbuf status __cleanup_strbuf = { 0 };
 	const char *text;
 
-	procfs_read(pid, "smaps_rollup", &rollup);
 	procfs_read(pid, "status", &status);
 	text = strbuf_str(&status);
 	ret->rss_bytes = field_or_unknown(text, "VmRSS");
@@ -131,6 +130,14 @@ void memory_read(uint32_t pid, struct snapshot_memory *ret)
 	ret->shmem_bytes = field_or_unknown(text, "RssShmem");
 	ret->swap_bytes = field_or_unknown(text, "VmSwap");
 	ret->page_tables_bytes = field_or_unknown(text, "VmPTE");
-	ret->pss_bytes = field_or_unknown(strbuf_str(&rollup), "Pss");
+	ret->pss_bytes = -1;
+	if (account) {
+		/* Of one moment with the account, and without status's per-CPU rounding. */
+		ret->rss_bytes = account->rss_bytes;
+		ret->anon_bytes = account->anon_bytes;
+		ret->file_bytes = account->file_bytes;
+		ret->shmem_bytes = account->shmem_bytes;
+		ret->pss_bytes = account->pss_bytes;
+	}
 	read_limit(pid, ret);
 }

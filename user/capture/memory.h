@@ -11,9 +11,10 @@
 int64_t memory_rss_bytes(uint32_t pid);
 
 /*
- * Fills all but the growth fields; reads smaps_rollup, status and the cgroup.
- * What cannot be read is -1.
+ * Fills all but the growth fields, from @account (which may be NULL: then
+ * from status), status and the cgroup. What cannot be read is -1.
  */
-void memory_read(uint32_t pid, struct snapshot_memory *ret);
+struct account;
+void memory_read(uint32_t pid, const struct account *account, struct snapshot_memory *ret);
 
 #endif

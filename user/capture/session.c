@@ -227,17 +227,48 @@ static int64_t rss_of_all(const struct session *s)
 	return sum;
 }
 
+struct account_search { struct session *session; uint32_t pid; };
+
+static void find_live(void *arg, struct account_block *blocks, size_t count)
+{
+	const struct account_search *search = arg;
+
+	pthread_mutex_lock(&search->session->lock);
+	for (size_t i = 0; i < count; i++)
+		blocks[i].asked_bytes = model_live_block(search->session->model, search->pid,
+							 blocks[i].addr);
+	pthread_mutex_unlock(&search->session->lock);
+}
+
+/* The account's price grows with the heap: it is read for 2 % of a core at most. */
+#define ACCOUNT_PAUSE 50
+
+static bool read_account(struct session *s, uint32_t pid)
+{
+	struct account_search search = { s, pid };
+	const struct account_live live = { find_live, &search };
+	bool all_known = !s->settings.sample_bytes && s->settings.min_size == 0 &&
+			 s->settings.max_size == UINT64_MAX;
+	double begun = session_watched_s(s);
+	struct account account;
+
+	session_drain(s);
+	if (!account_read(pid, all_known ? &live : NULL, &account))
+		return false;
+	s->account = account;
+	s->next_account_s = begun + ACCOUNT_PAUSE * (session_watched_s(s) - begun);
+	return true;
+}
+
+/* What memory_read() and the account say is of one moment, also when that is not now. */
 static void read_memory(struct session *s)
 {
+	if (session_watched_s(s) < s->next_account_s)
+		return;
 	vec_for_each(image, &s->images) {
-		struct snapshot_memory memory;
-
-		if (image->ended)
+		if (image->ended || !read_account(s, image->pid))
 			continue;
-		memory_read(image->pid, &memory);
-		if (memory.rss_bytes < 0)
-			continue;
-		s->memory = memory;
+		memory_read(image->pid, &s->account, &s->memory);
 		break;
 	}
 }
@@ -358,6 +389,7 @@ void session_stop(struct session *s)
 		spawned_release(s->command);
 	session_follow(s);
 	session_serve_command(s);
+	s->next_account_s = 0;
 	take_sample(s);
 	s->end_ns = session_now_ns();
 	session_detach(s);

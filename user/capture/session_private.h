@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "capture/rewalk.h"
+#include "capture/account.h"
 #include "capture/session.h"
 #include "capture/spawn.h"
 #include "capture/target.h"
@@ -148,7 +149,9 @@ struct session {
 	struct frame_store *store;	/* holds their frames and strings */
 	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
-	struct snapshot_memory memory;	/* of the last target that could be read */
+	struct snapshot_memory memory;	/* of the first target that could be read */
+	struct account account;		/* the same; rss_bytes 0: never read */
+	double next_account_s;
 };
 
 /* --- session.c --- */

@@ -230,8 +230,20 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 	}
 }
 
-static void put_memory(FILE *f, const struct snapshot_memory *memory)
+/* What the RSS is made of; each line with its share. */
+static void put_account(FILE *f, const struct snapshot *snap)
 {
+	char buf[FORMAT_MAX];
+
+	vec_for_each(line, &snap->account)
+		fprintf(f, "  %-10s %10s %5.1f%% %s\n", "", bytes(line->bytes, buf),
+			100 * ratio((double)line->bytes, (double)snap->memory.rss_bytes),
+			line->kind);
+}
+
+static void put_memory(FILE *f, const struct snapshot *snap)
+{
+	const struct snapshot_memory *memory = &snap->memory;
 	char buf[FORMAT_MAX];
 
 	if (memory->rss_bytes < 0)
@@ -244,6 +256,7 @@ static void put_memory(FILE *f, const struct snapshot_memory *memory)
 	if (fabs(memory->growth_bytes_per_s) >= 0.5)
 		fprintf(f, ", %s", slope(memory->growth_bytes_per_s, buf));
 	fputc('\n', f);
+	put_account(f, snap);
 	if (memory->limit_bytes < 0)
 		return;
 	fprintf(f, "  %-10s %10s", "limit", bytes(memory->limit_bytes, buf));
@@ -529,7 +542,7 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 	fputc('\n', f);
 	put_counts(f, snap);
 	put_rare_counts(f, &snap->totals, snap->loss.complete);
-	put_memory(f, &snap->memory);
+	put_memory(f, snap);
 	put_cost(f, snap);
 	put_loss(f, &snap->loss);
 	put_unwind(f, &snap->unwind);

@@ -243,6 +243,11 @@ static struct block_extra extra_take(struct blocks *blocks, uint64_t addr)
 	return blocks->extra.data[i];
 }
 
+static uint64_t extra_bytes(const struct blocks *blocks, uint64_t addr)
+{
+	return blocks->extra.data[map64_get(&blocks->extra_index, untagged(addr)) - 1].bytes;
+}
+
 /* Reads an entry out and forgets what it had besides. */
 static void entry_take(struct blocks *blocks, uint64_t addr, const struct block_entry *e,
 		       struct block *ret)
@@ -348,6 +353,23 @@ bool blocks_take(struct blocks *blocks, uint64_t addr, struct block *ret)
 	segment->len--;
 	blocks->len--;
 	maybe_shrink(blocks, segment);
+	return true;
+}
+
+bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret)
+{
+	uint64_t hash = block_hash(addr);
+	const struct block_segment *segment = blocks_segment(blocks, hash);
+	const struct block_entry *e;
+
+	if (!segment->slots)
+		return false;
+	e = segment_find(segment, hash);
+	if (!entry_is(e, hash))
+		return false;
+	*bytes_ret = e->rest >> 32;
+	if (*bytes_ret == BYTES_EXTRA)
+		*bytes_ret = extra_bytes(blocks, addr);
 	return true;
 }
 

@@ -82,6 +82,8 @@ bool blocks_put(struct blocks *blocks, uint64_t addr, const struct block *block,
 		struct block *old);
 /* Removes the block at @addr; false if there is none. */
 bool blocks_take(struct blocks *blocks, uint64_t addr, struct block *ret);
+/* Whether there is a block at @addr, and how large. */
+bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret);
 
 /*
  * Asks for the memory that @addr will need, some ten records ahead of it.

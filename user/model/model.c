@@ -179,6 +179,14 @@ static struct image *running_image(struct model *model, uint32_t tgid)
 	return model->recent;
 }
 
+int64_t model_live_block(struct model *model, uint32_t tgid, uint64_t addr)
+{
+	struct image *image = running_image(model, tgid);
+	uint64_t bytes;
+
+	return image && blocks_find(&image->blocks, addr, &bytes) ? (int64_t)bytes : -1;
+}
+
 static struct image *image_of(struct model *model, uint32_t tgid)
 {
 	struct image *image = running_image(model, tgid);

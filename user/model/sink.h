@@ -95,6 +95,12 @@ enum model_rows_flags {
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		struct model_row_vec *rows, struct model_totals *totals);
 
+/*
+ * The bytes that were asked for of the live block at @addr of the program that
+ * @tgid runs now; -1 if none is known there.
+ */
+int64_t model_live_block(struct model *model, uint32_t tgid, uint64_t addr);
+
 /* Bytes held by the live-block tables, for the books and the benchmark. */
 size_t model_block_bytes(const struct model *model);
 

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One kind of memory at a time, of a size that is known: "ledger KIND". The
+ * books are {"bytes": N}, what of that kind is resident when the work is done.
+ */
+#include <malloc.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MIB (1ul << 20)
+#define SMALL 1000ul
+#define SMALL_COUNT 32000ul
+#define THREADS 16
+#define STACK_EACH (2 * MIB)
+#define PAGE 4096ul
+
+static char *small[SMALL_COUNT];
+static char in_bss[32 * MIB];
+static pthread_barrier_t grown;
+
+static void touch(volatile char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i += PAGE)
+		p[i] = 1;
+}
+
+static void *map(size_t n, int flags, int fd)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
+static size_t leak_small(void)
+{
+	for (size_t i = 0; i < SMALL_COUNT; i++) {
+		small[i] = malloc(SMALL);
+		memset(small[i], 1, SMALL);
+	}
+	return SMALL_COUNT * SMALL;
+}
+
+static size_t leak_large(void)
+{
+	for (size_t i = 0; i < 32; i++) {
+		small[i] = malloc(MIB);
+		memset(small[i], 1, MIB);
+	}
+	return 32 * MIB;
+}
+
+static size_t leak_untouched(void)
+{
+	small[0] = malloc(256 * MIB);
+	return 0;
+}
+
+static size_t free_all(void)
+{
+	for (size_t i = 0; i < SMALL_COUNT; i++)
+		free(small[i]);
+	return SMALL_COUNT * SMALL;
+}
+
+static size_t free_every_other(void)
+{
+	for (size_t i = 0; i < SMALL_COUNT; i += 2)
+		free(small[i]);
+	return SMALL_COUNT / 2 * SMALL;
+}
+
+static size_t nothing(void)
+{
+	return SMALL_COUNT * SMALL;
+}
+
+static void *grow_stack(void *arg)
+{
+	char deep[STACK_EACH];
+
+	touch(deep, sizeof(deep));
+	pthread_barrier_wait(&grown);
+	pause();
+	return arg;
+}
+
+static size_t thread_stacks(void)
+{
+	pthread_t thread;
+
+	pthread_barrier_init(&grown, NULL, THREADS + 1);
+	for (int i = 0; i < THREADS; i++)
+		if (pthread_create(&thread, NULL, grow_stack, NULL))
+			abort();
+	pthread_barrier_wait(&grown);
+	return THREADS * STACK_EACH;
+}
+
+static size_t map_anonymous(void)
+{
+	touch(map(32 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1), 32 * MIB);
+	return 32 * MIB;
+}
+
+static size_t map_huge(void)
+{
+	char *p = map(34 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	p += -(size_t)p % (2 * MIB);
+	madvise(p, 32 * MIB, MADV_HUGEPAGE);
+	touch(p, 32 * MIB);
+	return 32 * MIB;
+}
+
+static size_t map_shared(void)
+{
+	touch(map(32 * MIB, MAP_SHARED | MAP_ANONYMOUS, -1), 32 * MIB);
+	return 32 * MIB;
+}
+
+static size_t map_file(void)
+{
+	char name[] = "ledger-XXXXXX";
+	int fd = mkstemp(name);
+
+	if (fd < 0 || unlink(name) || ftruncate(fd, 128 * MIB))
+		abort();
+	touch(map(128 * MIB, MAP_SHARED, fd), 128 * MIB);
+	return 128 * MIB;
+}
+
+static size_t fill_bss(void)
+{
+	touch(in_bss, sizeof(in_bss));
+	return sizeof(in_bss);
+}
+
+static const struct kind {
+	const char *name;
+	size_t (*before)(void), (*work)(void);
+} kinds[] = {
+	{ "small", NULL, leak_small },
+	{ "large", NULL, leak_large },
+	{ "untouched", NULL, leak_untouched },
+	{ "older", leak_small, nothing },
+	{ "top", leak_small, free_all },
+	{ "bins", leak_small, free_every_other },
+	{ "stacks", NULL, thread_stacks },
+	{ "anonymous", NULL, map_anonymous },
+	{ "huge", NULL, map_huge },
+	{ "shared", NULL, map_shared },
+	{ "file", NULL, map_file },
+	{ "bss", NULL, fill_bss },
+};
+
+static void wait_line(void)
+{
+	char c;
+
+	while (read(0, &c, 1) == 1)
+		if (c == '\n')
+			return;
+	_exit(0);
+}
+
+static void run(const struct kind *kind)
+{
+	char line[64];
+	int len;
+
+	/* What is freed stays with the allocator. */
+	mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	if (kind->before)
+		kind->before();
+	len = snprintf(line, sizeof(line), "ready %d\n", getpid());
+	if (write(1, line, (size_t)len) != len)
+		abort();
+	wait_line();
+	len = snprintf(line, sizeof(line), "{\"bytes\": %zu}\n", kind->work());
+	if (write(1, line, (size_t)len) != len)
+		abort();
+	wait_line();
+	_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (argc == 2 && !strcmp(argv[1], kinds[i].name))
+			run(&kinds[i]);
+	fprintf(stderr, "usage: ledger KIND\n");
+	return 2;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the resident memory of a process is made of: one line for each use
+ * that it is put to, which together are its RSS to the byte. The mappings
+ * (smaps) say what each page is for, the allocator's heap (glibc_heap.h) what
+ * is in use, and the model which of that was allocated under the watch.
+ */
+#ifndef HEAPSONDE_CAPTURE_ACCOUNT_H
+#define HEAPSONDE_CAPTURE_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "capture/glibc_heap.h"
+
+/* X(symbol, kind as users read it), in the order of the table. */
+#define ACCOUNT_LINES(X)						\
+	X(LIVE,      "live")			/* blocks allocated under the watch */	\
+	X(OVERHEAD,  "allocator overhead")	/* their headers and rounding, arenas */ \
+	X(OLDER,     "older than the watch")	/* in use, allocated before */		\
+	X(IN_USE,    "in use")			/* either, where they cannot be told apart */ \
+	X(BINS,      "freed, kept (bins)")	/* free chunks between others */	\
+	X(CACHED,    "freed, kept (caches)")	/* threads' caches and fast bins */	\
+	X(TOP,       "freed, kept (top)")	/* the ends of heaps */			\
+	X(STACK,     "main stack")						\
+	X(STACKS,    "thread stacks")						\
+	X(ANONYMOUS, "anonymous mappings")	/* that no heap or stack is in */	\
+	X(DATA,      "program data")		/* .data, .bss, changed file pages */	\
+	X(FILE,      "file")			/* code and data as they are in files */ \
+	X(SHMEM,     "shmem")							\
+	X(KERNEL,    "kernel (vdso)")
+
+enum account_kind {
+#define X(symbol, name) ACCOUNT_##symbol,
+	ACCOUNT_LINES(X)
+#undef X
+	ACCOUNT_KINDS_COUNT
+};
+const char *account_kind_name(enum account_kind kind);
+
+struct account {
+	int64_t lines[ACCOUNT_KINDS_COUNT];
+	int64_t unexplained;		/* with the lines: rss_bytes; never negative */
+	int64_t rss_bytes, pss_bytes, swap_bytes;
+	int64_t anon_bytes, file_bytes, shmem_bytes;	/* as the kernel splits the RSS */
+	bool has_census;
+	struct glibc_heap_census census;
+	int64_t older_count, older_bytes;	/* chunks in use that the model does not know */
+};
+
+/* A block that looks in use, to be asked about. */
+struct account_block {
+	uint64_t addr, chunk_bytes;
+	int64_t asked_bytes;		/* of a live block: what was asked for; -1: not known */
+	struct pages pages;		/* borrowed */
+};
+
+/* Fills asked_bytes. */
+struct account_live {
+	void (*find)(void *arg, struct account_block *blocks, size_t count);
+	void *arg;
+};
+
+/*
+ * Reads all of it. @live is NULL where live blocks are not all known. A
+ * process that changes meanwhile is read again, a few times. False if it is
+ * gone or may not be looked at.
+ */
+bool account_read(uint32_t pid, const struct account_live *live, struct account *ret);
+
+#endif
