@@ -38,7 +38,31 @@ fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target debuginfod
 	$(Q)O=$(O) scripts/fetch-target nginx
 	$(Q)O=$(O) scripts/fetch-target apache2-bin apache2
+	$(Q)O=$(O) scripts/fetch-target prometheus-node-exporter
 	$(Q)O=$(O) scripts/fetch-target --files $(fetched_libraries)
+	$(Q)O=$(O) scripts/fetch-go system 1.22=bookworm-backports 1.24=trixie \
+		1.27=trixie-backports
+
+# One Go program by every toolchain there is: as it comes, without symbols, and
+# position-independent.
+go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),\
+	$(addprefix $(go:bin/go=server-),default small pie))
+
+$(O)/go/%/server-default: tests/workloads/go/server.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -o $@ $<
+
+$(O)/go/%/server-small: tests/workloads/go/server.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -ldflags '-s -w' -o $@ $<
+
+$(O)/go/%/server-pie: tests/workloads/go/server.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -buildmode pie -o $@ $<
+
+go-programs: $(go_programs)
+
+.PHONY: go-programs
 
 test: all unit-tests workloads
 	$(Q)O=$(O) scripts/check --no-install

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is read from Go programs' files, against what their symbol tables say: the
+ * programs of `make go-programs`, and copies of them without symbols or damaged.
+ */
+#include <glob.h>
+#include <inttypes.h>
+
+#include "tests/unit/test.h"
+#include "tests/unit/symbol_helpers.h"
+#include "symbol/go_binary.h"
+#include "symbol/go_layout.h"
+#include "symbol/object.h"
+
+static glob_t programs;
+
+static void find_programs(const char *kind)
+{
+	const char *o = getenv("O");
+	__cleanup_free char *pattern = xasprintf("%s/go/*/server-%s", o ? o : "build", kind);
+
+	globfree(&programs);
+	if (glob(pattern, 0, NULL, &programs))
+		test_skip("no Go program is there: make fetch-targets go-programs");
+}
+
+static struct error *open_go(const char *path, struct object **obj, struct go_binary **go)
+{
+	struct error *err = object_create(open(path, O_RDONLY | O_CLOEXEC), path, obj);
+
+	*go = NULL;
+	return err ? err : go_binary_open(*obj, go);
+}
+
+/* By nm, from the file that still has symbols. */
+static uint64_t symbol_address(const char *path, const char *name)
+{
+	__cleanup_free char *command = xasprintf("nm %s | grep ' %s$'", path, name);
+	FILE *f = popen(command, "r");
+	uint64_t ret = 0;
+
+	if (!f || fscanf(f, "%" SCNx64, &ret) != 1)
+		ret = 0;
+	if (f)
+		pclose(f);
+	return ret;
+}
+
+static void check_found(const char *with_symbols, const char *path)
+{
+	__cleanup(object_destroyp) struct object *obj = NULL;
+	__cleanup(go_binary_closep) struct go_binary *go = NULL;
+	__cleanup_error struct error *err = open_go(path, &obj, &go);
+
+	if (err)
+		test_fail("%s: %s", path, err->message);
+	if (!go)
+		test_fail("%s: not recognised", path);
+	for (int i = 0; i < GO_VARIABLES_COUNT; i++) {
+		uint64_t want = symbol_address(with_symbols, go_variable_name(i));
+
+		if (!want || go->variables[i] != want)
+			test_fail("%s: %s at 0x%" PRIx64 ", not 0x%" PRIx64, path,
+				  go_variable_name(i), go->variables[i], want);
+	}
+}
+
+static void check_kind(const char *kind)
+{
+	find_programs(kind);
+	for (size_t i = 0; i < programs.gl_pathc; i++) {
+		const char *program = programs.gl_pathv[i];
+		__cleanup_free char *stripped = scratch("stripped");
+
+		check_found(program, program);
+		check(shell("strip -o '%s' '%s'", stripped, program));
+		check_found(program, stripped);
+	}
+}
+
+TEST(variables_are_where_symbols_say)
+{
+	check_kind("default");
+}
+
+TEST(position_independent_ones_too)
+{
+	check_kind("pie");
+}
+
+TEST(versions_are_those_of_the_toolchains)
+{
+	find_programs("small");
+	for (size_t i = 0; i < programs.gl_pathc; i++) {
+		__cleanup(object_destroyp) struct object *obj = NULL;
+		__cleanup(go_binary_closep) struct go_binary *go = NULL;
+		unsigned int minor;
+
+		check(!open_go(programs.gl_pathv[i], &obj, &go));
+		if (!go || sscanf(go->version, "go1.%u", &minor) != 1)
+			test_fail("%s: no version", programs.gl_pathv[i]);
+		check_int(go->minor, minor);
+	}
+}
+
+TEST(other_programs_are_none)
+{
+	__cleanup(object_destroyp) struct object *obj = NULL;
+	__cleanup(go_binary_closep) struct go_binary *go = NULL;
+
+	check(!open_go("/proc/self/exe", &obj, &go));
+	check(!go);
+}
+
+/* Whatever the file claims: an error or wrong addresses, never a crash. */
+TEST(damaged_files_are_safe)
+{
+	__cleanup_free char *copy = scratch("damaged");
+	uint32_t random = 1;
+
+	find_programs("pie");
+	for (int round = 0; round < 150; round++) {
+		__cleanup(object_destroyp) struct object *obj = NULL;
+		__cleanup(go_binary_closep) struct go_binary *go = NULL;
+		__cleanup_error struct error *err = NULL;
+		FILE *f;
+		long size;
+
+		check(shell("cp '%s' '%s'", programs.gl_pathv[round % programs.gl_pathc], copy));
+		f = fopen(copy, "r+");
+		check(f && !fseek(f, 0, SEEK_END));
+		size = ftell(f);
+		for (int i = 0; i < 400; i++) {
+			random = random * 1664525 + 1013904223;
+			/* Half of it in the headers. */
+			fseek(f, (long)(random % (i % 2 ? 4096 : (uint32_t)size)), SEEK_SET);
+			fputc((int)(random >> 24), f);
+		}
+		check(!fclose(f));
+		if (round % 3 == 0)
+			check(!truncate(copy, size / (1 + round % 7)));
+		err = open_go(copy, &obj, &go);
+	}
+}
+
+/* Rows of the table that are the same in every version cannot tell versions apart. */
+TEST(neighbouring_layouts_differ_where_they_must)
+{
+	check_int(go_layouts[0].minor, 19);
+	check_int(go_layouts[GO_VERSIONS - 1].minor, 27);
+	check_int(go_layout_nelems_size(&go_layouts[1]), 8);
+	check_int(go_layout_nelems_size(&go_layouts[2]), 2);
+	check_int(go_class_sizes[GO_SIZE_CLASSES - 1], 32768);
+}
