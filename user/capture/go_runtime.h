@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The Go runtime of a running process, read from outside: what
+ * runtime.ReadMemStats would tell it, without stopping it. Memory is read by
+ * process_vm_readv(2) only; nothing is written, traced or signalled.
+ *
+ * Two proofs stand before the first figure: the layout is that of the program's
+ * version of Go, and the runtime's own invariants (doubleCheckReadMemStats, the
+ * maps between spans and addresses) hold in what is read by it. When they do
+ * not, nothing is told at all.
+ */
+#ifndef HEAPSONDE_CAPTURE_GO_RUNTIME_H
+#define HEAPSONDE_CAPTURE_GO_RUNTIME_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model/runtime.h"
+#include "symbol/go_layout.h"
+
+struct address_space;
+struct go_runtime;
+
+/*
+ * *ret is NULL if the process is no Go program. ERROR_UNSUPPORTED if it is one
+ * that cannot be read, and why; nothing is read from the process yet.
+ */
+struct error *go_runtime_open(uint32_t pid, const struct address_space *as,
+			      struct go_runtime **ret) __must_check;
+void go_runtime_close(struct go_runtime *go);
+DEFINE_CLEANUP(struct go_runtime *, go_runtime_close);
+
+const char *go_runtime_version(const struct go_runtime *go);
+
+/*
+ * The figures of now; the first time, the proof. ERROR_GONE if the process has
+ * no memory any more or its runtime has not begun yet: try again.
+ * ERROR_UNSUPPORTED if no known layout fits: that stays so.
+ */
+struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret) __must_check;
+
+/* For tests: as if the layout of this version of Go were the program's. */
+void go_runtime_pretend(struct go_runtime *go, unsigned int minor);
+
+#endif
