@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=4");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 4, this one reads 3)");
+	alter("PRAGMA user_version=5");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 5, this one reads 4)");
 	alter("PRAGMA user_version=1");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 1, this one reads 3)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 1, this one reads 4)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"

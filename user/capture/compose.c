@@ -314,6 +314,20 @@ static void fill_memory(const struct session *s, struct snapshot *snap)
 	fill_account(s, snap);
 }
 
+static void fill_runtime(const struct session *s, struct snapshot *snap)
+{
+	snap->runtime = s->runtime;
+	snap->runtime.version = snapshot_string(snap, s->runtime.version);
+}
+
+/* A Go program without C's allocator is watched by its runtime's books alone. */
+static const char *level(const struct session *s)
+{
+	if (s->runtime.language && !session_has_probes(s))
+		return "growth";
+	return s->settings.sample_bytes ? "sampled" : "exact";
+}
+
 static int64_t probe_hits(const struct session *s)
 {
 	static const int hits[EVENT_KINDS_COUNT] = {
@@ -371,7 +385,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->store = frame_store_ref(s->store);
 	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);
 	snap->duration_s = session_watched_s(s);
-	snap->mode = snapshot_string(snap, s->settings.sample_bytes ? "sampled" : "exact");
+	snap->mode = snapshot_string(snap, level(s));
 	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");
 	snap->sample_bytes = s->settings.sample_bytes ? (int64_t)s->settings.sample_bytes : -1;
 	vec_for_each(image, &s->images)
@@ -384,6 +398,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	fill_totals(s, &totals, &snap->totals);
 	session_loss(s, &totals, &snap->loss);
 	fill_memory(s, snap);
+	fill_runtime(s, snap);
 	fill_cost(s, &snap->cost);
 	vec_for_each(sample, &s->timeline)
 		snapshot_sample_vec_push(&snap->timeline, *sample);

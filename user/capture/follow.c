@@ -37,6 +37,7 @@ struct loader {
 static void image_deinit(struct image *image)
 {
 	address_space_destroy(image->names);
+	go_runtime_close(image->go);
 	target_identity_deinit(&image->id);
 	free(image->exit_reason);
 }
@@ -255,6 +256,35 @@ struct error *session_add_pid(struct session *s, uint32_t pid)
 	return NULL;
 }
 
+bool session_has_probes(const struct session *s)
+{
+	vec_for_each(w, &s->watched)
+		if (w->probed.len)
+			return true;
+	return false;
+}
+
+struct error *session_find_runtime(struct image *image)
+{
+	/* Before exec is through there is nothing to look at. */
+	if (image->looked_for_go || !address_space_mappings(image->names)->len)
+		return NULL;
+	image->looked_for_go = true;
+	return go_runtime_open(image->pid, image->names, &image->go);
+}
+
+/* What of a Go program's memory will be seen, and what not. */
+static void note_runtime(const struct image *image, bool probed, const struct error *err)
+{
+	if (err)
+		log_warn("process %" PRIu32 " (%s): its C allocations are seen, but it is %s",
+			 image->pid, image->id.comm, err->message);
+	else if (image->go && !probed)
+		log_info("process %" PRIu32 " (%s): no allocator of C is mapped in it: what its Go "
+			 "runtime (%s) knows is shown, allocations are not traced", image->pid,
+			 image->id.comm, go_runtime_version(image->go));
+}
+
 struct error *session_attach_pid(struct session *s, uint32_t pid)
 {
 	struct image *image = session_image(s, pid);
@@ -265,12 +295,21 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	err = session_take_over(s, image);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
-	if (!has_probes(s, pid))
-		return error_create(ERROR_UNSUPPORTED,
-				    "process %" PRIu32 " (%s): no known allocator is mapped in it: "
-				    "see 'heapsonde doctor -p %" PRIu32 "'",
-				    pid, image->id.comm, pid);
-	return NULL;
+	err = session_find_runtime(image);
+	if (has_probes(s, pid) || image->go) {
+		note_runtime(image, has_probes(s, pid), err);
+		error_destroy(err);
+		return NULL;
+	}
+	if (!err)
+		err = error_create(ERROR_UNSUPPORTED,
+				   "process %" PRIu32 " (%s): no known allocator is mapped in it: "
+				   "see 'heapsonde doctor -p %" PRIu32 "'",
+				   pid, image->id.comm, pid);
+	else
+		err = error_wrap(err, "process %" PRIu32 " (%s): no allocator of C is mapped "
+				 "in it, and it is", pid, image->id.comm);
+	return err;
 }
 
 /*

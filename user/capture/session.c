@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Watching live processes: beginning, reading the ring, time, end; see session.h. */
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -273,6 +274,33 @@ static void read_memory(struct session *s)
 	}
 }
 
+/* What is read is gone for good with a process, so the last figures stay. */
+static void read_image_runtime(struct session *s, struct image *image)
+{
+	struct error *err = session_find_runtime(image);
+	struct runtime_figures figures;
+
+	if (!err && image->go)
+		err = go_runtime_read(image->go, &figures);
+	if (!err && image->go)
+		s->runtime = (struct snapshot_runtime){
+			"go", go_runtime_version(image->go), figures,
+		};
+	if (err && err->code == ERROR_UNSUPPORTED) {
+		log_warn("process %" PRIu32 " (%s): %s", image->pid, image->id.comm, err->message);
+		go_runtime_close(image->go);
+		image->go = NULL;
+	}
+	error_destroy(err);
+}
+
+static void read_runtime(struct session *s)
+{
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			read_image_runtime(s, image);
+}
+
 #define TIMELINE_MAX 4096
 
 /* For long watches the timeline is thinned, not cut. */
@@ -298,6 +326,7 @@ static void take_sample(struct session *s)
 	model_rows(s->model, now, 0, NULL, &totals);
 	pthread_mutex_unlock(&s->lock);
 	read_memory(s);
+	read_runtime(s);
 	thin_timeline(&s->timeline);
 	snapshot_sample_vec_push(&s->timeline, (struct snapshot_sample){
 		.t_s = (double)(now - s->start_ns) / NS_PER_S,

@@ -13,6 +13,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/account.h"
+#include "capture/go_runtime.h"
 #include "capture/session.h"
 #include "capture/spawn.h"
 #include "capture/target.h"
@@ -36,6 +37,8 @@ struct image {
 	uint32_t generation;	/* counts the execs of this pid */
 	struct address_space *names;
 	struct target_identity id;
+	struct go_runtime *go;	/* NULL: no Go program, or not one that can be read */
+	bool looked_for_go;
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */
 };
@@ -152,6 +155,7 @@ struct session {
 	struct snapshot_memory memory;	/* of the first target that could be read */
 	struct account account;		/* the same; rss_bytes 0: never read */
 	double next_account_s;
+	struct snapshot_runtime runtime;	/* of the last Go target; version borrowed from its image */
 };
 
 /* --- session.c --- */
@@ -167,6 +171,10 @@ void session_drain(struct session *s);
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
 struct image *session_image(struct session *s, uint32_t pid);
+/* Whether any function of any target is probed. */
+bool session_has_probes(const struct session *s);
+/* Looks, once, whether the image is a Go program; why not, if one cannot be read. */
+struct error *session_find_runtime(struct image *image) __must_check;
 /* A new image of @pid: its identity and an empty address space. */
 struct image *session_add_image(struct session *s, uint32_t pid);
 /* Has the kernel tell of the process's life. */

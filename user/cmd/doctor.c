@@ -15,6 +15,7 @@
 #include "capture/attach.h"
 #include "capture/discovery.h"
 #include "capture/features.h"
+#include "capture/go_runtime.h"
 #include "capture/session.h"
 #include "capture/target.h"
 #include "cmd/command.h"
@@ -27,6 +28,8 @@ struct patient {
 	struct target_identity id;
 	struct address_space *names;
 	struct probe_plan plan;
+	struct go_runtime *go;	/* NULL: no Go program */
+	bool go_readable;
 	struct error *error;
 };
 
@@ -46,6 +49,7 @@ static void diagnosis_deinit(struct diagnosis *d)
 	vec_for_each(p, &d->patients) {
 		target_identity_deinit(&p->id);
 		probe_plan_deinit(&p->plan);
+		go_runtime_close(p->go);
 		address_space_destroy(p->names);
 		error_destroy(p->error);
 	}
@@ -53,8 +57,22 @@ static void diagnosis_deinit(struct diagnosis *d)
 	error_destroy(d->features_error);
 }
 
+/* Reads it once, as watching would. */
+static struct error *examine_runtime(struct patient *p)
+{
+	struct runtime_figures figures;
+	struct error *err = go_runtime_open(p->pid, p->names, &p->go);
+
+	if (!err && p->go)
+		err = go_runtime_read(p->go, &figures);
+	p->go_readable = !err && p->go;
+	return err;
+}
+
 static void examine(struct patient *p, uint32_t pid, const struct allocator_choice *choice)
 {
+	struct error *runtime_error __cleanup_error = NULL;
+
 	*p = (struct patient){ .pid = pid };
 	p->error = target_check(pid);
 	if (p->error)
@@ -66,7 +84,12 @@ static void examine(struct patient *p, uint32_t pid, const struct allocator_choi
 		p->error = probe_plan_init(&p->plan, p->names, choice);
 	if (!p->error)
 		p->error = probe_plan_check(&p->plan, choice);
+	if (!p->error)
+		runtime_error = examine_runtime(p);
+	/* A C allocator can be watched all the same. */
 	if (!p->error && !p->plan.objects.len)
+		p->error = steal_ptr(runtime_error);
+	if (!p->error && !p->plan.objects.len && !p->go)
 		p->error = error_create(ERROR_UNSUPPORTED,
 					"no known allocator is mapped in process %" PRIu32, pid);
 }
@@ -236,6 +259,9 @@ static void print_patient(const struct patient *p, FILE *f)
 	if (p->error)
 		fprintf(f, "  cannot be watched: %s\n", p->error->message);
 	print_summary(p, f);
+	if (p->go)
+		fprintf(f, "  runtime: %s, its figures can%s be read\n", go_runtime_version(p->go),
+			p->go_readable ? "" : "not");
 	vec_for_each(object, &p->plan.objects) {
 		strbuf_reset(&name);
 		format_escaped(&name, object->object->path);
@@ -304,6 +330,7 @@ static struct json_object *patient_json(const struct patient *p)
 	json_object_object_add(obj, "pid", json_object_new_int64(p->pid));
 	add_string(obj, "comm", p->id.comm);
 	add_string(obj, "exe", p->id.exe);
+	add_string(obj, "runtime", p->go ? go_runtime_version(p->go) : NULL);
 	add_string(obj, "error", p->error ? p->error->message : NULL);
 	vec_for_each(object, &p->plan.objects)
 		json_object_array_add(objects, object_json(object));

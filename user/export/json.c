@@ -225,7 +225,10 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 	put_stacks(f, snap, limit);
 	put_list(f, "reclaim", snap, LIST_RECLAIM);
 	put_member(f, "memory", memory_object(snap));
-	put_member(f, "runtime", NULL);
+	if (snap->runtime.language)
+		put_part(f, snap, PART_RUNTIME);
+	else
+		put_member(f, "runtime", NULL);
 	put_list(f, "timeline", snap, LIST_TIMELINE);
 	put_part(f, snap, PART_UNWIND);
 	put_part(f, snap, PART_COST);

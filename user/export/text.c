@@ -9,6 +9,7 @@
 
 #include "base/format.h"
 #include "base/strbuf.h"
+#include "export/runtime_text.h"
 #include "export/text.h"
 #include "model/fields.h"
 
@@ -137,6 +138,12 @@ static void put_header(FILE *f, const struct snapshot *snap)
 }
 
 /* Totals */
+
+/* Whether the level sees allocations at all. */
+static bool traces(const struct snapshot *snap)
+{
+	return strcmp(snap->mode, "growth");
+}
 
 struct estimated { int64_t value; double error; };
 
@@ -342,6 +349,7 @@ static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
 			unwind->guessed + unwind->failed);
 }
 
+
 /* The table */
 
 static void put_table_head(FILE *f)
@@ -499,6 +507,10 @@ static void put_table(FILE *f, const struct snapshot *snap, const struct text_op
 	size_t shown = stacks_shown(snap, options);
 
 	fputc('\n', f);
+	if (!snap->stacks.len && !traces(snap)) {
+		fputs("Allocations are not traced at this level.\n", f);
+		return;
+	}
 	if (!snap->stacks.len) {
 		fputs("No allocation was seen. If the program is idle, watch it longer (-d)"
 		      " or while it works.\n", f);
@@ -540,10 +552,13 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 		o.sort = "live_bytes";
 	put_header(f, snap);
 	fputc('\n', f);
-	put_counts(f, snap);
-	put_rare_counts(f, &snap->totals, snap->loss.complete);
+	if (traces(snap)) {
+		put_counts(f, snap);
+		put_rare_counts(f, &snap->totals, snap->loss.complete);
+	}
 	put_memory(f, snap);
 	put_cost(f, snap);
+	text_put_runtime(snap, f);
 	put_loss(f, &snap->loss);
 	put_unwind(f, &snap->unwind);
 	put_table(f, snap, &o);

@@ -67,6 +67,16 @@ static const struct field memory[] = {
 	OPTIONAL(FIELD_DOUBLE, seconds_to_limit, struct snapshot, memory.seconds_to_limit),
 };
 
+static const struct field runtime[] = {
+	OPTIONAL(FIELD_STRING, language, struct snapshot, runtime.language),
+	OPTIONAL(FIELD_STRING, version, struct snapshot, runtime.version),
+#define X(name, type, unit, text)					\
+	{ #name, METRIC_TYPE(type), RUNTIME_##name == RUNTIME_MemoryLimit, false, \
+	  offsetof(struct snapshot, runtime.f.name) },
+	RUNTIME_FIGURES(X)
+#undef X
+};
+
 static const struct field unwind[] = {
 	FIELD(FIELD_INT64, complete, struct snapshot, unwind.complete),
 	FIELD(FIELD_INT64, truncated, struct snapshot, unwind.truncated),
@@ -87,6 +97,7 @@ const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT] = {
 	[PART_TOTALS] = ARRAY_FIELDS("totals", totals),
 	[PART_LOSS] = ARRAY_FIELDS("loss", loss),
 	[PART_MEMORY] = ARRAY_FIELDS("memory", memory),
+	[PART_RUNTIME] = ARRAY_FIELDS("runtime", runtime),
 	[PART_UNWIND] = ARRAY_FIELDS("unwind", unwind),
 	[PART_COST] = ARRAY_FIELDS("cost", cost),
 };

@@ -22,6 +22,7 @@
 #include "base/vec.h"
 #include "model/frames.h"
 #include "model/metrics.h"
+#include "model/runtime.h"
 
 /* What kind of memory a stack asked for. */
 enum memory_kind { MEMORY_HEAP, MEMORY_MMAP, MEMORY_BRK, MEMORY_KINDS_COUNT };
@@ -143,6 +144,7 @@ struct snapshot {
 	struct frame_vec frames;
 	struct snapshot_reclaim_vec reclaim;
 	struct snapshot_memory memory;
+	struct snapshot_runtime runtime;
 	struct snapshot_account_vec account;	/* adds up to rss_bytes */
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */

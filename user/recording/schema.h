@@ -7,7 +7,7 @@
  * One row for each moment (interval), "snapshot" being its number from 1:
  *
  *	snapshot(snapshot, keyframe, duration_s, mode, sample_bytes, stack_mode)
- *	totals, loss, memory, unwind, cost(snapshot, …)	fields as in JSON
+ *	totals, loss, memory, runtime, unwind, cost(snapshot, …)	fields as in JSON
  *	account(snapshot, pos, kind, bytes)
  *
  * What stands still is written once:
@@ -46,7 +46,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 3
+#define RECORDING_SCHEMA_VERSION 4
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };
 

@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Go programs: what is read of their runtime from outside against what they say themselves.
+
+server.go (tests/workloads/go), by every toolchain that is there, answers with its
+own runtime.ReadMemStats; a stripped program of the distribution publishes its figures.
+"""
+
+import glob
+import os
+import re
+import socket
+import sys
+import time
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+PROGRAMS = sorted(glob.glob(os.path.join(BUILD, "go", "*", "server-*")))
+# What reading them itself changes: the world stops, which makes a new record of
+# statistics and may shrink a stack; and what the scavenger does meanwhile.
+SLACK = {"HeapAlloc": 64, "TotalAlloc": 64, "Mallocs": 2, "Frees": 2, "HeapObjects": 2,
+         "HeapInuse": 64 << 10, "HeapIdle": 64 << 10, "StackInuse": 64 << 10,
+         "StackSys": 64 << 10, "HeapSys": 64 << 10}
+RECORDS = 256 << 10     # the runtime gets memory for its own by so much at once
+STEPS = ("gc", "keep 1009 100", "nodes 5003", "keep 53 100000", "churn 100003 64", "gogc 50",
+         "drop", "free", "limit 200000000", "churn 3001 5000")
+
+
+class Server:
+    def __init__(self, path):
+        self.proc = spawn([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def tell(self, command):
+        self.proc.stdin.write(command.encode() + b"\n")
+        self.proc.stdin.flush()
+        return self.proc.stdout.readline().decode()
+
+    def mem(self):
+        pairs = (word.split("=") for word in self.tell("mem").split() if "=" in word)
+        return {name: float(value) for name, value in pairs}
+
+
+def report(pid, *options, status=0):
+    out = heapsonde("report", "-p", pid, "-d", "0.05", "--json", *options)
+    check_equal(f"status ({out.stderr.strip()[:300]})", out.returncode, status)
+    return json.loads(out.stdout)
+
+
+def check_same(step, ours, own):
+    for name, want in own.items():
+        if name in ("GCSys", "OtherSys", "HeapReleased", "Sys"):
+            continue
+        check(abs(ours[name] - want) <= SLACK.get(name, 1e-8 * abs(want)),
+              f"after '{step}': {name} is {ours[name]}, the program says {want:.15g}")
+    for a, b in (("GCSys", "OtherSys"), ("HeapIdle", "HeapInuse")):
+        check(abs(ours[a] + ours[b] - own[a] - own[b]) <= RECORDS,
+              f"after '{step}': {a} + {b} is {ours[a] + ours[b]}, not {own[a] + own[b]}")
+    check(abs(ours["HeapReleased"] - own["HeapReleased"]) <= RECORDS,
+          f"after '{step}': HeapReleased is {ours['HeapReleased']}, not {own['HeapReleased']}")
+
+
+def equals_memstats(path, steps):
+    server = Server(path)
+    for step in steps:
+        server.tell(step)
+        shown_json = report(server.proc.pid)
+        check_equal("mode", shown_json["mode"], "growth")
+        runtime, own = shown_json["runtime"], server.mem()
+        check_equal("language", runtime["language"], "go")
+        check_same(step, runtime, own)
+    check(len(own) > 20, f"the program says only {own}")
+    remark(f"{runtime['version']}, {len(own)} figures x {len(steps)}")
+    return runtime
+
+
+def whole_sequence(path):
+    runtime = equals_memstats(path, STEPS)
+    check_equal("GOGC", runtime["GOGC"], 50)
+    check_equal("MemoryLimit", runtime["MemoryLimit"], 200000000)
+
+
+def few_steps(path):
+    runtime = equals_memstats(path, ("keep 1009 100", "gc"))
+    check_equal("GOGC", runtime["GOGC"], 100)
+    check_equal("MemoryLimit", runtime["MemoryLimit"], None)
+
+
+@case()
+def programs_are_there():
+    if not PROGRAMS:
+        raise Skip("no Go program: make fetch-targets go-programs")
+
+
+for program in PROGRAMS:
+    toolchain, kind = program.split(os.sep)[-2:]
+    add_case(f"memstats_{toolchain}_{kind[7:]}",
+             whole_sequence if kind == "server-default" else few_steps, program)
+
+
+def any_program():
+    if not PROGRAMS:
+        raise Skip("no Go program: make fetch-targets go-programs")
+    return PROGRAMS[0]
+
+
+@case()
+def recorded_and_told_in_words():
+    server, file = Server(any_program()), scratch("go.heapsonde")
+    server.tell("keep 107 100000")
+    server.tell("gc")
+    out = heapsonde("record", "-p", server.proc.pid, "-d", "0.3", "-i", "0.1", "-o", file)
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    own = server.mem()
+    recorded = json.loads(heapsonde("report", file, "--json").stdout)["runtime"]
+    check_same("gc", recorded, own)
+    words = heapsonde("report", file).stdout
+    for part in ("The Go runtime (go1.", "HeapAlloc", "by GOGC=100, no memory limit",
+                 "live when the last collection ended", "GOGC=50 would collect at about"):
+        check(part in words, f"'{part}' is not in the report:\n{words}")
+
+
+@case()
+def watched_from_its_start():
+    file = scratch("go.heapsonde")
+    recorder = spawn([TOOL, "record", "-q", "-i", "0.1", "-o", file, "--", any_program()],
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    recorder.stdin.write(b"keep 109 100000\n")
+    recorder.stdin.flush()
+    recorder.stdout.readline()
+    time.sleep(0.5)
+    recorder.stdin.close()
+    check_equal("status", recorder.wait(20), 0)
+    runtime = json.loads(heapsonde("report", file, "--json").stdout)["runtime"]
+    check(runtime and runtime["HeapAlloc"] >= 10900000, f"the runtime is {runtime}")
+
+
+def metrics(port):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
+        text = page.read().decode()
+    return {name: float(value)
+            for name, value in re.findall(r"^go_memstats_(\w+) (\S+)$", text, re.M)}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@case()
+def a_stripped_program_of_the_distribution():
+    path = os.path.join(BUILD, "targets", "bin", "prometheus-node-exporter")
+    if not os.path.exists(path):
+        raise Skip("prometheus-node-exporter is not there: make fetch-targets")
+    port = free_port()
+    exporter = spawn([path, f"--web.listen-address=127.0.0.1:{port}"],
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_until(lambda: reachable(port), "the exporter does not listen")
+    for _ in range(20):
+        metrics(port)
+    before = metrics(port)
+    runtime = report(exporter.pid)["runtime"]
+    after = metrics(port)
+    check(runtime, "it is not recognised")
+    for name, key in (("Sys", "sys_bytes"),
+                      ("TotalAlloc", "alloc_bytes_total"), ("Mallocs", "mallocs_total"),
+                      ("Frees", "frees_total"), ("MCacheSys", "mcache_sys_bytes"),
+                      ("BuckHashSys", "buck_hash_sys_bytes")):
+        # What its Ps' caches hold is in our figures, not in its own.
+        slack = {"TotalAlloc": 4 << 20, "Mallocs": 20000, "Frees": 20000}.get(name, 0)
+        low, high = sorted((before[key], after[key]))
+        check(low <= runtime[name] <= high + slack,
+              f"{name} is {runtime[name]}, not between its own {before[key]} and {after[key]}")
+    remark(runtime["version"])
+
+
+def reachable(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+def wait_until(true, why, seconds=20):
+    end = time.monotonic() + seconds * PATIENCE
+    while not true():
+        check(time.monotonic() < end, why)
+        time.sleep(0.05)
+
+
+main()

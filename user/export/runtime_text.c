@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the runtime says, in words; see runtime_text.h. */
+#include <inttypes.h>
+
+#include "base/format.h"
+#include "export/runtime_text.h"
+
+static const char *bytes(int64_t value, char buf[FORMAT_MAX])
+{
+	return format_bytes(value, buf);
+}
+
+static void put_heap(const struct runtime_figures *f, FILE *out)
+{
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX], d[FORMAT_MAX];
+
+	fprintf(out, "  %-10s %10s in %" PRId64 " objects; %s allocated since the start in %s\n",
+		"HeapAlloc", bytes(f->HeapAlloc, a), f->HeapObjects, bytes(f->TotalAlloc, b),
+		format_count(f->Mallocs, c));
+	fprintf(out, "  %-10s %10s from the system: %s in use, %s idle",
+		"HeapSys", bytes(f->HeapSys, a), bytes(f->HeapInuse, b), bytes(f->HeapIdle, c));
+	fprintf(out, " (%s of it returned)\n", bytes(f->HeapReleased, d));
+}
+
+static void put_collector(const struct runtime_figures *f, FILE *out)
+{
+	fprintf(out, "  %-10s %10" PRId64 " collections (%" PRId64 " forced by the program), which "
+		"took %.2f %% of its CPU\n  %-10s %10s and stopped the world for %.1f ms in all\n",
+		"NumGC", f->NumGC, f->NumForcedGC, f->GCCPUFraction * 100, "", "",
+		(double)f->PauseTotalNs / 1e6);
+}
+
+static void put_goal(const struct runtime_figures *f, FILE *out)
+{
+	char a[FORMAT_MAX], b[FORMAT_MAX];
+
+	fprintf(out, "  %-10s %10s", "NextGC", bytes(f->NextGC, a));
+	if (f->GOGC < 0)
+		fputs(" at most (GOGC is off)", out);
+	else
+		fprintf(out, " by GOGC=%" PRId64, f->GOGC);
+	if (f->MemoryLimit == RUNTIME_NO_LIMIT)
+		fputs(", no memory limit\n", out);
+	else
+		fprintf(out, " and the memory limit of %s (%s used)\n", bytes(f->MemoryLimit, a),
+			bytes(f->Sys - f->HeapReleased, b));
+}
+
+/* What turning the knob would do. */
+static void put_advice(const struct runtime_figures *f, FILE *out)
+{
+	int64_t half = f->GOGC / 2;
+	char a[FORMAT_MAX], b[FORMAT_MAX];
+
+	if (!f->NumGC || half <= 0)
+		return;
+	fprintf(out, "  GOGC=%" PRId64 " would collect at about %s instead of %s "
+		"(an estimate, from what was live last).\n", half,
+		bytes(runtime_goal(f, half), a), bytes(runtime_goal(f, f->GOGC), b));
+}
+
+static void put_holdings(const struct snapshot *snap, FILE *out)
+{
+	struct runtime_holding holdings[RUNTIME_HOLDINGS];
+	int count = runtime_holdings(&snap->runtime.f, snap->memory.rss_bytes, holdings);
+	char buf[FORMAT_MAX];
+
+	fprintf(out, "What holds the %s that are resident:\n",
+		bytes(snap->memory.rss_bytes, buf));
+	for (int i = 0; i < count; i++)
+		fprintf(out, "  %21s %s\n", bytes(holdings[i].bytes, buf), holdings[i].text);
+}
+
+void text_put_runtime(const struct snapshot *snap, FILE *f)
+{
+	const struct runtime_figures *figures = &snap->runtime.f;
+
+	if (!snap->runtime.language)
+		return;
+	fputs("\nThe Go runtime", f);
+	if (snap->runtime.version) {
+		struct strbuf version __cleanup_strbuf = { 0 };
+
+		format_escaped(&version, snap->runtime.version);
+		fprintf(f, " (%s)", strbuf_str(&version));
+	}
+	fputs(" says of itself\n", f);
+	put_heap(figures, f);
+	put_collector(figures, f);
+	put_goal(figures, f);
+	if (snap->memory.rss_bytes >= 0)
+		put_holdings(snap, f);
+	put_advice(figures, f);
+}
