@@ -36,6 +36,7 @@ static struct unwind_state *current_unwind_state(void);
 char LICENSE[] SEC("license") = "GPL";
 
 #define MAP_ANONYMOUS 0x20
+#define EEXIST 17
 #define MAX_ERRNO 4095
 #define EVENTS_PER_FILL_CHECK 32
 #define UNKNOWN_STACK 1		/* an id whose frames never travel */
@@ -119,6 +120,14 @@ struct {
 	__type(key, struct sample_key);
 	__type(value, __u8);
 } live_samples SEC(".maps");
+
+/*
+ * How many live samples there are by a hash of their address: nearly all frees
+ * are told here that they are of none, out of memory that stays in the cache.
+ */
+#define SAMPLE_FILTER_BITS 14
+
+__u32 sample_filter[1 << SAMPLE_FILTER_BITS];
 
 /*
  * Functions that others call from inside: their unsampled calls are awaited
@@ -619,6 +628,13 @@ static __always_inline void note_nested(struct thread_state *t, union probe_cook
 		functions_seen[t->call.cookie.func & (PROBE_FUNCS_MAX - 1)].wraps = 1;
 }
 
+static __always_inline __u32 *filter_of(__u64 addr)
+{
+	__u64 hash = (addr & ~0ull >> 8) * 0x9e3779b97f4a7c15;
+
+	return &sample_filter[hash >> (64 - SAMPLE_FILTER_BITS)];
+}
+
 static __always_inline struct sample_key sample_key(__u64 addr, __u32 tgid)
 {
 	return (struct sample_key){ .addr = addr & ~0ull >> 8, .tgid = tgid };
@@ -628,23 +644,35 @@ static __noinline bool is_live_sample(__u64 addr, __u32 tgid)
 {
 	struct sample_key key = sample_key(addr, tgid);
 
-	return bpf_map_lookup_elem(&live_samples, &key);
+	return *filter_of(addr) && bpf_map_lookup_elem(&live_samples, &key);
 }
 
 static __noinline int forget_sample(__u64 addr, __u32 tgid)
 {
 	struct sample_key key = sample_key(addr, tgid);
 
-	return bpf_map_delete_elem(&live_samples, &key);
+	if (!bpf_map_delete_elem(&live_samples, &key))
+		__sync_fetch_and_add(filter_of(addr), -1);
+	return 0;
 }
 
-/* False if there is no room: then the block's end would not be told. */
+/*
+ * False if there is no room: then the block's end would not be told. One that
+ * is there already has ended unseen.
+ */
 static __noinline bool remember_sample(__u64 addr, __u32 tgid)
 {
 	struct sample_key key = sample_key(addr, tgid);
+	long err;
 	__u8 value = 1;
 
-	if (!bpf_map_update_elem(&live_samples, &key, &value, BPF_ANY))
+	/* Counted first, or a free in between would miss it. */
+	__sync_fetch_and_add(filter_of(addr), 1);
+	err = bpf_map_update_elem(&live_samples, &key, &value, BPF_NOEXIST);
+	if (!err)
+		return true;
+	__sync_fetch_and_add(filter_of(addr), -1);
+	if (err == -EEXIST)
 		return true;
 	count(COUNT_NO_SAMPLE_ROOM);
 	return false;
@@ -729,7 +757,10 @@ static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u6
 		return;
 	}
 	if (sample_bytes) {
-		emit_sampled_free(cookie.value, addr);
+		if (*filter_of(addr))
+			emit_sampled_free(cookie.value, addr);
+		else
+			count(COUNT_QUIET_HITS);
 		return;
 	}
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
@@ -1150,9 +1181,22 @@ static __always_inline void on_free(struct pt_regs *ctx)
 	emit_free(cookie, (__u32)bpf_get_current_pid_tgid(), argument(ctx, cookie.ptr_arg));
 }
 
+/* While sampling, most frees: nothing is held that preemption could touch. */
+static __always_inline bool is_unsampled_free(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
+	if (*filter_of(argument(ctx, cookie.ptr_arg)))
+		return false;
+	count(COUNT_QUIET_HITS);
+	return true;
+}
+
 SEC("uprobe")
 int alloc_free(struct pt_regs *ctx)
 {
+	if (sample_bytes && is_unsampled_free(ctx))
+		return 0;
 	bpf_preempt_disable();
 	on_free(ctx);
 	bpf_preempt_enable();
