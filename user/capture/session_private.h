@@ -155,7 +155,7 @@ struct session {
 	struct snapshot_memory memory;	/* of the first target that could be read */
 	struct account account;		/* the same; rss_bytes 0: never read */
 	double next_account_s;
-	struct snapshot_runtime runtime;	/* of the last Go target; version borrowed from its image */
+	struct snapshot_runtime runtime;	/* of the last Go target; version is its image's */
 };
 
 /* --- session.c --- */
