@@ -5,7 +5,8 @@
  * same workload, and ratios are of the medians.
  *
  *	floor	heapsonde's probes at heapsonde's places, with empty programs
- *	exact	heapsonde, stacks by unwind tables; _fp by frame pointers
+ *	exact	heapsonde, stacks by unwind tables; _fp by frame pointers; _alternating
+ *		where each stack differs from the one before
  *	sampled	heapsonde, one sample each 512 KiB
  *	bpftrace	a script that keeps the same books
  */
@@ -70,7 +71,8 @@ struct churn {
 	FILE *in, *out;
 };
 
-static void churn_start(struct churn *c, const char *depth, const char *pairs, const char *rate)
+static void churn_start(struct churn *c, const char *depth, const char *pairs, const char *rate,
+			bool alternate)
 {
 	const char *o = getenv("O");
 	int in[2], out[2];
@@ -87,7 +89,8 @@ static void churn_start(struct churn *c, const char *depth, const char *pairs, c
 		dup2(out[1], 1);
 		close(in[1]);
 		close(out[0]);
-		execl(path, "churn", "-w", "-D", depth, "-n", pairs, "-r", rate, (char *)NULL);
+		execl(path, "churn", "-w", "-D", depth, "-n", pairs, "-r", rate,
+		      alternate ? "-a" : NULL, (char *)NULL);
 		_exit(127);
 	}
 	close(in[0]);
@@ -334,6 +337,7 @@ struct way {
 	const char *depth, *pairs;
 	int rounds;
 	bool quick;		/* also for who is tuning */
+	bool alternate;
 	double ns[ROUNDS];
 };
 
@@ -350,21 +354,24 @@ static double median(double *values, int n)
 	return values[n / 2];
 }
 
-enum { NOTHING, FLOOR, EXACT3, SAMPLED, NOTHING30, FLOOR30, EXACT30, EXACT30_FP, BPFTRACE, WAYS };
+enum { NOTHING, FLOOR, EXACT3, SAMPLED, NOTHING30, FLOOR30, EXACT30, EXACT30_FP,
+       EXACT30_ALTERNATING, BPFTRACE, WAYS };
 
 /* @quick: just floor and exact, for who is tuning. */
 static void measure_pairs(bool quick)
 {
 	static struct way ways[WAYS] = {
-		[NOTHING] = { "nothing", watch_nothing, "1", PAIRS, ROUNDS, true, { 0 } },
-		[FLOOR] = { "floor", watch_floor, "1", PAIRS, ROUNDS, true, { 0 } },
-		[EXACT3] = { "exact", watch_exact, "1", PAIRS, ROUNDS, true, { 0 } },
-		[SAMPLED] = { "sampled", watch_sampled, "1", PAIRS, ROUNDS, true, { 0 } },
-		[NOTHING30] = { "nothing_30", watch_nothing, "28", PAIRS, ROUNDS, false, { 0 } },
-		[FLOOR30] = { "floor_30", watch_floor, "28", PAIRS, ROUNDS, false, { 0 } },
-		[EXACT30] = { "exact_30", watch_exact, "28", PAIRS, ROUNDS, true, { 0 } },
-		[EXACT30_FP] = { "exact_30_fp", watch_exact_fp, "28", PAIRS, ROUNDS, false, { 0 } },
-		[BPFTRACE] = { "bpftrace", watch_bpftrace, "1", "50000", 3, false, { 0 } },
+		[NOTHING] = { "nothing", watch_nothing, "1", PAIRS, ROUNDS, .quick = true },
+		[FLOOR] = { "floor", watch_floor, "1", PAIRS, ROUNDS, .quick = true },
+		[EXACT3] = { "exact", watch_exact, "1", PAIRS, ROUNDS, .quick = true },
+		[SAMPLED] = { "sampled", watch_sampled, "1", PAIRS, ROUNDS, .quick = true },
+		[NOTHING30] = { "nothing_30", watch_nothing, "28", PAIRS, ROUNDS },
+		[FLOOR30] = { "floor_30", watch_floor, "28", PAIRS, ROUNDS },
+		[EXACT30] = { "exact_30", watch_exact, "28", PAIRS, ROUNDS, .quick = true },
+		[EXACT30_FP] = { "exact_30_fp", watch_exact_fp, "28", PAIRS, ROUNDS },
+		[EXACT30_ALTERNATING] = { "exact_30_alternating", watch_exact, "28", PAIRS, ROUNDS,
+					  .alternate = true },
+		[BPFTRACE] = { "bpftrace", watch_bpftrace, "1", "50000", 3 },
 	};
 	double base, m[WAYS];
 
@@ -374,7 +381,7 @@ static void measure_pairs(bool quick)
 
 			if (round >= ways[i].rounds || (quick && !ways[i].quick))
 				continue;
-			churn_start(&c, ways[i].depth, ways[i].pairs, "0");
+			churn_start(&c, ways[i].depth, ways[i].pairs, "0", ways[i].alternate);
 			ways[i].ns[round] = ways[i].watch(&c);
 			churn_end(&c);
 		}
@@ -392,6 +399,8 @@ static void measure_pairs(bool quick)
 	printf("bench exact_to_floor_30_frames_fp %.2f ratio <=1.6\n",
 	       m[EXACT30_FP] / m[FLOOR30]);
 	printf("bench exact_to_floor_30_frames %.2f ratio <=1.9\n", m[EXACT30] / m[FLOOR30]);
+	printf("bench exact_to_floor_30_frames_alternating %.2f ratio <=1.9\n",
+	       m[EXACT30_ALTERNATING] / m[FLOOR30]);
 	if (m[BPFTRACE] > 0)
 		printf("bench bpftrace_to_exact_added %.1f ratio >=5\n",
 		       (m[BPFTRACE] - base) / (m[EXACT3] - base));
@@ -408,7 +417,7 @@ static void measure_attach(void)
 		struct churn c;
 		double start;
 
-		churn_start(&c, "1", "1000", "0");
+		churn_start(&c, "1", "1000", "0", false);
 		start = now_s();
 		session = start_session(&c, false, 0);
 		attach[round] = now_s() - start;
@@ -433,7 +442,7 @@ static void measure_own_cpu(void)
 	struct snapshot *snap;
 	struct churn c;
 
-	churn_start(&c, "1", "1200000", "400000");
+	churn_start(&c, "1", "1200000", "400000", false);
 	session = start_session(&c, false, 0);
 	cpu = own_cpu_s();
 	start = now_s();

@@ -28,6 +28,9 @@ $(O)/tests/kernel/verifier_budget: tests/kernel/verifier_budget.c $(library)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP $(LDFLAGS) -o $@ $< $(library) $(LDLIBS)
 
+# A benchmark that runs programs of these.
+$(O)/tests/bench/unwind: $(O)/tests/kernel/unwind_self.bpf.o $(O)/tests/kernel/kernel_stack.bpf.o
+
 kernel-programs: $(kernel_programs)
 
 # As root.

@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unwind.h>
 
+#include "tests/kernel/unwind_object.h"
 #include "tests/kernel/unwind_self.h"
 #include "tests/kernel/verifier_log.h"
-#include "tests/unit/unwind_self.h"
 
 #define VERIFIER_BUDGET 200000
 #define RUNS 3000
@@ -44,47 +44,6 @@ static void report(const char *name, const char *why)
 	else
 		printf("ok %s\n", name);
 	failed |= !!why;
-}
-
-static int map_fd(struct bpf_object *object, const char *name)
-{
-	return bpf_object__find_map_fd_by_name(object, name);
-}
-
-static void size_maps(struct bpf_object *object)
-{
-	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "unwind_slab"),
-				 self.slab.len / UNWIND_SLAB_WORDS + 1);
-	bpf_map__set_max_entries(bpf_object__find_map_by_name(object, "unwind_ranges"),
-				 self.ranges.len);
-}
-
-/* Copies @size bytes to the beginning of a mappable array. */
-static bool fill_map(int fd, const void *data, size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (p == MAP_FAILED)
-		return false;
-	memcpy(p, data, size);
-	munmap(p, size);
-	return true;
-}
-
-static bool fill_maps(struct bpf_object *object)
-{
-	struct unwind_space space = { .count = self.ranges.len, .generation = 1 };
-	uint32_t tgid = getpid();
-
-	for (uint32_t i = 0; i < self.ranges.len; i++)
-		if (bpf_map_update_elem(map_fd(object, "unwind_ranges"), &i,
-					&self.ranges.data[i], 0))
-			return false;
-	return fill_map(map_fd(object, "unwind_slab"), self.slab.data,
-			self.slab.len * sizeof(*self.slab.data)) &&
-	       fill_map(map_fd(object, "unwind_rules"), self.rules.data,
-			self.rules.len * sizeof(*self.rules.data)) &&
-	       !bpf_map_update_elem(map_fd(object, "unwind_spaces"), &tgid, &space, 0);
 }
 
 static void check_budget(void)
@@ -118,9 +77,9 @@ static struct bpf_object *load(const char *path)
 
 	if (!object)
 		return NULL;
-	size_maps(object);
+	size_maps(object, &self);
 	load_log(object, "walk_return");
-	if (bpf_object__load(object) || !fill_maps(object)) {
+	if (bpf_object__load(object) || !fill_maps(object, &self)) {
 		fprintf(stderr, "%.4000s\n", verifier_log);
 		bpf_object__close(object);
 		return NULL;

@@ -12,6 +12,7 @@
  *	-S SECONDS  (1)
  *	-r RATE     pairs a second and thread (unlimited)
  *	-l EVERY    one block of EVERY is never freed (0: none leaks)
+ *	-a          from two places in turn, so that no stack repeats the one before
  *	-w          "ready PID" and a line on stdin before, another line after
  */
 #include <pthread.h>
@@ -22,7 +23,7 @@
 
 static struct {
 	size_t size;
-	int depth, threads, wait;
+	int depth, threads, wait, alternate;
 	unsigned long pairs, leak_every;
 	double seconds, rate;
 } opt = { .size = 64, .depth = 1, .threads = 1, .seconds = 1 };
@@ -61,6 +62,21 @@ SITE unsigned long allocate_batch(unsigned long n, unsigned long done)
 	return n;
 }
 
+/* The same pairs from two calls in turn; all are freed. */
+SITE unsigned long alternate_batch(unsigned long n)
+{
+	for (unsigned long i = 0; i < n; i++) {
+		if (i % 2) {
+			free(malloc(opt.size));
+		} else {
+			free(malloc(opt.size));
+			/* Or the compiler would see one call in two. */
+			__asm__ volatile("nop");
+		}
+	}
+	return n;
+}
+
 SITE void allocate_pairs(struct result *result)
 {
 	double start = now_s(CLOCK_MONOTONIC);
@@ -73,7 +89,8 @@ SITE void allocate_pairs(struct result *result)
 			n = opt.pairs - result->pairs;
 		if (!n || (!opt.pairs && now_s(CLOCK_MONOTONIC) - start >= opt.seconds))
 			break;
-		result->pairs += allocate_batch(n, result->pairs);
+		result->pairs += opt.alternate ? alternate_batch(n) :
+						 allocate_batch(n, result->pairs);
 		if (opt.rate > 0)
 			sleep_until(start + result->pairs / opt.rate);
 	}
@@ -106,7 +123,7 @@ static void *run(void *arg)
 
 static int parse(int argc, char **argv)
 {
-	for (int c; (c = getopt(argc, argv, "s:D:t:n:S:r:l:w")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:D:t:n:S:r:l:aw")) != -1;) {
 		switch (c) {
 		case 's': opt.size = strtoul(optarg, NULL, 0); break;
 		case 'D': opt.depth = atoi(optarg); break;
@@ -115,6 +132,7 @@ static int parse(int argc, char **argv)
 		case 'S': opt.seconds = atof(optarg); break;
 		case 'r': opt.rate = atof(optarg); break;
 		case 'l': opt.leak_every = strtoul(optarg, NULL, 0); break;
+		case 'a': opt.alternate = 1; break;
 		case 'w': opt.wait = 1; break;
 		default: return 2;
 		}
@@ -147,7 +165,7 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv)) {
 		fprintf(stderr, "usage: churn [-s SIZE] [-D DEPTH] [-t THREADS]"
-			" [-n PAIRS | -S SECONDS] [-r RATE] [-l EVERY] [-w]\n");
+			" [-n PAIRS | -S SECONDS] [-r RATE] [-l EVERY] [-a] [-w]\n");
 		return 2;
 	}
 	pthread_barrier_init(&gate, NULL, opt.threads + 1);
