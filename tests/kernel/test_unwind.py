@@ -216,6 +216,24 @@ add_case("interrupted_anywhere_lazy_binding", interrupted_stacks, "gcc", "-O2", 
          "-Wl,-z,lazy")
 
 
+def rust_stacks(*flags):
+    rustc = shutil.which("rustc") or shutil.which("rustc", path=os.path.expanduser("~/.cargo/bin"))
+    if not rustc:
+        raise Skip("rustc is not installed")
+    truth = compile_source("gcc", "libtruth.c", "truth.o", "-O2", NO_FP, "-c")
+    program = scratch("backtraces_rust")
+    out = run([rustc, "--edition", "2021", "-g", "-A", "warnings", *flags,
+               "-C", f"link-arg={truth}", "-o", program,
+               os.path.join(SOURCES, "backtraces.rs")])
+    check_equal(f"status of rustc ({out.stderr.strip()[:300]})", out.returncode, 0)
+    check_truth(*check_backtraces(program))
+
+
+for way, flags in (("O0", ()), ("O3", ("-O",)), ("lto", ("-O", "-C", "lto=fat")),
+                   ("static_pie", ("-O", "-C", "target-feature=+crt-static"))):
+    add_case(f"rust_{way}", rust_stacks, *flags)
+
+
 @case()
 def unwind_information_in_debug_frame_only():
     """Code that keeps its unwind information out of what is loaded: libgcc is at a loss."""

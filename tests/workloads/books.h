@@ -117,7 +117,7 @@ static inline struct block book_realloc(struct book *book, struct block *old,
 	return book_alloc(book, p, size);
 }
 
-static char books_text[1 << 16];
+static char books_text[1 << 18];
 static size_t books_len;
 
 __attribute__((format(printf, 1, 2)))
