@@ -657,7 +657,8 @@ static __always_inline void unwind_record(struct unwind_state *s)
 /* Puts the real return address where a pending return probe's trampoline is. */
 static __always_inline int unwind_resolve_trampoline(struct unwind_state *s)
 {
-	__u64 pc = s->slot ? unwind_real_return(s) : 0;
+	/* Signed, if the probe stands behind the instruction that signs. */
+	__u64 pc = s->slot ? unwind_strip(unwind_real_return(s)) : 0;
 
 	/* This depends on more than the stack. */
 	s->memo.words = UNWIND_MEMO_WORDS + 1;

@@ -197,3 +197,34 @@ TEST(unknown_code_goes_by_frame_record)
 	check_int(state.record.count, 4);
 	check_int(state.pcs[1], CODE(PAIR));
 }
+
+/* Whatever way a return address is found, its signature is no part of it. */
+TEST(signature_is_stripped_everywhere)
+{
+	int regs = 10 + 312 / 8;
+
+	begin();
+	stack[regs + 29] = (__u64)(stack + 102);
+	stack[regs + 30] = CODE(FP_PAIR) | SIGNATURE;		/* the leaf's caller */
+	stack[regs + 31] = (__u64)(stack + 100);
+	stack[regs + 32] = CODE(LEAF);
+	stack[102] = 0;
+	stack[103] = CODE(PAIR) | SIGNATURE;			/* a frame record's */
+	put_frames(104);
+	walk(UNWIND_AT_RETURN, CODE(CFA_SIGFRAME), 10, 0, 0);
+	check_int(state.pcs[1], CODE(LEAF) + 1);
+	check_int(state.pcs[2], CODE(FP_PAIR));
+	check_frames(3);
+}
+
+/* What a return probe replaced was signed as well. */
+TEST(pending_return_probe_keeps_a_signed_address)
+{
+	begin();
+	put_frames(10);
+	stack[11] = 0x7ffff0000000;
+	pending.slot = (__u64)(stack + 16);
+	pending.real = CODE(ALONE) | SIGNATURE;
+	walk(UNWIND_AT_RETURN, CODE(PAIR), 10, 0, 0);
+	check_frames(0);
+}
