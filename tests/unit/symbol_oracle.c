@@ -261,7 +261,7 @@ static void compare_found(const char *pattern, const char *package)
 
 TEST(libc)
 {
-	if (glob("/usr/lib/debug/.build-id/*", 0, NULL, &(glob_t){ 0 }))
+	if (access("/usr/lib/debug/.build-id", R_OK))
 		test_skip("no separate debug files (package libc6-dbg)");
 	compare_found("/lib/*-linux-gnu/libc.so.6", "libc6-dbg");
 }
