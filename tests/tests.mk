@@ -8,18 +8,25 @@
 
 unit-tests: $(unit_programs)
 
-# Clang's libFuzzer, with what the target needs compiled for it. scripts/check
-# runs each for a minute on a copy of its corpus, tests/fuzz/corpus/NAME.
+# Clang's libFuzzer, with what each target needs compiled for it. scripts/check
+# runs each for a while on a copy of its corpus, tests/fuzz/corpus/NAME.
 FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all
 fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
-fuzz_cfi_sources := $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c) \
-	user/base/alloc.c user/base/error.c
 
-$(O)/tests/fuzz/cfi: tests/fuzz/cfi.c $(fuzz_cfi_sources)
+$(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c) \
+	user/base/alloc.c user/base/error.c
+$(O)/tests/fuzz/description: user/capture/description.c user/capture/allocators.c \
+	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
+$(O)/tests/fuzz/recording: \
+	$(addprefix user/recording/,open.c reader.c columns.c database.c delta.c schema.c) \
+	$(addprefix user/model/,snapshot.c fields.c frames.c map64.c metrics.c) \
+	$(addprefix user/base/,alloc.c error.c intern.c strbuf.c strpool.c format.c utf8.c)
+
+$(O)/tests/fuzz/%: tests/fuzz/%.c
 	$(say) FUZZ $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $^ -lelf
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) -lelf -lsqlite3 -lz -lm
 
 fuzz: $(fuzz_programs)
 
