@@ -37,6 +37,7 @@ struct candidate {
 	bool is_static;		/* a static program: local symbols count as exported */
 	bool hides_heap;	/* has all of a heap under the plain names, not exported */
 	bool has_heap;		/* a group of malloc and free */
+	bool is_glibcs;		/* ... which is glibc's own */
 	bool left_out;		/* ... that is not to be probed, by the user's choice */
 	bool c_library;
 	bool wraps;		/* another allocator may stand behind this one */
@@ -135,6 +136,8 @@ static bool is_active(const struct candidate *c, enum allocator_group group, con
 		return false;
 	switch (allocator_groups[group].where) {
 	case IN_HEAP:
+		if (group == GROUP_CXX && c->is_glibcs)
+			return false;
 		return c->has_heap && (group == GROUP_MAPPING || !c->left_out);
 	case IN_LIBC:
 		return c->c_library;
@@ -204,7 +207,7 @@ static void gather_names(struct strset *names, struct note_vec *made,
 			 const struct allocator_choice *choice)
 {
 	static const char *const others[] = {
-		"__libc_start_main", "_dl_allocate_tls",
+		"__libc_start_main", "_dl_allocate_tls", "__libc_malloc",
 	};
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
@@ -263,6 +266,15 @@ static bool is_object(const struct object *object, const char *name)
 	return !strcmp(object->path, name) || (base && !strcmp(base + 1, name));
 }
 
+/* glibc has no operator new: one beside its malloc is libstdc++'s, and calls that. */
+static bool is_glibcs(const struct candidate *c)
+{
+	struct object_symbol public, own;
+
+	return find_function(c, "malloc", false, &public, 1) &&
+	       find_function(c, "__libc_malloc", false, &own, 1) && public.vaddr == own.vaddr;
+}
+
 static void examine(struct candidate *c)
 {
 	bool c_library = defines(c, "__libc_start_main", true);
@@ -279,6 +291,7 @@ static void examine(struct candidate *c)
 		if (allocator_groups[group].where == OWN_NAME)
 			c->has_heap = has_anchors(c, group, "");
 	c->c_library = c_library && c->has_heap;
+	c->is_glibcs = c->has_heap && is_glibcs(c);
 	if (c->has_heap)
 		c->allocator = known_allocator(c);
 	c->left_out = (c->choice->library && !is_object(c->object, c->choice->library)) ||
