@@ -15,6 +15,7 @@
 #include "base/vec.h"
 #include "capture/allocators.h"
 #include "capture/description.h"
+#include "capture/notes.h"
 #include "capture/placement.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
@@ -46,7 +47,6 @@ struct object_plan {
 };
 
 DEFINE_VEC(object_plan_vec, struct object_plan);
-DEFINE_VEC(note_vec, char *);
 
 struct probe_plan {
 	struct object_plan_vec objects;	/* only those with probes, by address */

@@ -462,3 +462,41 @@ bool object_has_call_frames(const struct object *obj)
 	return elf && (elfread_section(elf, obj->fd, ".eh_frame", SHT_PROGBITS) ||
 		       elfread_section(elf, obj->fd, ".eh_frame", SHT_X86_64_UNWIND));
 }
+
+/* Whether a PT_DYNAMIC belongs to an executable rather than to a library. */
+static bool dynamic_says_pie(int fd, const Elf64_Phdr *phdr)
+{
+	__cleanup_free Elf64_Dyn *dyn = elfread_whole(fd, phdr->p_offset, phdr->p_filesz, 1 << 20);
+
+	for (size_t i = 0; dyn && i < phdr->p_filesz / sizeof(*dyn); i++) {
+		if (dyn[i].d_tag == DT_NULL)
+			break;
+		if (dyn[i].d_tag == DT_FLAGS_1)
+			return dyn[i].d_un.d_val & DF_1_PIE;
+	}
+	return false;
+}
+
+bool object_is_static_program(const struct object *object)
+{
+	__cleanup_elf Elf *elf = elfread_open(object->fd);
+	bool program = false;
+	Elf64_Ehdr *ehdr;
+	Elf64_Phdr *phdr;
+	size_t count;
+
+	if (!elf || elf_getphdrnum(elf, &count))
+		return false;
+	ehdr = elf64_getehdr(elf);
+	phdr = elf64_getphdr(elf);
+	if (!ehdr || !phdr)
+		return false;
+	program = ehdr->e_type == ET_EXEC;
+	for (size_t i = 0; i < count; i++) {
+		if (phdr[i].p_type == PT_INTERP)
+			return false;
+		if (phdr[i].p_type == PT_DYNAMIC && ehdr->e_type == ET_DYN)
+			program = dynamic_says_pie(object->fd, &phdr[i]);
+	}
+	return program;
+}

@@ -70,6 +70,9 @@ size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t l
 /* Whether the file says how its stack frames are laid out (.eh_frame). */
 bool object_has_call_frames(const struct object *obj);
 
+/* A program without interpreter; libraries have none either, and are not PIE. */
+bool object_is_static_program(const struct object *object);
+
 struct object_symbol {
 	uint64_t vaddr, size;
 	const char *name;	/* raw, without @version; borrowed from the object */

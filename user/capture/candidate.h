@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the allocator table says about an object: which of the names looked for
+ * it defines, which allocator that makes it, and which groups of rows mean
+ * something in it. Reads symbols only.
+ */
+#ifndef HEAPSONDE_CAPTURE_CANDIDATE_H
+#define HEAPSONDE_CAPTURE_CANDIDATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "capture/allocators.h"
+#include "capture/description.h"
+#include "capture/notes.h"
+#include "symbol/object.h"
+#include "symbol/symbolizer.h"
+
+/* A function of an object that has one of the names looked for. */
+struct sighting {
+	struct object_symbol symbol;
+	const char *name;	/* of the symbol, or Rust's behind the mangling */
+};
+
+DEFINE_VEC(sighting_vec, struct sighting);
+
+/* One object under examination. */
+struct candidate {
+	struct object *object;	/* borrowed from the address space */
+	struct sighting_vec sightings;
+	bool is_static;		/* a static program: local symbols count as exported */
+	bool hides_heap;	/* has all of a heap under the plain names, not exported */
+	bool has_heap;		/* a group of malloc and free */
+	bool is_glibcs;		/* ... which is glibc's own */
+	bool left_out;		/* ... that is not to be probed, by the user's choice */
+	bool c_library;
+	bool wraps;		/* another allocator may stand behind this one */
+	const char *allocator;	/* its name, or NULL */
+	const struct allocator_choice *choice;
+	uint64_t bias;		/* of the object in the target */
+};
+
+DEFINE_VEC(candidate_vec, struct candidate);
+
+/*
+ * Examines every object that is mapped executable, by address. What is in the
+ * way of watching one goes into @notes.
+ */
+void candidates_init(struct candidate_vec *candidates, const struct address_space *as,
+		     const struct allocator_choice *choice, struct note_vec *notes);
+void candidates_deinit(struct candidate_vec *candidates);
+
+/* Prefix number @i of those known and the user's; NULL behind the last. */
+const char *candidate_prefix(const struct allocator_choice *choice, size_t i);
+
+/* Whether the rows of @group are looked for in this object with @prefix before their names. */
+bool candidate_is_active(const struct candidate *c, enum allocator_group group,
+			 const char *prefix);
+
+/* Up to @max functions that are called @name, whoever may call them; how many. */
+size_t candidate_find(const struct candidate *c, const char *name, struct object_symbol *ret,
+		      size_t max);
+/* ... those that the name of a row means: where names are common, only exported ones. */
+size_t candidate_find_row(const struct candidate *c, const struct allocator_function *function,
+			  const char *prefix, struct object_symbol *ret, size_t max);
+/* ... that other objects can call. */
+size_t candidate_find_exported(const struct candidate *c, const char *name,
+			       struct object_symbol *ret, size_t max);
+
+/* Whether the object goes by this name: its path or the last part of that. */
+bool candidate_is_object(const struct object *object, const char *name);
+
+#endif
