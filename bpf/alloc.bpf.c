@@ -28,6 +28,7 @@
 #include "bpf/sampling.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/thread.bpf.h"
+#include "bpf/timing.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -130,6 +131,7 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
 
+	count_stepped(cookie);
 	if (!t) {
 		count(COUNT_NO_THREAD_STATE);
 		count(COUNT_QUIET_HITS);
@@ -345,7 +347,10 @@ static __always_inline bool is_exit(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
-	return cookie.kind == PROBE_EXIT;
+	if (cookie.kind != PROBE_EXIT)
+		return false;
+	count_stepped(cookie);
+	return true;
 }
 
 /* Half of all hits: a free that no other call can surround needs no state. */
@@ -353,6 +358,7 @@ static __always_inline void on_free(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
+	count_stepped(cookie);
 	emit_free(cookie, (__u32)bpf_get_current_pid_tgid(), argument(ctx, cookie.ptr_arg));
 }
 
@@ -363,18 +369,27 @@ static __always_inline bool is_unsampled_free(struct pt_regs *ctx)
 
 	if (*filter_of(argument(ctx, cookie.ptr_arg)))
 		return false;
+	count_stepped(cookie);
 	count(COUNT_QUIET_HITS);
 	return true;
+}
+
+static __always_inline void run_free(struct pt_regs *ctx)
+{
+	if (sample_bytes && is_unsampled_free(ctx))
+		return;
+	bpf_preempt_disable();
+	on_free(ctx);
+	bpf_preempt_enable();
 }
 
 SEC("uprobe")
 int alloc_free(struct pt_regs *ctx)
 {
-	if (sample_bytes && is_unsampled_free(ctx))
-		return 0;
-	bpf_preempt_disable();
-	on_free(ctx);
-	bpf_preempt_enable();
+	__u64 begun = timing_begin();
+
+	run_free(ctx);
+	timing_end(begun);
 	return 0;
 }
 
@@ -392,6 +407,7 @@ static __always_inline bool is_return(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
 	__u32 start = is_return(ctx) ? UNWIND_AT_RETURN : UNWIND_AT_ENTRY;
 	int waive = 1;
 
@@ -401,6 +417,7 @@ int alloc_session(struct pt_regs *ctx)
 	else
 		waive = on_entry(ctx);
 	bpf_preempt_enable();
+	timing_end(begun);
 	/* The verifier of session programs wants to see 0 or 1. */
 	return waive ? 1 : 0;
 }
@@ -408,9 +425,12 @@ int alloc_session(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_entry(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
+
 	bpf_preempt_disable();
 	on_entry(ctx);
 	bpf_preempt_enable();
+	timing_end(begun);
 	return 0;
 }
 
@@ -418,9 +438,12 @@ int alloc_entry(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_return(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
+
 	bpf_preempt_disable();
 	on_return(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
 	bpf_preempt_enable();
+	timing_end(begun);
 	return 0;
 }
 
@@ -433,20 +456,29 @@ int alloc_return(struct pt_regs *ctx)
 SEC("uprobe")
 int alloc_free_plain(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
+
 	on_free(ctx);
+	timing_end(begun);
 	return 0;
 }
 
 SEC("uprobe")
 int alloc_entry_plain(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
+
 	on_entry(ctx);
+	timing_end(begun);
 	return 0;
 }
 
 SEC("uprobe")
 int alloc_return_plain(struct pt_regs *ctx)
 {
+	__u64 begun = timing_begin();
+
 	on_return_plain(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
+	timing_end(begun);
 	return 0;
 }

@@ -164,6 +164,7 @@ struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK, EV_LOADED, EV_UNLOADING */
 	__u32 child;		/* EV_FORK: the new process; EV_EXEC: the old tid */
 	/* EV_EXIT: as wait(2) encodes it; EV_FORK: 1 if it runs in its parent's memory. */
 	__s32 exit_code;
+	__u64 cpu_ns;		/* EV_EXIT: CPU time of all its threads */
 	char comm[16];
 };
 
@@ -181,7 +182,7 @@ EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
-EV_ASSERT(sizeof(struct ev_process) == 48, "ev_process");
+EV_ASSERT(sizeof(struct ev_process) == 56, "ev_process");
 
 /* What a probed function does. Names the branch of the one generic program. */
 enum probe_kind {
@@ -220,7 +221,8 @@ union probe_cookie {
 		__u64 count_arg : 3;
 		__u64 ptr_arg : 3;
 		__u64 pool_arg : 3;	/* the block's pool, or PROBE_VARIABLE */
-		__u64 pad : 7;
+		__u64 pad : 6;
+		__u64 stepped : 1;	/* the kernel single-steps the probed instruction */
 		__u64 returns : 1;	/* a return probe stands behind this entry */
 		__u64 nests : 1;	/* a free that may stand inside another call */
 		__u64 object : 6;	/* tells the same row's probes in several objects apart */
@@ -232,6 +234,7 @@ EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 /* Where BPF code loses something; one counter each, summed over CPUs. */
 #define BPF_COUNTERS(X)							\
 	X(QUIET_HITS,       "quiet_hits",       "probe hits without a record of their own") \
+	X(STEPPED_HITS,     "stepped_hits",     "of the probe hits: single-stepped ones") \
 	X(IGNORED,          "ignored",          "allocations outside --min-size and --max-size") \
 	X(DROP_STACK,       "drop_stack",       "ring full: frames of a stack") \
 	X(DROP_ALLOC,       "drop_alloc",       "ring full: allocation") \

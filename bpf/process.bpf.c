@@ -32,7 +32,8 @@ static __always_inline bool watched(__u32 pid)
 }
 
 static __always_inline void emit_process(struct task_struct *task, enum event_kind kind,
-					 __u32 tgid, __u32 child, __s32 exit_code)
+					 __u32 tgid, __u32 child, __s32 exit_code,
+					 __u64 cpu_ns)
 {
 	struct ev_process *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 
@@ -48,6 +49,7 @@ static __always_inline void emit_process(struct task_struct *task, enum event_ki
 	ev->h.time_ns = bpf_ktime_get_ns();
 	ev->child = child;
 	ev->exit_code = exit_code;
+	ev->cpu_ns = cpu_ns;
 	bpf_probe_read_kernel_str(ev->comm, sizeof(ev->comm), task->comm);
 	bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
 }
@@ -61,8 +63,21 @@ int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid)
 		return 0;
 	/* Until user space has seen the new image, its addresses mean nothing. */
 	bpf_map_delete_elem(&unwind_spaces, &pid);
-	emit_process(task, EV_EXEC, pid, old_pid, 0);
+	emit_process(task, EV_EXEC, pid, old_pid, 0, 0);
 	return 0;
+}
+
+/*
+ * Of the process whose last thread ends: what threads have left behind that are
+ * gone, and what the first one and the last one have not yet.
+ */
+static __always_inline __u64 cpu_ns_of(struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+	__u64 sum = BPF_CORE_READ(task, signal, sum_sched_runtime) +
+		    BPF_CORE_READ(task, se.sum_exec_runtime);
+
+	return leader == task ? sum : sum + BPF_CORE_READ(leader, se.sum_exec_runtime);
 }
 
 SEC("raw_tp/sched_process_exit")
@@ -79,7 +94,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 		if (!code)
 			code = BPF_CORE_READ(task, exit_code);
-		emit_process(task, EV_EXIT, pid, 0, code);
+		emit_process(task, EV_EXIT, pid, 0, code, cpu_ns_of(task));
 		/* The number may soon be another's. */
 		bpf_map_delete_elem(&targets, &pid);
 		bpf_map_delete_elem(&unwind_spaces, &pid);
@@ -117,7 +132,7 @@ int BPF_PROG(process_fork, struct task_struct *parent, struct task_struct *child
 	shares_memory = BPF_CORE_READ(child, mm) == BPF_CORE_READ(parent, mm);
 	if (cfg_children && child_pid)
 		adopt(pid, child_pid, shares_memory);
-	emit_process(child, EV_FORK, pid, child_pid, shares_memory);
+	emit_process(child, EV_FORK, pid, child_pid, shares_memory, 0);
 	return 0;
 }
 
@@ -164,7 +179,7 @@ int loader_changed(struct pt_regs *ctx)
 	if (loader->deleting && space)
 		space->suspect = 1;
 	emit_process((struct task_struct *)bpf_get_current_task_btf(),
-		     loader->deleting ? EV_UNLOADING : EV_LOADED, pid, 0, 0);
+		     loader->deleting ? EV_UNLOADING : EV_LOADED, pid, 0, 0, 0);
 	if (state == LOADER_CONSISTENT)
 		loader->deleting = 0;
 	return 0;

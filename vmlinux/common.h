@@ -76,6 +76,11 @@ typedef struct {
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
+	unsigned long long sum_sched_runtime;
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
 };
 
 struct ns_common {
@@ -106,6 +111,7 @@ struct thread_struct {
 
 struct task_struct {
 	struct mm_struct *mm;
+	struct sched_entity se;
 	struct thread_struct thread;
 	pid_t pid;
 	pid_t tgid;

@@ -118,7 +118,7 @@ static inline void m_unmap(uint64_t addr, uint64_t size)
 
 static inline void m_process(uint16_t kind, const char *comm, uint32_t child, int exit_code)
 {
-	struct ev_process ev = { m_header(kind, T1), child, exit_code, { 0 } };
+	struct ev_process ev = { m_header(kind, T1), child, exit_code, 0, { 0 } };
 
 	strncpy(ev.comm, comm, sizeof(ev.comm) - 1);
 	model_feed(m, &ev, sizeof(ev));

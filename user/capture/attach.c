@@ -67,6 +67,7 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.pool_arg = probe->function->pool_arg;
 	cookie.returns = probe->returns;
 	cookie.nests = job->frees_nest;
+	cookie.stepped = !probe->placement.emulated;
 	cookie.func = probe->func;
 	cookie.object = job->object_nr;
 	return cookie;
@@ -134,6 +135,7 @@ static union probe_cookie exit_cookie(const struct attach_job *job)
 
 	cookie.tgid = job->pid;
 	cookie.kind = PROBE_EXIT;
+	cookie.stepped = true;		/* no return instruction is emulated */
 	return cookie;
 }
 

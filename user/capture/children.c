@@ -31,6 +31,7 @@ static struct error *on_mapped(pid_t pid, void *arg)
 		if (err)
 			return err;
 		image = session_add_image(s, pid);
+		cost_watch(&s->cost, pid, true);
 	}
 	err = address_space_refresh(image->names, NULL);
 	return err ? err : session_take_over(s, image);
@@ -80,6 +81,7 @@ static struct error *begin_child(struct session *s, const struct ev_process *ev)
 	struct image *image = session_add_image(s, ev->child);
 	struct error *err;
 
+	cost_watch(&s->cost, ev->child, true);
 	if (ev->exit_code)
 		return NULL;
 	err = address_space_refresh(image->names, NULL);

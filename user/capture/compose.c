@@ -343,11 +343,23 @@ static int64_t probe_hits(const struct session *s)
 	return sum;
 }
 
+void session_update_cost(struct session *s)
+{
+	cost_update(&s->cost, &(struct cost_counts){
+		.hits = probe_hits(s),
+		.stepped = bpf_count(s, COUNT_STEPPED_HITS),
+		.returns = s->records[EV_ALLOC] + s->records[EV_REALLOC] +
+			   bpf_count(s, COUNT_DROP_ALLOC) + bpf_count(s, COUNT_DROP_REALLOC),
+		.timed_hits = s->skel->bss->timed_hits,
+		.timed_ns = s->skel->bss->timed_ns,
+	});
+}
+
 static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 {
 	ret->probe_hits = probe_hits(s);
-	ret->probe_ns_per_hit = -1;
-	ret->target_cpu_share = -1;
+	ret->probe_ns_per_hit = s->cost.ns_per_hit;
+	ret->target_cpu_share = s->cost.share;
 	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
 	ret->own_rss_bytes = memory_rss_bytes(getpid());
 }

@@ -295,6 +295,7 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	err = session_take_over(s, image);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
+	cost_watch(&s->cost, pid, false);
 	err = session_find_runtime(image);
 	if (has_probes(s, pid) || image->go) {
 		note_runtime(image, has_probes(s, pid), err);
@@ -394,6 +395,7 @@ static void handle_process_event(struct session *s, const struct ev_process *ev)
 		session_on_fork(s, ev);
 		break;
 	case EV_EXIT:
+		cost_end(&s->cost, ev->h.tgid, ev->cpu_ns);
 		session_end_pid(s, ev->h.tgid, ev->exit_code);
 		break;
 	case EV_UNLOADING:
@@ -679,6 +681,7 @@ void session_follow_exits(struct session *s)
 		/* It may well be in the ring. This may add images. */
 		session_drain(s);
 		session_follow(s);
+		cost_end(&s->cost, s->images.data[i].pid, 0);
 		end_image(&s->images.data[i], xstrdup("gone"));
 		session_retire(s, s->images.data[i].pid);
 	}

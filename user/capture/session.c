@@ -26,6 +26,7 @@
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
 #define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
+#define TIMING_S 0.05		/* after each sample programs are timed for so long */
 #define SLICE_RECORDS 65536	/* fed under one lock, so that others get it */
 
 uint64_t session_now_ns(void)
@@ -327,6 +328,8 @@ static void take_sample(struct session *s)
 	pthread_mutex_unlock(&s->lock);
 	read_memory(s);
 	read_runtime(s);
+	session_update_cost(s);
+	s->timed_until_s = session_watched_s(s) + TIMING_S;
 	thin_timeline(&s->timeline);
 	snapshot_sample_vec_push(&s->timeline, (struct snapshot_sample){
 		.t_s = (double)(now - s->start_ns) / NS_PER_S,
@@ -368,6 +371,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_follow_exits(s);
 		session_remove_retired(s);
 		note_loss(s);
+		s->skel->bss->timing = now < s->timed_until_s;
 		if (now >= s->next_sample_s) {
 			take_sample(s);
 			s->next_sample_s += s->settings.interval_s;
@@ -422,6 +426,7 @@ void session_stop(struct session *s)
 	take_sample(s);
 	s->end_ns = session_now_ns();
 	session_detach(s);
+	cost_settle(&s->cost);
 }
 
 static uint64_t ring_size(uint64_t wanted)
@@ -559,6 +564,9 @@ struct error *session_create(const struct session_settings *settings, struct ses
 		err = start_reader(s);
 	if (err)
 		return err;
+	cost_init(&s->cost, s->method);
+	s->skel->bss->timing = true;
+	s->timed_until_s = TIMING_S;
 	s->start_ns = session_now_ns();
 	err = attach_targets(s);
 	if (err)
@@ -573,6 +581,7 @@ void session_destroy(struct session *s)
 		return;
 	spawned_destroy(s->command);
 	session_detach(s);
+	cost_deinit(&s->cost);
 	s->reader_stop = true;
 	if (s->reader_started)
 		pthread_join(s->reader, NULL);

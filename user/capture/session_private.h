@@ -13,6 +13,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/account.h"
+#include "capture/cost.h"
 #include "capture/go_runtime.h"
 #include "capture/session.h"
 #include "capture/spawn.h"
@@ -143,6 +144,8 @@ struct session {
 	double next_sample_s, next_look_s;
 	double called_s;		/* when something urgent was last told */
 	double own_cpu_start_s;
+	struct cost cost;
+	double timed_until_s;	/* the programs take their own time until then */
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
@@ -230,5 +233,8 @@ bool session_is_named(const struct session *s, const struct image *image, uint64
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,
 		  struct snapshot_loss *ret);
+
+/* What the probes have cost up to now. */
+void session_update_cost(struct session *s);
 
 #endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the programs themselves take, measured in moments that user space
+ * chooses (capture/cost.h): the clock is too dear to be read at every hit.
+ */
+#ifndef HEAPSONDE_TIMING_BPF_H
+#define HEAPSONDE_TIMING_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+/* Switched by user space; while set, every hit is timed. */
+bool timing;
+/* Sums over all moments. Not per CPU: uprobe programs are preemptible. */
+__u64 timed_hits, timed_ns;
+
+/*
+ * Always 0. Read, rather than known: with two known values the verifier would
+ * look at all that a program does twice.
+ */
+__u64 never;
+
+static __always_inline __u64 timing_begin(void)
+{
+	return timing ? bpf_ktime_get_ns() : never;
+}
+
+static __always_inline void timing_end(__u64 begun)
+{
+	if (!begun)
+		return;
+	__sync_fetch_and_add(&timed_ns, bpf_ktime_get_ns() - begun);
+	__sync_fetch_and_add(&timed_hits, 1);
+}
+
+/* Of the probe just hit: the instruction decides what the trap costs. */
+static __always_inline void count_stepped(union probe_cookie cookie)
+{
+	if (cookie.stepped)
+		count(COUNT_STEPPED_HITS);
+}
+
+#endif

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the report says the watching cost, against what it did cost.
+
+The workload measures the CPU time of its pairs itself, watched and not; the
+difference is the truth. Both sides are of one machine and one minute, and CPU
+time rather than time, so that only their ratio counts.
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+PAIRS = 150000
+CHURN = [os.path.join(WORKLOADS, "churn"), "-n", PAIRS, "-D", 3]
+
+
+def pair_ns(done):
+    check_equal("status", done.returncode, 0)
+    return json.loads(done.stdout.splitlines()[-1])["ns_per_pair"]
+
+
+def recorded(name, *argv, attach=None):
+    path = scratch(name)
+    way = ["--attach", attach] if attach else []
+    done = run([TOOL, "record", "-q", "-o", path, *way, "--", *argv])
+    shown = run([TOOL, "report", path, "--json"])
+    return done, json.loads(shown.stdout)
+
+
+def price(attach):
+    """Hits times their price is what a pair takes longer; the share is of all it takes."""
+    alone = pair_ns(run(CHURN))
+    done, report = recorded("cost.heapsonde", *CHURN, attach=attach)
+    watched = pair_ns(done)
+    cost = report["cost"]
+    check(cost["probe_ns_per_hit"] is not None, f"the price is not known: {cost}")
+    said = cost["probe_hits"] * cost["probe_ns_per_hit"] / PAIRS
+    added = watched - alone
+    check(0.6 < said / added < 1.6, f"a pair is said to cost {said:.0f} ns, and does {added:.0f}")
+    share = cost["target_cpu_share"]
+    check(0.6 < share / (added / watched) < 1.4,
+          f"the share is said to be {share}, and is {added / watched}")
+    remark(f"{said:.0f} ns a pair, in truth {added:.0f}")
+
+
+for method in ATTACH_METHODS:
+    add_case(f"price_{method}", price, method)
+
+
+@case()
+def short():
+    """A program that ends before the first interval has its share all the same."""
+    _, report = recorded("short.heapsonde", "ls", "/")
+    cost = report["cost"]
+    check(cost["probe_hits"] > 0, f"no hit: {cost}")
+    check(0 < cost["target_cpu_share"] < 1, f"share: {cost}")
+
+
+@case()
+def idle():
+    """Nothing was hit: there is no price to tell, and none is made up."""
+    target = spawn(["sleep", "30"])
+    wait_until("sleep is running", lambda: os.readlink(f"/proc/{target.pid}/exe").endswith("sleep"))
+    shown = run([TOOL, "report", "-q", "-p", target.pid, "-d", "0.5", "--json"])
+    cost = json.loads(shown.stdout)["cost"]
+    check_equal("hits", cost["probe_hits"], 0)
+    check_equal("price", cost["probe_ns_per_hit"], None)
+    check_equal("share", cost["target_cpu_share"], None)
+
+
+main()

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the watching costs the targets: hits, each at the price of its trap
+ * (price.h) and of what the program then does (bpf/timing.bpf.h), over the CPU
+ * time that the targets have had meanwhile.
+ */
+#ifndef HEAPSONDE_CAPTURE_COST_H
+#define HEAPSONDE_CAPTURE_COST_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "capture/price.h"
+
+/* All since the beginning. */
+struct cost_counts {
+	int64_t hits;			/* of these ... */
+	int64_t stepped;		/* ... at single-stepped instructions, */
+	int64_t returns;		/* ... and at returns */
+	int64_t timed_hits, timed_ns;	/* of some hits: what the programs took */
+};
+
+/* A process's CPU time while it was watched. */
+struct cost_clock {
+	uint32_t pid;
+	uint64_t begun_ns, now_ns;
+};
+
+DEFINE_VEC(cost_clock_vec, struct cost_clock);
+
+struct cost {
+	struct price price;
+	pthread_t measuring;
+	bool started;
+	atomic_bool measured;
+	enum attach_method method;
+	struct cost_clock_vec clocks;	/* of those that live */
+	uint64_t ended_ns;		/* CPU time of those that do not */
+	struct cost_counts counts;	/* of the last cost_update() ... */
+	uint64_t cpu_ns;		/* ... and CPU time up to then */
+	double ns_per_hit;		/* < 0: not known yet */
+	double share;			/* of the targets' CPU time; < 0: not known yet */
+};
+
+/* Measures the price in a thread of its own: attaching waits for nothing. */
+void cost_init(struct cost *cost, enum attach_method method);
+void cost_deinit(struct cost *cost);
+/* Waits for that thread, some tenths of a second at most after cost_init(). */
+void cost_settle(struct cost *cost);
+
+/* A process is watched from now on; @from_start: its whole CPU time counts. */
+void cost_watch(struct cost *cost, uint32_t pid, bool from_start);
+/* It ended; @cpu_ns is all it ever had, 0 if nobody knows. */
+void cost_end(struct cost *cost, uint32_t pid, uint64_t cpu_ns);
+
+/* Reads the clocks; what is said is then of one moment. */
+void cost_update(struct cost *cost, const struct cost_counts *counts);
+
+#endif
