@@ -132,6 +132,14 @@ bool session_is_named(const struct session *s, const struct image *image, uint64
 	return map64_get(&s->named, stack_key(id, image));
 }
 
+const struct named_stack *session_named_stack(const struct session *s, const struct image *image,
+					      uint64_t id)
+{
+	uint32_t nr = map64_get(&s->named, stack_key(id, image));
+
+	return nr ? &s->named_stacks.data[nr - 1] : NULL;
+}
+
 /* Code that is generated gets its names later. */
 static bool has_unnamed_code(const struct frame_vec *frames)
 {
@@ -167,8 +175,8 @@ static void set_frames(const struct session *s, struct snapshot *snap,
 		       struct snapshot_stack *stack, const struct image *image,
 		       const struct model_row *row)
 {
-	uint32_t nr = image ? map64_get(&s->named, stack_key(row->stack_id, image)) : 0;
-	const struct named_stack *named = nr ? &s->named_stacks.data[nr - 1] : NULL;
+	const struct named_stack *named =
+		image ? session_named_stack(s, image, row->stack_id) : NULL;
 
 	if (named && !named->late) {
 		stack->shared_frames = named->frames;
@@ -411,6 +419,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	session_loss(s, &totals, &snap->loss);
 	fill_memory(s, snap);
 	fill_runtime(s, snap);
+	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);
 	vec_for_each(sample, &s->timeline)
 		snapshot_sample_vec_push(&snap->timeline, *sample);

@@ -229,6 +229,16 @@ void session_name_stack(struct session *s, const struct image *image,
 			const struct fresh_stack *fresh);
 
 bool session_is_named(const struct session *s, const struct image *image, uint64_t id);
+/* Its frames; NULL if it has no names yet. Dies at the next stack that gets some. */
+const struct named_stack *session_named_stack(const struct session *s, const struct image *image,
+					      uint64_t id);
+
+/* --- reclaim.c --- */
+
+/* What was given back so far, with the names of who did it. */
+void session_add_reclaims(struct session *s, struct snapshot *snap);
+
+/* --- compose.c --- */
 
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,

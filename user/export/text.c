@@ -9,6 +9,7 @@
 
 #include "base/format.h"
 #include "base/strbuf.h"
+#include "export/reclaim_text.h"
 #include "export/runtime_text.h"
 #include "export/text.h"
 #include "model/fields.h"
@@ -559,6 +560,7 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 	put_memory(f, snap);
 	put_cost(f, snap);
 	text_put_runtime(snap, f);
+	text_put_reclaim(snap, f);
 	put_loss(f, &snap->loss);
 	put_unwind(f, &snap->unwind);
 	put_table(f, snap, &o);

@@ -127,7 +127,7 @@ static const struct field timeline[] = {
 static const struct field reclaim[] = {
 	FIELD(FIELD_DOUBLE, t_s, struct snapshot_reclaim, t_s),
 	FIELD(FIELD_STRING, kind, struct snapshot_reclaim, kind),
-	FIELD(FIELD_INT64, bytes, struct snapshot_reclaim, bytes),
+	OPTIONAL(FIELD_INT64, bytes, struct snapshot_reclaim, bytes),
 	FIELD(FIELD_UINT32, pid, struct snapshot_reclaim, pid),
 	FIELD(FIELD_STRING, detail, struct snapshot_reclaim, detail),
 };

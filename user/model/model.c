@@ -45,6 +45,7 @@ void model_destroy(struct model *model)
 	agg_deinit(&model->agg);
 	stacks_deinit(&model->stacks);
 	growth_deinit(&model->growth);
+	reclaim_log_deinit(&model->reclaims);
 	region_cut_vec_deinit(&model->cuts);
 	free(model);
 }
@@ -401,6 +402,11 @@ void model_feed(struct model *model, const void *record, size_t size)
 void model_rename_stack(struct model *model, uint64_t id, uint64_t real)
 {
 	stacks_rename(&model->stacks, id, real);
+}
+
+void model_reclaim(struct model *model, const struct reclaim_event *event)
+{
+	reclaim_log_add(&model->reclaims, event);
 }
 
 /*

@@ -14,6 +14,7 @@
 #include "model/blocks.h"
 #include "model/growth.h"
 #include "model/pools.h"
+#include "model/reclaim.h"
 #include "model/regions.h"
 #include "model/sink.h"
 #include "model/stacks.h"
@@ -76,6 +77,7 @@ struct model {
 	struct agg agg;
 	struct stacks stacks;
 	struct growth growth;
+	struct reclaim_log reclaims;
 	struct region_cut_vec cuts;	/* scratch */
 	struct model_totals counts;	/* all but the metrics */
 	uint64_t lost;			/* records, by model_note_loss() */

@@ -26,6 +26,21 @@ size_t model_images(const struct model *model, const struct model_image **ret)
 	return current->infos.len;
 }
 
+size_t model_reclaims(const struct model *model, const struct reclaim_entry **ret)
+{
+	const struct model *current = settled(model);
+
+	*ret = current->reclaims.entries.data;
+	return current->reclaims.entries.len;
+}
+
+uint64_t model_real_stack(const struct model *model, uint64_t id)
+{
+	uint32_t stack = map64_get(&model->stacks.index, id);
+
+	return stack ? model->stacks.list.data[stacks_real(&model->stacks, stack)].id : id;
+}
+
 void model_mark_time(struct model *model, uint64_t time_ns)
 {
 	model_drain(model);

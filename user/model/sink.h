@@ -17,6 +17,7 @@
 #include "bpf/events.h"
 #include "base/cleanup.h"
 #include "model/metrics.h"
+#include "model/reclaim.h"
 #include "model/snapshot.h"
 
 struct model;
@@ -44,6 +45,13 @@ void model_rename_stack(struct model *model, uint64_t id, uint64_t real);
  * were lost, so that an address reused or a free unmatched is judged rightly.
  */
 void model_note_loss(struct model *model, uint64_t count);
+
+/* Memory was given back, or taken; any source of events tells it by this. */
+void model_reclaim(struct model *model, const struct reclaim_event *event);
+/* All of that, in the order of time; borrowed until the model changes. */
+size_t model_reclaims(const struct model *model, const struct reclaim_entry **ret);
+/* The stack that stack @id turned out to be (model_rename_stack()). */
+uint64_t model_real_stack(const struct model *model, uint64_t id);
 
 /* Images in order of their first event; EV_EXEC adds one. */
 struct model_image {

@@ -80,10 +80,11 @@ struct snapshot_loss {
 	bool complete;		/* every number is exact */
 };
 
+/* Several of a kind by the same within a short time are one (model/reclaim.h). */
 struct snapshot_reclaim {
-	double t_s;
+	double t_s;		/* of the first */
 	const char *kind;
-	int64_t bytes;
+	int64_t bytes;		/* -1: not known */
 	uint32_t pid;
 	const char *detail;
 };
