@@ -18,6 +18,7 @@ $(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.
 	user/base/alloc.c user/base/error.c
 $(O)/tests/fuzz/description: user/capture/description.c user/capture/allocators.c \
 	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
+$(O)/tests/fuzz/go_pclntab: user/symbol/go_pclntab.c
 $(O)/tests/fuzz/recording: \
 	$(addprefix user/recording/,open.c reader.c columns.c database.c delta.c schema.c) \
 	$(addprefix user/model/,snapshot.c fields.c frames.c map64.c metrics.c) \
@@ -50,10 +51,10 @@ fetch-targets:
 	$(Q)O=$(O) scripts/fetch-go system 1.22=bookworm-backports 1.24=trixie \
 		1.27=trixie-backports
 
-# One Go program by every toolchain there is: as it comes, without symbols, and
+# Go programs by every toolchain there is: as they come, without symbols, and
 # position-independent.
 go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),\
-	$(addprefix $(go:bin/go=server-),default small pie))
+	$(addprefix $(go:bin/go=),server-default server-small server-pie lines-default lines-pie))
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
 	$(say) GO $@
@@ -66,6 +67,17 @@ $(O)/go/%/server-small: tests/workloads/go/server.go
 $(O)/go/%/server-pie: tests/workloads/go/server.go
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -buildmode pie -o $@ $<
+
+# What lines.go asks of the runtime, linkers since 1.23 refuse unless told.
+go_linkname = $(if $(filter system 1.19 1.21 1.22,$*),,-checklinkname=0)
+
+$(O)/go/%/lines-default: tests/workloads/go/lines.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -ldflags '$(go_linkname)' -o $@ $<
+
+$(O)/go/%/lines-pie: tests/workloads/go/lines.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -buildmode pie -ldflags '$(go_linkname)' -o $@ $<
 
 go-programs: $(go_programs)
 

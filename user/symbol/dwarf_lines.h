@@ -15,6 +15,7 @@
 #ifndef HEAPSONDE_SYMBOL_DWARF_LINES_H
 #define HEAPSONDE_SYMBOL_DWARF_LINES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ struct source_frame {
 	const char *raw;	/* linkage name, or the plain one */
 	const char *file;
 	uint32_t line, column;	/* 0 if unknown */
+	bool is_called;		/* it is to be called so, whatever the symbol table says */
 };
 
 /* Takes ownership of @fd even on failure. NULL if the file has no DWARF to be used. */

@@ -11,12 +11,11 @@
 #define NAMES_MAX (16ULL << 20)
 #define BUILD_ID_MAX 64		/* bytes; SHA-1 makes 20, Go's linker 32 at most */
 
-static bool is_for_us(const Elf64_Ehdr *ehdr)
+static bool is_known_class(const Elf64_Ehdr *ehdr)
 {
 	return !memcmp(ehdr->e_ident, ELFMAG, SELFMAG) &&
 	       ehdr->e_ident[EI_CLASS] == ELFCLASS64 &&
-	       ehdr->e_ident[EI_DATA] == ELFDATA2LSB &&
-	       ehdr->e_machine == ELF_MACHINE_HERE;
+	       ehdr->e_ident[EI_DATA] == ELFDATA2LSB;
 }
 
 /* Numbers that do not fit are in the first section header instead. */
@@ -25,17 +24,27 @@ static bool has_extended_numbers(const Elf64_Ehdr *ehdr)
 	return (ehdr->e_shoff && !ehdr->e_shnum) || ehdr->e_phnum == PN_XNUM;
 }
 
-Elf *elfread_open(int fd)
+Elf *elfread_open_foreign(int fd)
 {
 	Elf64_Ehdr ehdr;
 	Elf *elf;
 
-	if (!elfread_at(fd, 0, &ehdr, sizeof(ehdr)) || !is_for_us(&ehdr) ||
+	if (!elfread_at(fd, 0, &ehdr, sizeof(ehdr)) || !is_known_class(&ehdr) ||
 	    has_extended_numbers(&ehdr))
 		return NULL;
 	elf_version(EV_CURRENT);
 	elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (elf_kind(elf) == ELF_K_ELF && elf64_getehdr(elf))
+		return elf;
+	elf_end(elf);
+	return NULL;
+}
+
+Elf *elfread_open(int fd)
+{
+	Elf *elf = elfread_open_foreign(fd);
+
+	if (elf && elf64_getehdr(elf)->e_machine == ELF_MACHINE_HERE)
 		return elf;
 	elf_end(elf);
 	return NULL;

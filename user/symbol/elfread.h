@@ -18,12 +18,6 @@
 #define ELF_MACHINE_HERE EM_X86_64
 #elif defined(__aarch64__)
 #define ELF_MACHINE_HERE EM_AARCH64
-/*
- * Whether two beginnings of ELF files are of the same one: by build id, or, if
- * not both tell theirs, by their headers.
- */
-bool elfread_same_image(const void *a, size_t a_size, const void *b, size_t b_size);
-
 #endif
 
 static inline void elf_endp(Elf **elf)
@@ -40,6 +34,8 @@ static inline void elf_endp(Elf **elf)
  * libelf would believe a sparse file that claims billions.
  */
 Elf *elfread_open(int fd);
+/* The same for an ELF file of whatever machine. */
+Elf *elfread_open_foreign(int fd);
 
 /* Up to @len bytes at @offset; how many there are before the file's end. */
 size_t elfread_some(int fd, uint64_t offset, void *buf, size_t len);

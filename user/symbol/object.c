@@ -11,6 +11,7 @@
 #include "symbol/debugfile.h"
 #include "symbol/dwarf_lines.h"
 #include "symbol/elfread.h"
+#include "symbol/go_lines.h"
 #include "symbol/object.h"
 #include "symbol/symtab.h"
 
@@ -31,6 +32,8 @@ struct object_private {
 	struct symtab *symtab;		/* NULL until the first question */
 	struct dwarf_lines *lines;	/* NULL until then too, or if there is no DWARF */
 	bool lines_tried;
+	struct go_lines *go;		/* NULL until then too, or if it is no Go program */
+	bool go_tried;
 	int root_fd;
 	unsigned int refs;
 };
@@ -212,6 +215,7 @@ void object_destroy(struct object *obj)
 		return;
 	symtab_destroy(obj->priv->symtab);
 	dwarf_lines_destroy(obj->priv->lines);
+	go_lines_destroy(obj->priv->go);
 	load_vec_deinit(&obj->priv->loads);
 	segment_vec_deinit(&obj->priv->segments);
 	if (obj->priv->root_fd >= 0)
@@ -339,6 +343,30 @@ static void add_debug_symbols(const struct object *obj, struct symtab *symtab)
 		symtab_add_file(symtab, embedded);
 }
 
+static struct go_lines *go_of(struct object *obj)
+{
+	struct object_private *priv = obj->priv;
+
+	if (!priv->go_tried)
+		priv->go = go_lines_create(obj->fd);
+	priv->go_tried = true;
+	return priv->go;
+}
+
+static void add_go_function(void *ctx, uint64_t vaddr, uint64_t size, const char *name)
+{
+	symtab_add_function(ctx, vaddr, size, name);
+}
+
+/* What Go's runtime calls its functions is how Go's own tools show them. */
+static void add_go_symbols(struct object *obj, struct symtab *symtab)
+{
+	struct go_lines *go = go_of(obj);
+
+	if (go)
+		go_lines_functions(go, add_go_function, symtab);
+}
+
 static struct symtab *symtab_of(struct object *obj)
 {
 	struct object_private *priv = obj->priv;
@@ -348,6 +376,7 @@ static struct symtab *symtab_of(struct object *obj)
 	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
 	if (!symtab_add_file(priv->symtab, obj->fd))
 		add_debug_symbols(obj, priv->symtab);
+	add_go_symbols(obj, priv->symtab);
 	symtab_finish(priv->symtab);
 	return priv->symtab;
 }
@@ -423,8 +452,13 @@ static struct dwarf_lines *lines_of(struct object *obj)
 
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret)
 {
-	struct dwarf_lines *lines = lines_of(obj);
+	struct go_lines *go = go_of(obj);
+	size_t count = go ? go_lines_find(go, vaddr, ret) : 0;
+	struct dwarf_lines *lines;
 
+	if (count)
+		return count;
+	lines = lines_of(obj);
 	return lines ? dwarf_lines_find(lines, vaddr, ret) : 0;
 }
 
@@ -432,7 +466,7 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
 
 bool object_lacks_lines(struct object *obj)
 {
-	return !lines_of(obj);
+	return !go_of(obj) && !lines_of(obj);
 }
 
 void object_set_debug_file(struct object *obj, int debug_fd)
@@ -452,6 +486,7 @@ void object_set_debug_file(struct object *obj, int debug_fd)
 	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
 	symtab_add_file(priv->symtab, obj->fd);
 	symtab_add_file(priv->symtab, debug_fd);
+	add_go_symbols(obj, priv->symtab);
 	symtab_finish(priv->symtab);
 }
 

@@ -102,13 +102,14 @@ size_t object_find_exported(struct object *obj, const char *name,
 bool object_find_variable(const struct object *obj, const char *name, uint64_t *vaddr_ret);
 
 /*
- * Source lines and inlined functions at @vaddr by the DWARF of the file or of
- * its separate debug file; see dwarf_lines_find(). 0 if there is none.
+ * Source lines and inlined functions at @vaddr: of Go code by the runtime's own
+ * tables (go_lines.h), else by the DWARF of the file or of its separate debug
+ * file; see dwarf_lines_find(). 0 if there is none.
  */
 struct source_frame;
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);
 
-/* Whether there is no DWARF for it, neither in the file nor in a separate one found here. */
+/* Whether there are no lines for it, neither in the file nor in a separate one found here. */
 bool object_lacks_lines(struct object *obj);
 
 /*

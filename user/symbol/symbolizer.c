@@ -88,7 +88,7 @@ size_t symbol_frames_compose(const struct symbol *symbol, const struct source_fr
 
 	if (count) {
 		add_source(&called, &sources[count - 1]);
-		if (!called.symbol.function) {
+		if (!called.symbol.function || sources[count - 1].is_called) {
 			called.symbol.function = sources[count - 1].function;
 			called.symbol.raw = sources[count - 1].raw;
 		}

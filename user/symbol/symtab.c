@@ -22,7 +22,7 @@
 
 #define NONE UINT32_MAX
 
-enum binding_rank { RANK_GLOBAL, RANK_WEAK, RANK_LOCAL };
+enum binding_rank { RANK_TOLD, RANK_GLOBAL, RANK_WEAK, RANK_LOCAL };
 
 /* A symbol on its way into the index. */
 struct entry {
@@ -224,6 +224,24 @@ static void add_symbol(struct symtab *symtab, const struct source *src, const El
 	};
 	if (entry->sym.size > limit - sym->st_value)
 		entry->sym.size = limit - sym->st_value;
+}
+
+void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, const char *name)
+{
+	const struct object_segment *seg = segment_of(symtab, vaddr);
+	uint64_t limit = seg ? seg->vaddr + seg->size : 0;
+
+	if (!seg || strnlen(name, NAME_LEN_MAX) == NAME_LEN_MAX)
+		return;
+	entry_vec_push(&symtab->entries, (struct entry){
+		.sym = {
+			.vaddr = vaddr,
+			.size = size < limit - vaddr ? size : limit - vaddr,
+			.name = name,
+		},
+		.limit = limit,
+		.rank = RANK_TOLD,
+	});
 }
 
 static void add_source(struct symtab *symtab, const struct source *src)

@@ -32,6 +32,11 @@ DEFINE_CLEANUP(struct symtab *, symtab_destroy);
  * no sense is left out. Returns whether the file has a .symtab.
  */
 bool symtab_add_file(struct symtab *symtab, int fd);
+/*
+ * Adds a function that another table tells of; of several names of an address
+ * it is the best. @name is borrowed.
+ */
+void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, const char *name);
 void symtab_finish(struct symtab *symtab);
 
 size_t symtab_functions(const struct symtab *symtab, const struct object_symbol **ret);
