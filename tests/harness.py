@@ -241,6 +241,71 @@ def book_totals(books):
     return sums
 
 
+# ---- cgroups ----
+
+class MemoryCgroup:
+    """A memory cgroup of the test's own, of the version that this machine has."""
+
+    def __init__(self):
+        need_root()
+        self.version, top = self._hierarchy()
+        self.path = os.path.join(top, f"heapsonde-test-{os.getpid()}-{len(_started)}")
+
+    @staticmethod
+    def _hierarchy():
+        v2 = "/sys/fs/cgroup"
+        if os.path.exists(f"{v2}/memory/memory.limit_in_bytes"):
+            return 1, f"{v2}/memory"
+        try:
+            with open(f"{v2}/cgroup.controllers") as f:
+                if "memory" not in f.read().split():
+                    raise Skip("no memory controller")
+            with open(f"{v2}/cgroup.subtree_control", "w") as f:
+                f.write("+memory")
+        except OSError as e:
+            raise Skip(f"no memory cgroup can be made here: {e}") from None
+        return 2, v2
+
+    def __enter__(self):
+        try:
+            os.mkdir(self.path)
+        except OSError as e:
+            raise Skip(f"no memory cgroup can be made here: {e}") from None
+        return self
+
+    def __exit__(self, *ignored):
+        """What still lives in it goes back to where it came from."""
+        for pid in self.pids():
+            try:
+                self._put(os.path.join(os.path.dirname(self.path), "cgroup.procs"), pid)
+            except OSError:
+                pass
+        wait_until("the cgroup is empty", self._removed)
+
+    def _removed(self):
+        try:
+            os.rmdir(self.path)
+            return True
+        except OSError:
+            return not os.path.exists(self.path)
+
+    @staticmethod
+    def _put(path, value):
+        with open(path, "w") as f:
+            f.write(str(value))
+
+    def pids(self):
+        with open(os.path.join(self.path, "cgroup.procs")) as f:
+            return f.read().split()
+
+    def add(self, pid):
+        self._put(os.path.join(self.path, "cgroup.procs"), pid)
+
+    def set_limit(self, size):
+        self._put(os.path.join(self.path, "memory.limit_in_bytes" if self.version == 1
+                               else "memory.max"), size)
+
+
 # ---- what a target's code looks like ----
 
 def executable_mappings(pid):

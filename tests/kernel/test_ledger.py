@@ -63,5 +63,90 @@ def untouched_memory_is_not_resident():
     check(lines.get("live", 0) < 64 << 10, f"live and resident: {lines}")
 
 
+# ---- where it is going ----
+
+@case()
+def a_plateau_is_no_leak():
+    w = Workload("ledger", "plateau", cwd=scratch())
+    watch = Watch(w.pid)
+    begun = time.monotonic()
+    books = w.work()
+    took = time.monotonic() - begun
+    time.sleep(1.5 * took)
+    memory = watch.finish().data["memory"]
+    check(memory["rss_bytes"] > books["bytes"], "it did not grow")
+    check_equal("seconds to the limit", memory["seconds_to_limit"], None)
+    check(abs(memory["growth_bytes_per_s"]) < 0.01 * books["bytes"] / took,
+          f"grows by {memory['growth_bytes_per_s']}/s after it stopped")
+    check(memory["live_growth_bytes_per_s"] < 0.01 * books["bytes"] / took,
+          f"live grows by {memory['live_growth_bytes_per_s']}/s")
+
+
+def rss_of(pid):
+    with open(f"/proc/{pid}/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def check_forecast(memory, slope, limit):
+    got = memory["growth_bytes_per_s"]
+    check(abs(got - slope) <= 0.3 * slope, f"grows by {got}/s, not {slope}")
+    check(memory["growth_confidence"] >= 0.99, f"confidence {memory['growth_confidence']}")
+    check_equal("the limit's kind", memory["limit_kind"], limit)
+    left = (memory["limit_bytes"] - memory["limit_used_bytes"]) / got
+    check(abs(memory["seconds_to_limit"] - left) < 0.01 * left + 1,
+          f"{memory['seconds_to_limit']} s left, not {left}")
+
+
+@case()
+def a_leak_meets_its_limit():
+    """First the machine's memory, then its cgroup's limit."""
+    need_root()
+    limit = 4 << 30
+    w = Workload("ledger", "grows", cwd=scratch())
+    with MemoryCgroup() as group:
+        for kind in ("machine", "cgroup"):
+            if kind == "cgroup":
+                group.set_limit(limit)
+                group.add(w.pid)
+            else:
+                w.work()
+            watch = Watch(w.pid)
+            begun, rss = time.monotonic(), rss_of(w.pid)
+            time.sleep(3)
+            slope = (rss_of(w.pid) - rss) / (time.monotonic() - begun)
+            memory = watch.finish().data["memory"]
+            check_forecast(memory, slope, kind)
+        check_equal("the limit", memory["limit_bytes"], limit)
+        mine, = memory["cgroups"]
+        check_equal("the cgroup", mine["path"], group.path)
+        check_equal("its limit", mine["limit_bytes"], limit)
+        check(0 < mine["usage_bytes"] <= memory["rss_bytes"], f"it uses {mine['usage_bytes']}")
+        check(mine["pressure_of"] in ("cgroup", "machine", None), "no pressure")
+        check_equal("kills", mine["oom_kills"], 0)
+        w.proc.kill()
+        w.proc.wait()
+
+
+@case()
+def several_targets():
+    """The account of each, and of all together."""
+    both = [Workload("ledger", kind, cwd=scratch()) for kind in ("anonymous", "small")]
+    watch = Watch(",".join(str(w.pid) for w in both))
+    wants = [w.work()["bytes"] for w in both]
+    rss = [smaps_rss(w.pid) for w in both]
+    memory = watch.finish().data["memory"]
+    for w in both:
+        w.quit()
+    check_equal("RSS of all", memory["rss_bytes"], sum(rss))
+    check_equal("the sum", sum(a["bytes"] for a in memory["account"]), sum(rss))
+    check_equal("processes", [p["pid"] for p in memory["processes"]], [w.pid for w in both])
+    for process, line, want, all_of_it in zip(
+            memory["processes"], ("anonymous mappings", "live"), wants, rss):
+        lines = {a["kind"]: a["bytes"] for a in process["account"]}
+        check_equal("its lines' sum", sum(lines.values()), process["rss_bytes"])
+        check_equal("its RSS", process["rss_bytes"], all_of_it)
+        check(abs(lines[line] - want) <= 0.02 * want, f"{line}: {lines[line]}, not {want}")
+
+
 if __name__ == "__main__":
     main()

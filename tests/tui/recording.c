@@ -138,7 +138,7 @@ static void add_random(struct snapshot *snap, int stacks, int t)
 static void account(struct snapshot *snap, const char *kind, int64_t bytes)
 {
 	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-		snapshot_string(snap, kind), bytes });
+		.kind = snapshot_string(snap, kind), .bytes = bytes });
 }
 
 static void add_memory(struct snapshot *snap, int t)
@@ -150,7 +150,8 @@ static void add_memory(struct snapshot *snap, int t)
 		.file_bytes = 6ll << 20, .shmem_bytes = 0, .swap_bytes = 0,
 		.page_tables_bytes = 204800, .limit_bytes = 64ll << 20,
 		.limit_kind = snapshot_string(snap, "cgroup"),
-		.growth_bytes_per_s = 164352, .seconds_to_limit = 195 - t };
+		.limit_used_bytes = rss, .growth_bytes_per_s = 164352,
+		.growth_confidence = 0.998, .seconds_to_limit = 195 - t };
 	account(snap, "live blocks", live);
 	account(snap, "freed, kept by the allocator", 9ll << 20);
 	account(snap, "file", 6ll << 20);

@@ -45,6 +45,26 @@ static inline void fixture_header(struct snapshot *snap)
 	});
 }
 
+/* One process more than there are targets, and the cgroup of both. */
+static inline void fixture_ledger(struct snapshot *snap)
+{
+	snapshot_process_vec_push(&snap->processes, (struct snapshot_process){
+		.pid = 4242, .rss_bytes = 92274688, .pss_bytes = 90177536,
+		.anon_bytes = 83886080, .file_bytes = 8388608, .shmem_bytes = 0,
+		.swap_bytes = 4194304, .page_tables_bytes = -1 });
+	snapshot_account_vec_push(&snap->process_account, (struct snapshot_account){
+		.pid = 4242, .kind = snapshot_string(snap, "live"), .bytes = 70000000 });
+	snapshot_account_vec_push(&snap->process_account, (struct snapshot_account){
+		.pid = 4242, .kind = snapshot_string(snap, "unexplained"), .bytes = 22274688 });
+	snapshot_cgroup_vec_push(&snap->cgroups, (struct snapshot_cgroup){
+		.path = snapshot_string(snap, "/sys/fs/cgroup/shop"), .version = 2,
+		.usage_bytes = 94371840, .reclaimable_bytes = 1048576,
+		.limit_bytes = 1073741824, .high_bytes = -1, .limit_events = 3,
+		.high_events = 0, .oom_events = 1, .oom_kills = 1,
+		.pressure_of = snapshot_string(snap, "cgroup"), .some_avg10 = 1.25,
+		.full_avg10 = 0.5, .some_us = 2500000, .full_us = 1000000 });
+}
+
 /* As the kernel tells it, with every account kind adding up to the RSS. */
 static inline void fixture_memory(struct snapshot *snap)
 {
@@ -53,12 +73,15 @@ static inline void fixture_memory(struct snapshot *snap)
 		.file_bytes = 8388608, .shmem_bytes = 0, .swap_bytes = 4194304,
 		.page_tables_bytes = 204800, .limit_bytes = 1073741824,
 		.limit_kind = snapshot_string(snap, "cgroup"),
-		.growth_bytes_per_s = 524800.25, .seconds_to_limit = 1870.125,
+		.limit_used_bytes = 93323264, .growth_bytes_per_s = 524800.25,
+		.growth_confidence = 0.9975, .live_growth_bytes_per_s = -12.5,
+		.live_growth_confidence = 0.25, .seconds_to_limit = 1870.125,
 	};
 	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-		snapshot_string(snap, "live"), 70000000 });
+		.kind = snapshot_string(snap, "live"), .bytes = 70000000 });
 	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-		snapshot_string(snap, "unexplained"), 22274688 });
+		.kind = snapshot_string(snap, "unexplained"), .bytes = 22274688 });
+	fixture_ledger(snap);
 	for (int i = 1; i <= 3; i++)
 		snapshot_sample_vec_push(&snap->timeline, (struct snapshot_sample){
 			.t_s = 20.5 * i, .live_bytes = 10000000ll * i,

@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=5");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 5, this one reads 4)");
-	alter("PRAGMA user_version=1");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 1, this one reads 4)");
+	alter("PRAGMA user_version=6");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 6, this one reads 4 to 5)");
+	alter("PRAGMA user_version=3");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 5)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"
@@ -768,6 +768,32 @@ TEST(other_databases)
 	record_one(snap);
 	alter("CREATE TRIGGER t AFTER INSERT ON sample BEGIN DELETE FROM stack; END");
 	check_refused(ERROR_CORRUPT, "schema");
+}
+
+/* A recording of the schema before has neither what was added to tables nor new ones. */
+TEST(earlier_schema)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *got __cleanup(snapshot_destroyp) = NULL;
+	struct recording_reader *rec __cleanup(recording_reader_destroyp) = NULL;
+	struct error *err __cleanup_error = NULL;
+
+	unlink(file);
+	record_one(snap);
+	alter("ALTER TABLE memory DROP COLUMN growth_confidence;"
+	      "ALTER TABLE memory DROP COLUMN limit_used_bytes;"
+	      "DROP TABLE process; DROP TABLE process_account; DROP TABLE cgroup;"
+	      "PRAGMA user_version=4");
+	err = recording_open(file, &rec);
+	check(!err);
+	err = recording_snapshot(rec, -1, &got);
+	check(!err);
+	check_int(got->memory.rss_bytes, snap->memory.rss_bytes);
+	check(got->memory.growth_bytes_per_s == snap->memory.growth_bytes_per_s);
+	check(got->memory.growth_confidence == 0);
+	check_int(got->memory.limit_used_bytes, -1);
+	check_int(got->processes.len + got->process_account.len + got->cgroups.len, 0);
+	check_int(got->stacks.len, snap->stacks.len);
 }
 
 TEST(contents_that_make_no_sense)

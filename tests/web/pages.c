@@ -61,7 +61,7 @@ static struct snapshot *hostile_create(void)
 			.t_s = (double)i, .kind = snapshot_string(snap, hostile[i]), .bytes = 4096,
 			.detail = snapshot_string(snap, hostile[i]) });
 		snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-			snapshot_string(snap, hostile[i]), 0 });
+			.kind = snapshot_string(snap, hostile[i]), .bytes = 0 });
 	}
 	snap->targets.data[0].comm = snapshot_string(snap, hostile[0]);
 	snap->memory.limit_kind = snapshot_string(snap, hostile[1]);

@@ -141,6 +141,38 @@ static size_t fill_bss(void)
 	return sizeof(in_bss);
 }
 
+/* A megabyte each ten milliseconds. */
+static void grow_by(size_t mib)
+{
+	for (size_t i = 0; i < mib; i++) {
+		char *p = malloc(MIB - 64);
+
+		memset(p, 1, MIB - 64);
+		usleep(10000);
+	}
+}
+
+static size_t grow_and_stop(void)
+{
+	grow_by(100);
+	return 100 * MIB;
+}
+
+static void *keep_growing(void *arg)
+{
+	grow_by(100000);
+	return arg;
+}
+
+static size_t start_growing(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, keep_growing, NULL))
+		abort();
+	return 0;
+}
+
 static const struct kind {
 	const char *name;
 	size_t (*before)(void), (*work)(void);
@@ -157,6 +189,8 @@ static const struct kind {
 	{ "shared", NULL, map_shared },
 	{ "file", NULL, map_file },
 	{ "bss", NULL, fill_bss },
+	{ "plateau", NULL, grow_and_stop },
+	{ "grows", NULL, start_growing },
 };
 
 static void wait_line(void)

@@ -84,6 +84,17 @@ static const char *short_number(double value, double base, const char *units, bo
 	return buf;
 }
 
+const char *format_slope(double bytes_per_s, char buf[FORMAT_MAX])
+{
+	char number[FORMAT_MAX];
+
+	if (fabs(bytes_per_s) < 0.5)
+		return "0";
+	format_bytes(llround(bytes_per_s), number);
+	snprintf(buf, FORMAT_MAX, "%s%.26s/s", bytes_per_s > 0 ? "+" : "", number);
+	return buf;
+}
+
 const char *format_bytes_short(int64_t bytes, bool plus, char buf[FORMAT_MAX])
 {
 	return short_number((double)bytes, 1024, "KMGTPE", plus, buf);

@@ -20,6 +20,9 @@ const char *format_count(int64_t count, char buf[FORMAT_MAX]);
 /* "0.8 s", "12 s", "3 m 20 s", "2 h 05 m", "4 d 03 h" */
 const char *format_duration(double seconds, char buf[FORMAT_MAX]);
 
+/* Rates and slopes: "+1.2 MiB/s", "-3 B/s"; "0" when nothing moves. */
+const char *format_slope(double bytes_per_s, char buf[FORMAT_MAX]);
+
 /* The same for narrow columns, at most 6 columns: "999", "1.50K", "42.0M", "+161K" with @plus. */
 const char *format_bytes_short(int64_t bytes, bool plus, char buf[FORMAT_MAX]);
 /* "999", "1.50k", "12.3M" */

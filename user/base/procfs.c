@@ -9,14 +9,12 @@
 
 #include "base/procfs.h"
 
-int procfs_read(uint32_t pid, const char *name, struct strbuf *ret)
+static int read_path(const char *path, struct strbuf *ret)
 {
-	__cleanup_close int fd = -1;
-	char path[64], chunk[4096];
+	__cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char chunk[4096];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s", pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	while ((n = read(fd, chunk, sizeof(chunk))) != 0) {
@@ -27,6 +25,22 @@ int procfs_read(uint32_t pid, const char *name, struct strbuf *ret)
 		strbuf_add(ret, chunk, n);
 	}
 	return 0;
+}
+
+int procfs_read(uint32_t pid, const char *name, struct strbuf *ret)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/%s", pid, name);
+	return read_path(path, ret);
+}
+
+int procfs_read_self(const char *name, struct strbuf *ret)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/%s", name);
+	return read_path(path, ret);
 }
 
 bool procfs_field(const char *text, const char *key, int64_t *ret)

@@ -11,6 +11,8 @@
 
 /* Appends /proc/PID/NAME whole, NUL bytes included; 0 or -errno. */
 int procfs_read(uint32_t pid, const char *name, struct strbuf *ret);
+/* The same of /proc/self/NAME. */
+int procfs_read_self(const char *name, struct strbuf *ret);
 
 /*
  * The number behind "KEY:" at a line's start, as in status, smaps_rollup and

@@ -286,42 +286,6 @@ static void add_target(struct snapshot *snap, const struct image *image)
 	});
 }
 
-static void fill_account(const struct session *s, struct snapshot *snap)
-{
-	if (!s->account.rss_bytes)
-		return;
-	for (int kind = 0; kind < ACCOUNT_KINDS_COUNT; kind++)
-		if (s->account.lines[kind])
-			snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-				account_kind_name(kind), s->account.lines[kind] });
-	snapshot_account_vec_push(&snap->account, (struct snapshot_account){
-		"unexplained", s->account.unexplained });
-}
-
-/* Slope between the ends of the timeline; the forecast proper belongs to the ledger. */
-static void fill_memory(const struct session *s, struct snapshot *snap)
-{
-	const struct snapshot_sample_vec *t = &s->timeline;
-
-	snap->memory = s->memory;
-	snap->memory.limit_kind = snapshot_string(snap, s->memory.limit_kind);
-	snap->memory.growth_bytes_per_s = 0;
-	snap->memory.seconds_to_limit = -1;
-	if (t->len > 1 && t->data[t->len - 1].rss_bytes && t->data[0].rss_bytes) {
-		double span = t->data[t->len - 1].t_s - t->data[0].t_s;
-		double grown = t->data[t->len - 1].rss_bytes - t->data[0].rss_bytes;
-
-		if (span > 0)
-			snap->memory.growth_bytes_per_s = grown / span;
-	}
-	if (snap->memory.growth_bytes_per_s > 0 && snap->memory.limit_bytes >= 0 &&
-	    snap->memory.rss_bytes >= 0)
-		snap->memory.seconds_to_limit =
-			(snap->memory.limit_bytes - snap->memory.rss_bytes) /
-			snap->memory.growth_bytes_per_s;
-	fill_account(s, snap);
-}
-
 static void fill_runtime(const struct session *s, struct snapshot *snap)
 {
 	snap->runtime = s->runtime;
@@ -417,7 +381,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	}
 	fill_totals(s, &totals, &snap->totals);
 	session_loss(s, &totals, &snap->loss);
-	fill_memory(s, snap);
+	ledger_fill(&s->ledger, snap);
 	fill_runtime(s, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);

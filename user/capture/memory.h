@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the kernel says about a process's memory, and the limit it lives under. */
+/* What the kernel says about a process's memory. */
 #ifndef HEAPSONDE_CAPTURE_MEMORY_H
 #define HEAPSONDE_CAPTURE_MEMORY_H
 
@@ -11,10 +11,9 @@
 int64_t memory_rss_bytes(uint32_t pid);
 
 /*
- * Fills all but the growth fields, from @account (which may be NULL: then
- * from status), status and the cgroup. What cannot be read is -1.
+ * From @account (which may be NULL) and status. What cannot be read is -1.
  */
 struct account;
-void memory_read(uint32_t pid, const struct account *account, struct snapshot_memory *ret);
+void memory_read(uint32_t pid, const struct account *account, struct snapshot_process *ret);
 
 #endif

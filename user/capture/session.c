@@ -229,50 +229,53 @@ static int64_t rss_of_all(const struct session *s)
 	return sum;
 }
 
-struct account_search { struct session *session; uint32_t pid; };
-
-static void find_live(void *arg, struct account_block *blocks, size_t count)
+static void find_live(void *arg, uint32_t pid, struct account_block *blocks, size_t count)
 {
-	const struct account_search *search = arg;
+	struct session *s = arg;
 
-	pthread_mutex_lock(&search->session->lock);
+	pthread_mutex_lock(&s->lock);
 	for (size_t i = 0; i < count; i++)
-		blocks[i].asked_bytes = model_live_block(search->session->model, search->pid,
-							 blocks[i].addr);
-	pthread_mutex_unlock(&search->session->lock);
+		blocks[i].asked_bytes = model_live_block(s->model, pid, blocks[i].addr);
+	pthread_mutex_unlock(&s->lock);
 }
 
-/* The account's price grows with the heap: it is read for 2 % of a core at most. */
-#define ACCOUNT_PAUSE 50
+DEFINE_VEC(pid_vec, uint32_t);
 
-static bool read_account(struct session *s, uint32_t pid)
+/* The ledger's price grows with the heaps: it is read for 2 % of a core at most. */
+#define LEDGER_PAUSE 50
+
+static void read_ledger(struct session *s)
 {
-	struct account_search search = { s, pid };
-	const struct account_live live = { find_live, &search };
+	const struct ledger_live live = { find_live, s };
 	bool all_known = !s->settings.sample_bytes && s->settings.min_size == 0 &&
 			 s->settings.max_size == UINT64_MAX;
+	__cleanup(pid_vec_deinit) struct pid_vec pids = { 0 };
 	double begun = session_watched_s(s);
-	struct account account;
 
+	if (begun < s->next_ledger_s)
+		return;
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			pid_vec_push(&pids, image->pid);
 	session_drain(s);
-	if (!account_read(pid, all_known ? &live : NULL, &account))
-		return false;
-	s->account = account;
-	s->next_account_s = begun + ACCOUNT_PAUSE * (session_watched_s(s) - begun);
-	return true;
+	ledger_read(&s->ledger, pids.data, pids.len, begun, all_known ? &live : NULL);
+	s->next_ledger_s = begun + LEDGER_PAUSE * (session_watched_s(s) - begun);
 }
 
-/* What memory_read() and the account say is of one moment, also when that is not now. */
-static void read_memory(struct session *s)
+/* More often than samples are taken, so that a short watch can tell where it goes. */
+#define GROWTH_PAUSE_S 0.2
+
+static void note_growth(struct session *s, double now_s)
 {
-	if (session_watched_s(s) < s->next_account_s)
+	int64_t live;
+
+	if (now_s < s->next_growth_s)
 		return;
-	vec_for_each(image, &s->images) {
-		if (image->ended || !read_account(s, image->pid))
-			continue;
-		memory_read(image->pid, &s->account, &s->memory);
-		break;
-	}
+	pthread_mutex_lock(&s->lock);
+	live = model_live_bytes(s->model);
+	pthread_mutex_unlock(&s->lock);
+	ledger_note_growth(&s->ledger, now_s, rss_of_all(s), live);
+	s->next_growth_s = now_s + GROWTH_PAUSE_S;
 }
 
 /* What is read is gone for good with a process, so the last figures stay. */
@@ -326,7 +329,7 @@ static void take_sample(struct session *s)
 	model_mark_time(s->model, now);
 	model_rows(s->model, now, 0, NULL, &totals);
 	pthread_mutex_unlock(&s->lock);
-	read_memory(s);
+	read_ledger(s);
 	read_runtime(s);
 	session_update_cost(s);
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
@@ -372,6 +375,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_remove_retired(s);
 		note_loss(s);
 		s->skel->bss->timing = now < s->timed_until_s;
+		note_growth(s, now);
 		if (now >= s->next_sample_s) {
 			take_sample(s);
 			s->next_sample_s += s->settings.interval_s;
@@ -422,7 +426,7 @@ void session_stop(struct session *s)
 		spawned_release(s->command);
 	session_follow(s);
 	session_serve_command(s);
-	s->next_account_s = 0;
+	s->next_ledger_s = 0;
 	take_sample(s);
 	s->end_ns = session_now_ns();
 	session_detach(s);
@@ -590,6 +594,7 @@ void session_destroy(struct session *s)
 	session_free_targets(s);
 	session_free_news(s);
 	snapshot_sample_vec_deinit(&s->timeline);
+	ledger_deinit(&s->ledger);
 	unwinder_destroy(s->unwinder);
 	map64_deinit(&s->told);
 	map64_deinit(&s->named);

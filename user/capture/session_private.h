@@ -12,8 +12,8 @@
 #include <stdatomic.h>
 
 #include "capture/rewalk.h"
-#include "capture/account.h"
 #include "capture/cost.h"
+#include "capture/ledger.h"
 #include "capture/go_runtime.h"
 #include "capture/session.h"
 #include "capture/spawn.h"
@@ -155,9 +155,8 @@ struct session {
 	struct frame_store *store;	/* holds their frames and strings */
 	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
-	struct snapshot_memory memory;	/* of the first target that could be read */
-	struct account account;		/* the same; rss_bytes 0: never read */
-	double next_account_s;
+	struct ledger ledger;
+	double next_ledger_s, next_growth_s;
 	struct snapshot_runtime runtime;	/* of the last Go target; version is its image's */
 };
 

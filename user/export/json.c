@@ -196,14 +196,46 @@ static void put_stacks(FILE *f, const struct snapshot *snap, size_t limit)
 	fputs("]", f);
 }
 
+static json_object *list_array(const struct snapshot *snap, enum snapshot_list list)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snapshot_list(snap, list)->len; i++)
+		json_object_array_add(array, list_item(snap, list, i));
+	return array;
+}
+
+/* The lines of one process. */
+static json_object *account_of(const struct snapshot *snap, uint32_t pid)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snap->process_account.len; i++)
+		if (snap->process_account.data[i].pid == pid)
+			json_object_array_add(array, list_item(snap, LIST_PROCESS_ACCOUNT, i));
+	return array;
+}
+
+static json_object *processes_array(const struct snapshot *snap)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snap->processes.len; i++) {
+		json_object *process = list_item(snap, LIST_PROCESSES, i);
+
+		add(process, "account", account_of(snap, snap->processes.data[i].pid));
+		json_object_array_add(array, process);
+	}
+	return array;
+}
+
 static json_object *memory_object(const struct snapshot *snap)
 {
 	json_object *obj = fields_object(&snapshot_parts[PART_MEMORY], snap);
-	json_object *account = json_object_new_array();
 
-	for (size_t i = 0; i < snap->account.len; i++)
-		json_object_array_add(account, list_item(snap, LIST_ACCOUNT, i));
-	add(obj, "account", account);
+	add(obj, "account", list_array(snap, LIST_ACCOUNT));
+	add(obj, "processes", processes_array(snap));
+	add(obj, "cgroups", list_array(snap, LIST_CGROUPS));
 	return obj;
 }
 

@@ -10,6 +10,7 @@
 #include "base/format.h"
 #include "base/strbuf.h"
 #include "export/reclaim_text.h"
+#include "export/memory_text.h"
 #include "export/runtime_text.h"
 #include "export/text.h"
 #include "model/fields.h"
@@ -79,18 +80,6 @@ static void add_shortened(struct strbuf *sb, const char *s, size_t columns)
 static const char *bytes(int64_t value, char buf[FORMAT_MAX])
 {
 	return format_bytes(value, buf);
-}
-
-/* Rates and slopes: "+1.2 MiB/s", "0" when nothing moves. */
-static const char *slope(double per_s, char buf[FORMAT_MAX])
-{
-	char number[FORMAT_MAX];
-
-	if (fabs(per_s) < 0.5)
-		return "0";
-	format_bytes(llround(per_s), number);
-	snprintf(buf, FORMAT_MAX, "%s%.26s/s", per_s > 0 ? "+" : "", number);
-	return buf;
 }
 
 static double ratio(double part, double whole)
@@ -238,44 +227,6 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 	}
 }
 
-/* What the RSS is made of; each line with its share. */
-static void put_account(FILE *f, const struct snapshot *snap)
-{
-	char buf[FORMAT_MAX];
-
-	vec_for_each(line, &snap->account)
-		fprintf(f, "  %-10s %10s %5.1f%% %s\n", "", bytes(line->bytes, buf),
-			100 * ratio((double)line->bytes, (double)snap->memory.rss_bytes),
-			line->kind);
-}
-
-static void put_memory(FILE *f, const struct snapshot *snap)
-{
-	const struct snapshot_memory *memory = &snap->memory;
-	char buf[FORMAT_MAX];
-
-	if (memory->rss_bytes < 0)
-		return;
-	fprintf(f, "  %-10s %10s resident", "RSS", bytes(memory->rss_bytes, buf));
-	if (memory->anon_bytes >= 0)
-		fprintf(f, " (%s anonymous)", bytes(memory->anon_bytes, buf));
-	if (memory->swap_bytes > 0)
-		fprintf(f, ", %s swapped out", bytes(memory->swap_bytes, buf));
-	if (fabs(memory->growth_bytes_per_s) >= 0.5)
-		fprintf(f, ", %s", slope(memory->growth_bytes_per_s, buf));
-	fputc('\n', f);
-	put_account(f, snap);
-	if (memory->limit_bytes < 0)
-		return;
-	fprintf(f, "  %-10s %10s", "limit", bytes(memory->limit_bytes, buf));
-	if (memory->limit_kind && memory->limit_kind[0])
-		fprintf(f, " (%s)", memory->limit_kind);
-	if (memory->seconds_to_limit >= 0)
-		fprintf(f, ", reached in %s at this slope",
-			format_duration(memory->seconds_to_limit, buf));
-	fputc('\n', f);
-}
-
 static void put_cost(FILE *f, const struct snapshot *snap)
 {
 	const struct snapshot_cost *cost = &snap->cost;
@@ -368,7 +319,7 @@ static void put_row(FILE *f, const char *rank, const struct metrics *m,
 	fprintf(f, "%4s %10s %5.1f%% %9s %13s %9s %10s %9s %4.0f%%", rank,
 		bytes(m->live_bytes, live),
 		100 * ratio((double)m->live_bytes, (double)total->live_bytes),
-		format_count(m->live_count, blocks), slope(m->growth_bytes_per_s, growth),
+		format_count(m->live_count, blocks), format_slope(m->growth_bytes_per_s, growth),
 		m->live_count ? format_duration(m->oldest_live_s, oldest) : "-",
 		bytes(m->alloc_bytes, allocated), format_count(m->alloc_count, allocs),
 		100 * ratio((double)m->temporary_count, (double)m->alloc_count));
@@ -557,7 +508,7 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 		put_counts(f, snap);
 		put_rare_counts(f, &snap->totals, snap->loss.complete);
 	}
-	put_memory(f, snap);
+	text_put_memory(snap, f);
 	put_cost(f, snap);
 	text_put_runtime(snap, f);
 	text_put_reclaim(snap, f);

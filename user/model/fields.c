@@ -54,16 +54,18 @@ static const struct field loss[] = {
 };
 
 static const struct field memory[] = {
-	OPTIONAL(FIELD_INT64, rss_bytes, struct snapshot, memory.rss_bytes),
-	OPTIONAL(FIELD_INT64, pss_bytes, struct snapshot, memory.pss_bytes),
-	OPTIONAL(FIELD_INT64, anon_bytes, struct snapshot, memory.anon_bytes),
-	OPTIONAL(FIELD_INT64, file_bytes, struct snapshot, memory.file_bytes),
-	OPTIONAL(FIELD_INT64, shmem_bytes, struct snapshot, memory.shmem_bytes),
-	OPTIONAL(FIELD_INT64, swap_bytes, struct snapshot, memory.swap_bytes),
-	OPTIONAL(FIELD_INT64, page_tables_bytes, struct snapshot, memory.page_tables_bytes),
+#define X(name) OPTIONAL(FIELD_INT64, name, struct snapshot, memory.name),
+	PROCESS_FIGURES(X)
+#undef X
 	OPTIONAL(FIELD_INT64, limit_bytes, struct snapshot, memory.limit_bytes),
 	OPTIONAL(FIELD_STRING, limit_kind, struct snapshot, memory.limit_kind),
+	OPTIONAL(FIELD_INT64, limit_used_bytes, struct snapshot, memory.limit_used_bytes),
 	FIELD(FIELD_DOUBLE, growth_bytes_per_s, struct snapshot, memory.growth_bytes_per_s),
+	FIELD(FIELD_DOUBLE, growth_confidence, struct snapshot, memory.growth_confidence),
+	FIELD(FIELD_DOUBLE, live_growth_bytes_per_s, struct snapshot,
+	      memory.live_growth_bytes_per_s),
+	FIELD(FIELD_DOUBLE, live_growth_confidence, struct snapshot,
+	      memory.live_growth_confidence),
 	OPTIONAL(FIELD_DOUBLE, seconds_to_limit, struct snapshot, memory.seconds_to_limit),
 };
 
@@ -116,6 +118,37 @@ static const struct field account[] = {
 	FIELD(FIELD_INT64, bytes, struct snapshot_account, bytes),
 };
 
+static const struct field process[] = {
+	FIELD(FIELD_UINT32, pid, struct snapshot_process, pid),
+#define X(name) OPTIONAL(FIELD_INT64, name, struct snapshot_process, name),
+	PROCESS_FIGURES(X)
+#undef X
+};
+
+static const struct field process_account[] = {
+	FIELD(FIELD_UINT32, pid, struct snapshot_account, pid),
+	FIELD(FIELD_STRING, kind, struct snapshot_account, kind),
+	FIELD(FIELD_INT64, bytes, struct snapshot_account, bytes),
+};
+
+static const struct field cgroup[] = {
+	FIELD(FIELD_STRING, path, struct snapshot_cgroup, path),
+	FIELD(FIELD_UINT32, version, struct snapshot_cgroup, version),
+	OPTIONAL(FIELD_INT64, usage_bytes, struct snapshot_cgroup, usage_bytes),
+	OPTIONAL(FIELD_INT64, reclaimable_bytes, struct snapshot_cgroup, reclaimable_bytes),
+	OPTIONAL(FIELD_INT64, limit_bytes, struct snapshot_cgroup, limit_bytes),
+	OPTIONAL(FIELD_INT64, high_bytes, struct snapshot_cgroup, high_bytes),
+	OPTIONAL(FIELD_INT64, limit_events, struct snapshot_cgroup, limit_events),
+	OPTIONAL(FIELD_INT64, high_events, struct snapshot_cgroup, high_events),
+	OPTIONAL(FIELD_INT64, oom_events, struct snapshot_cgroup, oom_events),
+	OPTIONAL(FIELD_INT64, oom_kills, struct snapshot_cgroup, oom_kills),
+	OPTIONAL(FIELD_STRING, pressure_of, struct snapshot_cgroup, pressure_of),
+	OPTIONAL(FIELD_DOUBLE, some_avg10, struct snapshot_cgroup, some_avg10),
+	OPTIONAL(FIELD_DOUBLE, full_avg10, struct snapshot_cgroup, full_avg10),
+	OPTIONAL(FIELD_INT64, some_us, struct snapshot_cgroup, some_us),
+	OPTIONAL(FIELD_INT64, full_us, struct snapshot_cgroup, full_us),
+};
+
 static const struct field timeline[] = {
 	FIELD(FIELD_DOUBLE, t_s, struct snapshot_sample, t_s),
 	FIELD(FIELD_INT64, live_bytes, struct snapshot_sample, live_bytes),
@@ -143,6 +176,10 @@ static const struct field mark[] = {
 const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_TARGETS] = LIST("target", target, struct snapshot_target, targets, false),
 	[LIST_ACCOUNT] = LIST("account", account, struct snapshot_account, account, true),
+	[LIST_PROCESSES] = LIST("process", process, struct snapshot_process, processes, true),
+	[LIST_PROCESS_ACCOUNT] = LIST("process_account", process_account,
+				      struct snapshot_account, process_account, true),
+	[LIST_CGROUPS] = LIST("cgroup", cgroup, struct snapshot_cgroup, cgroups, true),
 	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),

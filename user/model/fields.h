@@ -46,7 +46,8 @@ extern const struct fields metric_fields;
 
 /* Arrays of struct snapshot; field offsets in one item. */
 enum snapshot_list {
-	LIST_TARGETS, LIST_ACCOUNT, LIST_TIMELINE, LIST_RECLAIM, LIST_MARKS,
+	LIST_TARGETS, LIST_ACCOUNT, LIST_PROCESSES, LIST_PROCESS_ACCOUNT, LIST_CGROUPS,
+	LIST_TIMELINE, LIST_RECLAIM, LIST_MARKS,
 	SNAPSHOT_LISTS_COUNT
 };
 

@@ -57,6 +57,16 @@ size_t model_block_bytes(const struct model *model)
 	return bytes;
 }
 
+int64_t model_live_bytes(const struct model *model)
+{
+	const struct model *current = settled(model);
+	int64_t sum = 0;
+
+	for (uint32_t i = 1; i < current->agg.len; i++)
+		sum += agg_row_live(&current->agg.rows[i]);
+	return sum;
+}
+
 /* Ages of the oldest blocks by row, in ns, as of a moment. */
 struct ages {
 	uint64_t *of_row;

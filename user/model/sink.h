@@ -103,6 +103,9 @@ enum model_rows_flags {
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		struct model_row_vec *rows, struct model_totals *totals);
 
+/* Live bytes of all, without the price of rows. */
+int64_t model_live_bytes(const struct model *model);
+
 /*
  * The bytes that were asked for of the live block at @addr of the program that
  * @tgid runs now; -1 if none is known there.

@@ -28,7 +28,11 @@ struct snapshot *snapshot_create(void)
 	snap->sample_bytes = -1;
 	snap->loss.complete = true;
 	snap->memory = (struct snapshot_memory){
-		-1, -1, -1, -1, -1, -1, -1, -1, snap->version, 0, -1,
+#define X(name) .name = -1,
+		PROCESS_FIGURES(X)
+#undef X
+		.limit_bytes = -1, .limit_used_bytes = -1, .limit_kind = snap->version,
+		.seconds_to_limit = -1,
 	};
 	snap->cost.probe_ns_per_hit = snap->cost.target_cpu_share = -1;
 	return snap;
@@ -53,6 +57,9 @@ void snapshot_destroy(struct snapshot *snap)
 	frame_vec_deinit(&snap->frames);
 	snapshot_reclaim_vec_deinit(&snap->reclaim);
 	snapshot_account_vec_deinit(&snap->account);
+	snapshot_process_vec_deinit(&snap->processes);
+	snapshot_account_vec_deinit(&snap->process_account);
+	snapshot_cgroup_vec_deinit(&snap->cgroups);
 	snapshot_sample_vec_deinit(&snap->timeline);
 	snapshot_mark_vec_deinit(&snap->marks);
 	free(snap);
@@ -79,6 +86,9 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(snapshot_target_vec, &snap->targets, &origin->targets);
 	COPY_VEC(snapshot_reclaim_vec, &snap->reclaim, &origin->reclaim);
 	COPY_VEC(snapshot_account_vec, &snap->account, &origin->account);
+	COPY_VEC(snapshot_process_vec, &snap->processes, &origin->processes);
+	COPY_VEC(snapshot_account_vec, &snap->process_account, &origin->process_account);
+	COPY_VEC(snapshot_cgroup_vec, &snap->cgroups, &origin->cgroups);
 	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
 	return snap;

@@ -89,16 +89,51 @@ struct snapshot_reclaim {
 	const char *detail;
 };
 
-struct snapshot_account { const char *kind; int64_t bytes; };
+/* The pid is 0 in the account of all. */
+struct snapshot_account { const char *kind; int64_t bytes; uint32_t pid; };
 
-/* Bytes; -1 where the kernel does not tell. */
+/* X(name): of a process, and of all together; bytes, -1 where the kernel does not tell. */
+#define PROCESS_FIGURES(X)						\
+	X(rss_bytes)							\
+	X(pss_bytes)							\
+	X(anon_bytes)							\
+	X(file_bytes)							\
+	X(shmem_bytes)							\
+	X(swap_bytes)							\
+	X(page_tables_bytes)
+
+struct snapshot_process {
+	uint32_t pid;
+#define X(name) int64_t name;
+	PROCESS_FIGURES(X)
+#undef X
+};
+
+/* The confidence from which on growth of memory is taken for more than chance. */
+#define GROWTH_SURE 0.99
+
 struct snapshot_memory {
-	int64_t rss_bytes, pss_bytes, anon_bytes, file_bytes, shmem_bytes;
-	int64_t swap_bytes, page_tables_bytes;
-	int64_t limit_bytes;		/* -1: none */
-	const char *limit_kind;		/* "cgroup" or "machine" */
-	double growth_bytes_per_s;
-	double seconds_to_limit;	/* < 0: not foreseeable */
+#define X(name) int64_t name;
+	PROCESS_FIGURES(X)
+#undef X
+	/* What is met first, and what counts against it now; -1: none. */
+	int64_t limit_bytes, limit_used_bytes;
+	const char *limit_kind;		/* "cgroup", "rlimit_as", "rlimit_data", "machine" */
+	/* Of RSS, as it moves now; the confidence, 0 to 1, that it is no chance. */
+	double growth_bytes_per_s, growth_confidence;
+	double live_growth_bytes_per_s, live_growth_confidence;	/* the same of live bytes */
+	double seconds_to_limit;	/* < 0: not foreseeable, or no growth */
+};
+
+/* A memory cgroup that targets live in; -1: not told, or no limit (capture/cgroup.h). */
+struct snapshot_cgroup {
+	const char *path;
+	uint32_t version;
+	int64_t usage_bytes, reclaimable_bytes, limit_bytes, high_bytes;
+	int64_t limit_events, high_events, oom_events, oom_kills;
+	const char *pressure_of;	/* "cgroup", "machine"; NULL: not told */
+	double some_avg10, full_avg10;
+	int64_t some_us, full_us;
 };
 
 /* A moment that somebody gave a name: by key, by signal or by heapsonde mark. */
@@ -124,6 +159,8 @@ DEFINE_VEC(snapshot_stack_vec, struct snapshot_stack);
 DEFINE_VEC(snapshot_target_vec, struct snapshot_target);
 DEFINE_VEC(snapshot_reclaim_vec, struct snapshot_reclaim);
 DEFINE_VEC(snapshot_account_vec, struct snapshot_account);
+DEFINE_VEC(snapshot_process_vec, struct snapshot_process);
+DEFINE_VEC(snapshot_cgroup_vec, struct snapshot_cgroup);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
 
@@ -147,6 +184,9 @@ struct snapshot {
 	struct snapshot_memory memory;
 	struct snapshot_runtime runtime;
 	struct snapshot_account_vec account;	/* adds up to rss_bytes */
+	struct snapshot_process_vec processes;	/* those that memory is the sum of */
+	struct snapshot_account_vec process_account;	/* of each, in their order */
+	struct snapshot_cgroup_vec cgroups;
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */
 	struct snapshot_unwind unwind;

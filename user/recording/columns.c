@@ -22,6 +22,28 @@ void columns_add(struct strbuf *sql, const struct fields *fields, const char *pr
 		strbuf_addf(sql, ", %s%s", prefix, field->name);
 }
 
+static bool exists(sqlite3 *older, const struct fields *fields, const char *column)
+{
+	return !older || sqlite3_table_column_metadata(older, NULL, fields->name, column, NULL,
+						       NULL, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+bool columns_exist(sqlite3 *older, const struct fields *fields)
+{
+	return exists(older, fields, NULL);
+}
+
+void columns_add_existing(struct strbuf *sql, sqlite3 *older, const struct fields *fields,
+			  const char *prefix)
+{
+	fields_for_each(field, fields) {
+		if (exists(older, fields, field->name))
+			strbuf_addf(sql, ", %s%s", prefix, field->name);
+		else
+			strbuf_addstr(sql, ", NULL");
+	}
+}
+
 void column_bind_text(sqlite3_stmt *st, int column, const char *s)
 {
 	sqlite3_bind_text(st, column, s, -1, SQLITE_STATIC);

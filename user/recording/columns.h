@@ -15,6 +15,15 @@ const char *column_type(const struct field *field);
 /* Appends ", NAME" for each field, @prefix in front of the name. */
 void columns_add(struct strbuf *sql, const struct fields *fields, const char *prefix);
 
+/*
+ * As columns_add(), for a file of an earlier schema: NULL in place of columns
+ * that came later. @older NULL: of the newest, which has them all.
+ */
+void columns_add_existing(struct strbuf *sql, sqlite3 *older, const struct fields *fields,
+			  const char *prefix);
+/* Whether the file has the whole table. */
+bool columns_exist(sqlite3 *older, const struct fields *fields);
+
 /* @s must live until the statement was stepped and reset. */
 void column_bind_text(sqlite3_stmt *st, int column, const char *s);
 /* Binds the fields of the struct at @base from @column on, which counts from 1. */

@@ -143,13 +143,16 @@ static struct error *check_identity(struct recording_reader *rec)
 	if (version > RECORDING_SCHEMA_VERSION)
 		return error_create(ERROR_UNSUPPORTED,
 				    "'%s' was recorded by a newer heapsonde"
-				    " (schema %lld, this one reads %d): use that one",
-				    rec->path, (long long)version, RECORDING_SCHEMA_VERSION);
-	if (version < RECORDING_SCHEMA_VERSION)
+				    " (schema %lld, this one reads %d to %d): use that one",
+				    rec->path, (long long)version, RECORDING_SCHEMA_OLDEST,
+				    RECORDING_SCHEMA_VERSION);
+	if (version < RECORDING_SCHEMA_OLDEST)
 		return error_create(ERROR_UNSUPPORTED,
 				    "'%s' was recorded by an older heapsonde"
-				    " (schema %lld, this one reads %d): use that one", rec->path,
-				    (long long)version, RECORDING_SCHEMA_VERSION);
+				    " (schema %lld, this one reads %d to %d): use that one",
+				    rec->path, (long long)version, RECORDING_SCHEMA_OLDEST,
+				    RECORDING_SCHEMA_VERSION);
+	rec->older = version < RECORDING_SCHEMA_VERSION ? rec->db : NULL;
 	/* A view in place of a table could run for ever. */
 	err = database_get_int64(rec->db, rec->path, sql, &odd);
 	if (err)

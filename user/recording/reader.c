@@ -135,8 +135,9 @@ static struct error *read_part(struct reading *rd, enum snapshot_part part)
 	int rc;
 
 	strbuf_addstr(&sql, "SELECT snapshot");
-	columns_add(&sql, fields, "");
-	strbuf_addf(&sql, " FROM %s WHERE snapshot = ?", fields->name);
+	columns_add_existing(&sql, rd->rec->older, fields, "");
+	strbuf_addf(&sql, " FROM %s WHERE snapshot = ?",
+		    columns_exist(rd->rec->older, fields) ? fields->name : "snapshot");
 	err = database_prepare(rd->rec->db, rd->rec->path, strbuf_str(&sql), &st);
 	if (err)
 		return err;
@@ -192,8 +193,10 @@ static struct error *read_list(struct reading *rd, enum snapshot_list list)
 	sqlite3_stmt *st __cleanup_statement = NULL;
 	struct error *err;
 
+	if (!columns_exist(rd->rec->older, &kind->fields))
+		return NULL;
 	strbuf_addstr(&sql, "SELECT pos");
-	columns_add(&sql, &kind->fields, "");
+	columns_add_existing(&sql, rd->rec->older, &kind->fields, "");
 	strbuf_addf(&sql, " FROM %s WHERE snapshot %s ? ORDER BY snapshot, pos",
 		    kind->fields.name, kind->every_moment ? "=" : "<=");
 	err = database_prepare(rd->rec->db, rd->rec->path, strbuf_str(&sql), &st);
@@ -335,7 +338,7 @@ static struct error *read_rows(struct reading *rd, int64_t first, int64_t last)
 	struct strbuf sql __cleanup_strbuf = { 0 };
 
 	strbuf_addstr(&sql, "SELECT m.stack, s.duration_s");
-	columns_add(&sql, &metric_fields, "m.");
+	columns_add_existing(&sql, rd->rec->older, &metric_fields, "m.");
 	strbuf_addstr(&sql, " FROM sample AS m CROSS JOIN snapshot AS s USING(snapshot)"
 		      " WHERE m.snapshot BETWEEN ?1 AND ?2 ORDER BY m.snapshot, m.stack");
 	return for_each_row(rd, strbuf_str(&sql), first, last, sample_row);

@@ -14,6 +14,7 @@
 struct recording_reader {
 	char *path;
 	sqlite3 *db;
+	sqlite3 *older;		/* db if of an earlier schema: it may lack tables, columns */
 	char *copy_dir;		/* temporary copy, where the original cannot be opened */
 };
 

@@ -15,9 +15,9 @@ static void draw_header(struct area area, const struct snapshot *snap)
 	draw_text(area, 0, 0, area.columns, ROLE_HEADER, "resident memory is");
 	draw_right(area, 0, KIND_COLUMNS, BYTES_COLUMNS, ROLE_HEADER, "bytes");
 	draw_right(area, 0, KIND_COLUMNS + BYTES_COLUMNS, 7, ROLE_HEADER, "share");
-	if (snap->targets.len > 1)
-		draw_text(area, 0, KIND_COLUMNS + BYTES_COLUMNS + 9, 40, ROLE_HEADER,
-			  "of the last target that could be read");
+	if (snap->processes.len > 1)
+		draw_format(area, 0, KIND_COLUMNS + BYTES_COLUMNS + 9, ROLE_HEADER,
+			    "of %zu processes", snap->processes.len);
 }
 
 static void draw_line(struct area area, int row, enum role role, const char *kind, int64_t bytes,

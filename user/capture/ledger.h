@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The kernel's ledger of the targets: what the resident memory of each is made
+ * of (account.h), the sums, the cgroups and the limit that they live under
+ * (limit.h), and where it all is going (model/forecast.h). It keeps what was
+ * last read, so that a target that has ended can still be spoken of.
+ */
+#ifndef HEAPSONDE_CAPTURE_LEDGER_H
+#define HEAPSONDE_CAPTURE_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "capture/account.h"
+#include "capture/cgroup.h"
+#include "capture/limit.h"
+#include "model/forecast.h"
+#include "model/snapshot.h"
+
+/* As struct account_live, of several processes. */
+struct ledger_live {
+	void (*find)(void *arg, uint32_t pid, struct account_block *blocks, size_t count);
+	void *arg;
+};
+
+struct ledger_process {
+	uint32_t pid;
+	struct account account;
+	struct snapshot_process figures;
+};
+
+DEFINE_VEC(ledger_process_vec, struct ledger_process);
+DEFINE_VEC(cgroup_memory_vec, struct cgroup_memory);
+
+struct ledger {
+	struct ledger_process_vec processes;	/* as of the last reading */
+	struct cgroup_mounts mounts;
+	struct cgroup_memory_vec cgroups;	/* each once */
+	struct memory_limit limit;		/* met first by any of them */
+	struct forecast rss, live, mapped;
+	bool has_mounts;
+};
+
+void ledger_deinit(struct ledger *ledger);
+
+/*
+ * Reads all of them, which takes time in proportion to their heaps. Where none
+ * can be read any more, what was known stays. @live is NULL where live blocks are
+ * not all known.
+ */
+void ledger_read(struct ledger *ledger, const uint32_t *pids, size_t count, double t_s,
+		 const struct ledger_live *live);
+
+/* Notes the resident and the live bytes of all, which is cheap, for the forecast. */
+void ledger_note_growth(struct ledger *ledger, double t_s, int64_t rss_bytes,
+			int64_t live_bytes);
+
+void ledger_fill(const struct ledger *ledger, struct snapshot *snap);
+
+#endif
