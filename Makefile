@@ -161,7 +161,7 @@ $(O)/user/export/pprof.o: $(profile).c
 $(O)/user/export/svg.o: user/export/svg/graph.css user/export/svg/graph.js
 
 # The files that see the BPF skeleton wait for it; all others do not.
-$(addprefix $(O)/user/capture/,session.o follow.o compose.o programs.o): $(skeleton)
+$(addprefix $(O)/user/capture/,session.o follow.o compose.o level.o programs.o): $(skeleton)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(say) BPF $@

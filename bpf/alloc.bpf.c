@@ -58,7 +58,8 @@ static __noinline bool sample_realloc(struct thread_state *t)
 	__u64 size = t->call.size;
 
 	t->call.weight = ignored_size(size) ? 0 : draw_sample(t, size);
-	t->call.old_known = t->call.ptr && is_live_sample(t->call.ptr, tgid);
+	t->call.old_known = t->call.ptr &&
+			    (sampling_begins || is_live_sample(t->call.ptr, tgid));
 	if (t->call.old_known || t->call.weight || may_wrap(t->call.cookie))
 		return true;
 	t->call.sp = 0;
@@ -367,7 +368,7 @@ static __always_inline bool is_unsampled_free(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
-	if (*filter_of(argument(ctx, cookie.ptr_arg)))
+	if (sampling_begins || *filter_of(argument(ctx, cookie.ptr_arg)))
 		return false;
 	count_stepped(cookie);
 	count(COUNT_QUIET_HITS);

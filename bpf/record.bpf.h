@@ -114,13 +114,15 @@ static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u6
 		count(COUNT_QUIET_HITS);
 		return;
 	}
-	if (sample_bytes) {
+	if (sample_bytes && !sampling_begins) {
 		if (*filter_of(addr))
 			emit_sampled_free(cookie.value, addr);
 		else
 			count(COUNT_QUIET_HITS);
 		return;
 	}
+	if (sample_bytes && *filter_of(addr))
+		forget_sample(addr, cookie.tgid);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_FREE);

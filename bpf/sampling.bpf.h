@@ -14,6 +14,12 @@
 /* Set while sampling: mean bytes between samples. 0: every allocation is recorded. */
 __u64 sample_bytes;
 
+/*
+ * Set while sampling has begun and user space still chooses which of the blocks
+ * it knows become samples: until then every block's end is told.
+ */
+bool sampling_begins;
+
 /* Samples that live: the only blocks whose frees are told while sampling. */
 struct sample_key {
 	__u64 addr;		/* without arm64's tag */

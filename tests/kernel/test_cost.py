@@ -9,13 +9,14 @@ time rather than time, so that only their ratio counts.
 
 import json
 import os
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
 
 PAIRS = 150000
-CHURN = [os.path.join(WORKLOADS, "churn"), "-n", PAIRS, "-D", 3]
+CHURN = [workload_path("churn"), "-n", PAIRS, "-D", 3]
 
 
 def pair_ns(done):
@@ -70,6 +71,54 @@ def idle():
     check_equal("hits", cost["probe_hits"], 0)
     check_equal("price", cost["probe_ns_per_hit"], None)
     check_equal("share", cost["target_cpu_share"], None)
+
+
+LEAKS = ["-n", 200000, "-s", 1000, "-l", 10, "-D", 60, "-b", 20000]
+
+
+def within_budget(budget):
+    """The report and stderr of a watch of the leaking workload, and its books."""
+    w = workload_path("churn")
+    proc = spawn([w, "-w", *LEAKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    check(proc.stdout.readline().startswith(b"ready"), "the workload did not start")
+    tool = spawn([TOOL, "report", "-p", proc.pid, "--json", "-d", 30, "--max-overhead", budget],
+                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_until("probes are set", lambda: changed_code(proc.pid))
+    proc.stdin.write(b"go\n")
+    proc.stdin.flush()
+    books = json.loads(proc.stdout.readline())
+    proc.stdin.close()
+    out, err = tool.communicate(timeout=60)
+    check_equal("status", (proc.wait(), tool.returncode), (0, 0))
+    return books, json.loads(out), text(err)
+
+
+@case()
+def sampling_when_dear():
+    """The level is lowered once, and the books go on: what leaked before and after it."""
+    _, report = recorded("dear.heapsonde", workload_path("churn"), *LEAKS)
+    exact = report["cost"]["target_cpu_share"]
+    books, report, said = within_budget(round(80 * exact, 2))
+    check("sampling from now on" in said, f"stderr: {said}")
+    check_equal("mode", report["mode"], "sampled")
+    check(report["loss"]["complete"], f"lost: {report['loss']}")
+    totals = report["totals"]
+    for metric, truth in (("live_count", books["pairs"] / 10), ("alloc_count", books["pairs"]),
+                          ("live_bytes", books["pairs"] / 10 * 1000)):
+        error = totals[metric + "_error"]
+        check(error > 0, f"{metric} is an estimate, and has no error")
+        check(abs(totals[metric] - truth) < 5 / 1.96 * error,
+              f"{metric} is {totals[metric]} ±{error}, in truth {truth}")
+    remark(f"from {100 * exact:.0f} % to {100 * report['cost']['target_cpu_share']:.0f} %")
+
+
+@case()
+def ending_when_too_dear():
+    """Where sampling is too dear as well, the target is left alone, and told so."""
+    books, report, said = within_budget(0.1)
+    check("the watching ends here" in said, f"stderr: {said}")
+    check(report["duration_s"] < 3, f"watched for {report['duration_s']} s")
+    check(0 < report["totals"]["alloc_count"] < books["pairs"], "no number of the time before")
 
 
 main()

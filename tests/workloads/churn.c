@@ -12,6 +12,7 @@
  *	-S SECONDS  (1)
  *	-r RATE     pairs a second and thread (unlimited)
  *	-l EVERY    one block of EVERY is never freed (0: none leaks)
+ *	-b LOOPS    so much other work between pairs (0)
  *	-a          from two places in turn, so that no stack repeats the one before
  *	-w          "ready PID" and a line on stdin before, another line after
  */
@@ -24,7 +25,7 @@
 static struct {
 	size_t size;
 	int depth, threads, wait, alternate;
-	unsigned long pairs, leak_every;
+	unsigned long pairs, leak_every, busy;
 	double seconds, rate;
 } opt = { .size = 64, .depth = 1, .threads = 1, .seconds = 1 };
 
@@ -58,6 +59,8 @@ SITE unsigned long allocate_batch(unsigned long n, unsigned long done)
 
 		if (!opt.leak_every || (done + i) % opt.leak_every)
 			free(p);
+		for (volatile unsigned long left = opt.busy; left; left--)
+			;
 	}
 	return n;
 }
@@ -123,7 +126,7 @@ static void *run(void *arg)
 
 static int parse(int argc, char **argv)
 {
-	for (int c; (c = getopt(argc, argv, "s:D:t:n:S:r:l:aw")) != -1;) {
+	for (int c; (c = getopt(argc, argv, "s:D:t:n:S:r:l:b:aw")) != -1;) {
 		switch (c) {
 		case 's': opt.size = strtoul(optarg, NULL, 0); break;
 		case 'D': opt.depth = atoi(optarg); break;
@@ -132,6 +135,7 @@ static int parse(int argc, char **argv)
 		case 'S': opt.seconds = atof(optarg); break;
 		case 'r': opt.rate = atof(optarg); break;
 		case 'l': opt.leak_every = strtoul(optarg, NULL, 0); break;
+		case 'b': opt.busy = strtoul(optarg, NULL, 0); break;
 		case 'a': opt.alternate = 1; break;
 		case 'w': opt.wait = 1; break;
 		default: return 2;

@@ -53,7 +53,8 @@ void session_loss(const struct session *s, const struct model_totals *totals,
 	ret->dropped_stacks = bpf_count(s, COUNT_DROP_STACK);
 	ret->untracked_allocs = bpf_count(s, COUNT_NO_THREAD_STATE) +
 				bpf_count(s, COUNT_READ_FAULT) +
-				bpf_count(s, COUNT_NO_SAMPLE_ROOM) + totals->untracked_allocs;
+				bpf_count(s, COUNT_NO_SAMPLE_ROOM) + s->untold_ends +
+				totals->untracked_allocs;
 	ret->missed_probes = bpf_count(s, COUNT_LOST_RETURN) + missed_runs(s) + s->blind_times;
 	ret->complete = !ret->dropped_events && !ret->dropped_stacks &&
 			!ret->untracked_allocs && !ret->missed_probes;
@@ -297,7 +298,7 @@ static const char *level(const struct session *s)
 {
 	if (s->runtime.language && !session_has_probes(s))
 		return "growth";
-	return s->settings.sample_bytes ? "sampled" : "exact";
+	return s->sample_bytes ? "sampled" : "exact";
 }
 
 static int64_t probe_hits(const struct session *s)
@@ -340,7 +341,7 @@ static void fill_totals(const struct session *s, const struct model_totals *tota
 			struct snapshot_totals *ret)
 {
 	ret->m = totals->m;
-	ret->unknown_free_count = s->settings.sample_bytes ? -1 : totals->unknown_free_count;
+	ret->unknown_free_count = s->sampled ? -1 : totals->unknown_free_count;
 	ret->failed_alloc_count = totals->failed_alloc_count;
 	ret->ignored_count = bpf_count(s, COUNT_IGNORED);
 }
@@ -371,7 +372,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->duration_s = session_watched_s(s);
 	snap->mode = snapshot_string(snap, level(s));
 	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");
-	snap->sample_bytes = s->settings.sample_bytes ? (int64_t)s->settings.sample_bytes : -1;
+	snap->sample_bytes = s->sample_bytes ? (int64_t)s->sample_bytes : -1;
 	vec_for_each(image, &s->images)
 		add_target(snap, image);
 	vec_for_each(row, &rows) {

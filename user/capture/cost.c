@@ -81,6 +81,11 @@ static uint64_t watched_cpu_ns(struct cost *cost)
 	return sum;
 }
 
+static bool is_known(const struct cost *cost, const struct cost_counts *counts)
+{
+	return cost->measured && counts->hits && counts->timed_hits;
+}
+
 static double ns_per_hit(const struct price *price, const struct cost_counts *counts)
 {
 	double entries = counts->hits - counts->returns - counts->stepped;
@@ -94,7 +99,7 @@ static void estimate(struct cost *cost)
 {
 	const struct cost_counts *counts = &cost->counts;
 
-	if (!cost->measured || !counts->hits || !counts->timed_hits || !cost->cpu_ns)
+	if (!is_known(cost, counts) || !cost->cpu_ns)
 		return;
 	cost->ns_per_hit = ns_per_hit(&cost->price, counts);
 	cost->share = counts->hits * cost->ns_per_hit / cost->cpu_ns;
@@ -108,6 +113,29 @@ void cost_update(struct cost *cost, const struct cost_counts *counts)
 	cost->counts = *counts;
 	cost->cpu_ns = watched_cpu_ns(cost);
 	estimate(cost);
+}
+
+struct cost_mark cost_mark(const struct cost *cost)
+{
+	return (struct cost_mark){ cost->counts, cost->cpu_ns };
+}
+
+#define SAYS_SOMETHING_NS 20000000	/* of CPU time */
+
+double cost_share_since(const struct cost *cost, const struct cost_mark *mark)
+{
+	uint64_t cpu_ns = cost->cpu_ns - mark->cpu_ns;
+	const struct cost_counts counts = {
+		.hits = cost->counts.hits - mark->counts.hits,
+		.stepped = cost->counts.stepped - mark->counts.stepped,
+		.returns = cost->counts.returns - mark->counts.returns,
+		.timed_hits = cost->counts.timed_hits - mark->counts.timed_hits,
+		.timed_ns = cost->counts.timed_ns - mark->counts.timed_ns,
+	};
+
+	if (cpu_ns < SAYS_SOMETHING_NS || !is_known(cost, &counts))
+		return -1;
+	return (double)counts.hits * ns_per_hit(&cost->price, &counts) / (double)cpu_ns;
 }
 
 void cost_settle(struct cost *cost)

@@ -59,4 +59,14 @@ void cost_end(struct cost *cost, uint32_t pid, uint64_t cpu_ns);
 /* Reads the clocks; what is said is then of one moment. */
 void cost_update(struct cost *cost, const struct cost_counts *counts);
 
+/* A moment to measure from. */
+struct cost_mark {
+	struct cost_counts counts;
+	uint64_t cpu_ns;
+};
+
+struct cost_mark cost_mark(const struct cost *cost);
+/* The share from @mark up to the last cost_update(); < 0: too little to say. */
+double cost_share_since(const struct cost *cost, const struct cost_mark *mark);
+
 #endif

@@ -26,6 +26,7 @@
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
 #define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
+#define LIVE_SAMPLES_LATER (1u << 16)	/* where it is not sure that there will be any */
 #define TIMING_S 0.05		/* after each sample programs are timed for so long */
 #define SLICE_RECORDS 65536	/* fed under one lock, so that others get it */
 
@@ -247,7 +248,7 @@ DEFINE_VEC(pid_vec, uint32_t);
 static void read_ledger(struct session *s)
 {
 	const struct ledger_live live = { find_live, s };
-	bool all_known = !s->settings.sample_bytes && s->settings.min_size == 0 &&
+	bool all_known = !s->sampled && s->settings.min_size == 0 &&
 			 s->settings.max_size == UINT64_MAX;
 	__cleanup(pid_vec_deinit) struct pid_vec pids = { 0 };
 	double begun = session_watched_s(s);
@@ -382,6 +383,10 @@ struct error *session_run(struct session *s, double seconds,
 			if (s->next_sample_s < now)
 				s->next_sample_s = now + s->settings.interval_s;
 		}
+		if (!session_keep_budget(s)) {
+			*ret = SESSION_TOO_DEAR;
+			return NULL;
+		}
 		if (session_all_ended(s)) {
 			*ret = SESSION_ENDED;
 			return NULL;
@@ -503,7 +508,9 @@ static struct error *load(struct session *s)
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
 	s->skel->bss->sample_bytes = settings->sample_bytes;
 	bpf_map__set_max_entries(s->skel->maps.live_samples,
-				 settings->sample_bytes ? LIVE_SAMPLES_MAX : 1);
+				 settings->sample_bytes ? LIVE_SAMPLES_MAX :
+				 settings->may_sample || settings->max_share > 0 ?
+				 LIVE_SAMPLES_LATER : 1);
 	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
 		      settings->children);
 	programs_choose(s->skel, s->method, features.preempt_guard, &s->programs);
@@ -549,6 +556,8 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	struct error *err;
 
 	s->settings = *settings;
+	s->sample_bytes = settings->sample_bytes;
+	s->sampled = s->sample_bytes;
 	s->command_status = -1;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->own_cpu_start_s = session_own_cpu_s();

@@ -35,10 +35,13 @@ struct session_settings {
 	uint32_t max_depth;
 	uint64_t min_size, max_size;
 	uint64_t sample_bytes;		/* mean bytes between samples; 0: every allocation */
+	bool may_sample;		/* keeps room for session_set_sampling() */
+	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
 	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
 };
 
 #define SESSION_RING_BYTES (8ull << 20)
+#define SESSION_SAMPLE_BYTES (512ull << 10)	/* between samples; as tcmalloc's and Go's */
 
 struct session;
 
@@ -57,6 +60,7 @@ enum session_state {
 	SESSION_RUNNING,	/* @seconds are over */
 	SESSION_ENDED,		/* all targets have exited */
 	SESSION_INTERRUPTED,	/* *interrupted became true */
+	SESSION_TOO_DEAR,	/* no level keeps settings.max_share: call session_stop() */
 };
 
 /*
@@ -72,6 +76,18 @@ struct error *session_run(struct session *session, double seconds,
 double session_watched_s(const struct session *session);
 /* Another time between samples; between calls of session_run() only. */
 void session_set_interval(struct session *session, double seconds);
+
+/*
+ * Another mean between samples from now on; 0: every allocation is recorded.
+ * What is live stays in the books. When sampling begins, blocks that were known
+ * exactly become samples, as if they had been drawn when they were allocated;
+ * when it ends, blocks that were not sampled stay unknown, and their frees with
+ * them. Between calls of session_run() only. Does nothing without
+ * session_can_sample().
+ */
+void session_set_sampling(struct session *session, uint64_t mean);
+/* Whether there is room for samples: settings said so. */
+bool session_can_sample(const struct session *session);
 
 /*
  * Ends the watching: what was recorded until now counts, all probes are

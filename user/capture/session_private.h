@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of a session, for the four files that make it up: session.c
- * (beginning, reading the ring, time, end), follow.c (which images and probes
- * there are as targets live on), children.c (the command that was started, and
- * what targets fork), compose.c (snapshots).
+ * The inside of a session, for the files that make it up: session.c (beginning,
+ * reading the ring, time, end), follow.c (which images and probes there are as
+ * targets live on), children.c (the command that was started, and what targets
+ * fork), level.c (which allocations are recorded), compose.c (snapshots).
  */
 #ifndef HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
 #define HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
@@ -141,10 +141,15 @@ struct session {
 	int wake_fd;			/* an eventfd: ends session_run()'s sleep */
 
 	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
+	uint64_t sample_bytes;		/* now; 0: every allocation is recorded */
+	bool sampled;			/* at any time */
+	int64_t untold_ends;		/* samples that found no room in the kernel, here */
 	double next_sample_s, next_look_s;
 	double called_s;		/* when something urgent was last told */
 	double own_cpu_start_s;
 	struct cost cost;
+	struct cost_mark budget_from;	/* what the budget is looked at from */
+	double next_budget_s;
 	double timed_until_s;	/* the programs take their own time until then */
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
@@ -218,6 +223,14 @@ void session_retire(struct session *s, uint32_t pid);
 void session_remove_retired(struct session *s);
 /* Waits until no probe of an ended process is left. */
 void session_finish_removal(struct session *s);
+
+/* --- level.c --- */
+
+/*
+ * Looks whether the probes keep settings.max_share, and lowers the level where
+ * they do not; false if no level is left. Warns of both.
+ */
+bool session_keep_budget(struct session *s);
 
 /* --- compose.c --- */
 

@@ -139,13 +139,14 @@ static struct error *watch_once(struct feed *feed, double *left, double interval
 		feed_tell(feed, FEED_ENDED, NULL);
 		return err;
 	}
-	if (state != SESSION_RUNNING)
-		return NULL;
-	if (feed->duration_s > 0 && *watched_s >= feed->duration_s - 1e-9) {
+	if (state == SESSION_TOO_DEAR ||
+	    (feed->duration_s > 0 && *watched_s >= feed->duration_s - 1e-9)) {
 		err = end_session(feed);
 		feed_tell(feed, FEED_OVER, NULL);
 		return err;
 	}
+	if (state == SESSION_INTERRUPTED)
+		return NULL;
 	err = take_snapshot(feed);
 	*left = next_step(feed, interval_s, watched_s);
 	return err;

@@ -9,6 +9,7 @@
 #include "bpf/events.h"
 #include "base/format.h"
 #include "base/strbuf.h"
+#include "capture/session.h"
 #include "cmd/options.h"
 #include "model/snapshot.h"
 #include "view/ui.h"
@@ -17,6 +18,7 @@ enum option_type {
 	OPTION_FLAG,		/* bool */
 	OPTION_PIDS,		/* struct pid_vec */
 	OPTION_SECONDS,		/* double, > 0 */
+	OPTION_PERCENT,		/* double, > 0 and at most 100 */
 	OPTION_COUNT,		/* uint64_t within min and max */
 	OPTION_BYTES,		/* uint64_t within min and max, suffixes allowed */
 	OPTION_CHOICE,		/* int: which of choices */
@@ -76,6 +78,9 @@ static const struct option_row rows[] = {
 	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
 	  .min = 1, .max = SAMPLE_BYTES_MAX,
 	  .help = "sampled: mean bytes between samples (default: 512K)" },
+	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
+	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
+		  "and where none keeps it the watching ends" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),
@@ -158,7 +163,6 @@ static const struct option_row rows[] = {
 
 #define ROWS_COUNT (sizeof(rows) / sizeof(rows[0]))
 #define LIMIT_UNSET UINT64_MAX
-#define SAMPLE_BYTES_DEFAULT (512 << 10)	/* as tcmalloc's and Go's */
 
 static const struct command_row {
 	const char *name, *usage, *purpose;
@@ -249,6 +253,18 @@ static struct error *set_seconds(struct options *opts, const struct option_row *
 	return NULL;
 }
 
+static struct error *set_percent(struct options *opts, const struct option_row *row,
+				 const char *value)
+{
+	double *ret = (double *)((char *)opts + row->offset);
+
+	if (!parse_seconds(value, ret) || *ret <= 0 || *ret > 100)
+		return usage_error(opts->command,
+				   "--%s: '%s' is not a percentage above 0 and up to 100",
+				   row->name, value);
+	return NULL;
+}
+
 static struct error *set_count(struct options *opts, const struct option_row *row,
 			       const char *value)
 {
@@ -328,6 +344,8 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 		return set_pids(opts, row, value);
 	case OPTION_SECONDS:
 		return set_seconds(opts, row, value);
+	case OPTION_PERCENT:
+		return set_percent(opts, row, value);
 	case OPTION_COUNT:
 		return set_count(opts, row, value);
 	case OPTION_BYTES:
@@ -583,7 +601,7 @@ static struct error *check_all(struct options *opts)
 	if (opts->target.sample_bytes && opts->target.mode != MODE_SAMPLED)
 		return usage_error(opts->command, "--sample-bytes goes with --mode sampled");
 	if (opts->target.mode == MODE_SAMPLED && !opts->target.sample_bytes)
-		opts->target.sample_bytes = SAMPLE_BYTES_DEFAULT;
+		opts->target.sample_bytes = SESSION_SAMPLE_BYTES;
 	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;
 	if (!opts->output.limit_given)
 		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 : json ? 100 : 10;

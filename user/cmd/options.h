@@ -80,6 +80,7 @@ struct target_options {
 	double interval_s;
 	int mode;			/* enum mode_choice */
 	uint64_t sample_bytes;		/* mean between samples; 0 unless mode is sampled */
+	double max_overhead;		/* percent; 0: no bound */
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */
 	struct allocator_choice allocators;	/* descriptions in files are read already */

@@ -77,6 +77,8 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.no_symbols = target->no_symbolize,
 		.max_depth = target->max_depth,
 		.sample_bytes = target->sample_bytes,
+		.may_sample = opts->command == COMMAND_TOP,
+		.max_share = target->max_overhead / 100,
 		.min_size = target->min_size,
 		.max_size = target->max_size,
 		.ring_bytes = target->ring_size,
@@ -182,7 +184,7 @@ struct error *watch_run_with(struct session *session, const struct options *opts
 		enum session_state state;
 
 		err = session_run(session, fmax(step_s, 0), &watch_interrupted, &state);
-		if (err || state == SESSION_ENDED)
+		if (err || state == SESSION_ENDED || state == SESSION_TOO_DEAR)
 			return err;
 		if (state == SESSION_INTERRUPTED) {
 			err = attend(session, calls, &passed_on, &ends);

@@ -86,6 +86,16 @@ static inline void agg_free(struct agg *agg, uint32_t i, uint64_t bytes, uint64_
 	agg->live -= (int64_t)bytes;
 }
 
+/* A live block of the row counts for more or less than it did. */
+static inline void agg_reweigh(struct agg *agg, uint32_t i, int64_t bytes, int64_t count)
+{
+	struct agg_row *row = agg_row_before_change(agg, i);
+
+	row->alloc_bytes += (uint64_t)bytes;
+	row->alloc_count += (uint64_t)count;
+	agg->live += bytes;
+}
+
 /* The row's live bytes at the moment of the peak. */
 static inline int64_t agg_row_peak(const struct agg *agg, const struct agg_row *row)
 {

@@ -387,6 +387,26 @@ void blocks_oldest(const struct blocks *blocks, uint16_t *oldest)
 	}
 }
 
+void blocks_drain(struct blocks *blocks,
+		  void (*fn)(void *arg, uint64_t addr, const struct block *block), void *arg)
+{
+	struct blocks old = *blocks;
+
+	blocks_init(blocks);
+	for_each_segment(segment, &old) {
+		for (uint32_t i = 0; i < segment->total; i++) {
+			const struct block_entry *e = &segment->slots[i];
+			struct block block;
+
+			if (!e->hash)
+				continue;
+			entry_take(&old, block_addr(e->hash), e, &block);
+			fn(arg, block_addr(e->hash), &block);
+		}
+	}
+	blocks_deinit(&old);
+}
+
 void blocks_coarsen(struct blocks *blocks, unsigned int shift)
 {
 	for_each_segment(segment, blocks) {

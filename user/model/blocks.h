@@ -85,6 +85,10 @@ bool blocks_take(struct blocks *blocks, uint64_t addr, struct block *ret);
 /* Whether there is a block at @addr, and how large. */
 bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret);
 
+/* Hands out every block, in no order; the table is empty meanwhile, and may be filled anew. */
+void blocks_drain(struct blocks *blocks,
+		  void (*fn)(void *arg, uint64_t addr, const struct block *block), void *arg);
+
 /*
  * Asks for the memory that @addr will need, some ten records ahead of it.
  * Always inlined: gcc 12 takes a function that only prefetches for one
@@ -123,6 +127,17 @@ static inline struct block_segment *
 blocks_segment(const struct blocks *blocks, uint64_t hash)
 {
 	return blocks->dir[hash >> 1 >> (63 - blocks->dir_bits)];
+}
+
+/* The address, in its low 56 bits, of that hash. */
+static inline uint64_t block_addr(uint64_t hash)
+{
+	/* Inverses of the multipliers modulo 2^64; a fold by 28 bits is undone in two steps. */
+	uint64_t y = (hash & ~0xffull) * 0xcfee444d8b59a89bu, x = y;
+
+	for (int i = 0; i < 2; i++)
+		x = y ^ (x >> 28 & ~0xffull);
+	return x * 0xf1de83e19937733du >> 8;
 }
 
 /* Where the entry stands if nothing pushes it further; monotone in the hash. */

@@ -107,6 +107,15 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 int64_t model_live_bytes(const struct model *model);
 
 /*
+ * Blocks that live and are known exactly become samples, as if they had been
+ * drawn, one each @mean bytes, when they were allocated: those that are not
+ * are forgotten, the others stand for them. kept(arg, tgid, addr) is called for
+ * every block that stays known, also for those that were samples before.
+ */
+void model_thin(struct model *model, uint64_t mean,
+		void (*kept)(void *arg, uint32_t tgid, uint64_t addr), void *arg);
+
+/*
  * The bytes that were asked for of the live block at @addr of the program that
  * @tgid runs now; -1 if none is known there.
  */

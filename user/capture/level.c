@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which allocations are recorded, changed while targets run; see session.h. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "capture/session_private.h"
+#include "heapsonde.skel.h"
+
+/* struct sample_key of bpf/sampling.bpf.h */
+struct sample_key {
+	uint64_t addr;
+	uint32_t tgid, pad;
+};
+
+/* filter_of() of bpf/sampling.bpf.h */
+static uint32_t *filter_of(const struct session *s, uint64_t addr)
+{
+	uint32_t *filter = s->skel->bss->sample_filter;
+	size_t len = sizeof(s->skel->bss->sample_filter) / sizeof(*filter);
+
+	return &filter[(addr & UINT64_MAX >> 8) * 0x9e3779b97f4a7c15 >> (64 - __builtin_ctzl(len))];
+}
+
+/*
+ * From now on the kernel tells of this block's end. One whose end it has told
+ * in this moment stays there for nothing, until another has its address.
+ */
+static void tell_end(void *arg, uint32_t tgid, uint64_t addr)
+{
+	struct session *s = arg;
+	struct sample_key key = { .addr = addr, .tgid = tgid };
+	uint8_t value = 1;
+	int err;
+
+	/* Counted first, or a free in between would miss it. */
+	__atomic_fetch_add(filter_of(s, addr), 1, __ATOMIC_SEQ_CST);
+	err = bpf_map_update_elem(bpf_map__fd(s->skel->maps.live_samples), &key, &value,
+				  BPF_NOEXIST);
+	if (!err)
+		return;
+	__atomic_fetch_sub(filter_of(s, addr), 1, __ATOMIC_SEQ_CST);
+	if (err != -EEXIST)
+		s->untold_ends++;
+}
+
+/*
+ * No block is missed: new ones are sampled at once, while the ends of all are
+ * told until what was known before has been thinned.
+ */
+static void begin_sampling(struct session *s, uint64_t mean)
+{
+	s->skel->bss->sampling_begins = true;
+	s->skel->bss->sample_bytes = mean;
+	session_drain(s);
+	pthread_mutex_lock(&s->lock);
+	model_thin(s->model, mean, tell_end, s);
+	pthread_mutex_unlock(&s->lock);
+	s->skel->bss->sampling_begins = false;
+}
+
+bool session_can_sample(const struct session *s)
+{
+	return bpf_map__max_entries(s->skel->maps.live_samples) > 1;
+}
+
+void session_set_sampling(struct session *s, uint64_t mean)
+{
+	uint64_t before = s->sample_bytes;
+
+	if (mean == before || (mean && !session_can_sample(s)))
+		return;
+	s->sample_bytes = mean;
+	s->sampled |= mean != 0;
+	if (mean && !before)
+		begin_sampling(s, mean);
+	else
+		s->skel->bss->sample_bytes = mean;
+}
+
+/* --- the budget ----------------------------------------------------------- */
+
+#define BUDGET_LOOK_S 0.2
+
+/* The programs are timed anew for each look: what a hit costs changes with the level. */
+static void begin_look(struct session *s)
+{
+	s->budget_from = cost_mark(&s->cost);
+	s->timed_until_s = session_watched_s(s) + BUDGET_LOOK_S / 4;
+	s->next_budget_s = session_watched_s(s) + BUDGET_LOOK_S;
+}
+
+bool session_keep_budget(struct session *s)
+{
+	double max = s->settings.max_share, share;
+
+	if (max <= 0 || session_watched_s(s) < s->next_budget_s)
+		return true;
+	session_update_cost(s);
+	share = cost_share_since(&s->cost, &s->budget_from);
+	if (share < 0)
+		return true;
+	if (share <= max) {
+		begin_look(s);
+		return true;
+	}
+	if (!s->sample_bytes) {
+		log_warn("recording every allocation takes %.1f %% of the target's CPU time, more "
+			 "than --max-overhead %g: sampling from now on", 100 * share, 100 * max);
+		session_set_sampling(s, SESSION_SAMPLE_BYTES);
+		session_update_cost(s);
+		begin_look(s);
+		return true;
+	}
+	log_warn("even sampling takes %.1f %% of the target's CPU time, more than --max-overhead "
+		 "%g: the watching ends here", 100 * share, 100 * max);
+	return false;
+}
