@@ -1,205 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The command line; see options.h. */
+/* Parsing the command line; see options.h. */
 #include <getopt.h>
 #include <math.h>
-#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bpf/events.h"
 #include "base/format.h"
 #include "base/strbuf.h"
 #include "capture/session.h"
-#include "cmd/options.h"
+#include "cmd/option_table.h"
 #include "model/snapshot.h"
-#include "view/ui.h"
 
-enum option_type {
-	OPTION_FLAG,		/* bool */
-	OPTION_PIDS,		/* struct pid_vec */
-	OPTION_SECONDS,		/* double, > 0 */
-	OPTION_PERCENT,		/* double, > 0 and at most 100 */
-	OPTION_COUNT,		/* uint64_t within min and max */
-	OPTION_BYTES,		/* uint64_t within min and max, suffixes allowed */
-	OPTION_CHOICE,		/* int: which of choices */
-	OPTION_METRIC,		/* const char *: a name of METRICS */
-	OPTION_STRING,		/* const char * */
-	OPTION_STRINGS,		/* struct path_vec */
-	OPTION_ALLOCATOR,	/* struct allocator_choice */
-	OPTION_CONDITION,	/* struct condition_vec */
-};
-
-struct option_row {
-	const char *name;
-	char short_name;	/* 0: none */
-	enum option_type type;
-	unsigned int commands;	/* mask of 1 << enum command */
-	size_t offset;		/* in struct options */
-	const char *arg;	/* what help calls the argument; NULL: none */
-	const char *default_text; /* parsed as if given; NULL: stays zero */
-	const char *choices;	/* "auto|exact" */
-	uint64_t min, max;
-	const char *help;
-};
-
-#define AT(member) offsetof(struct options, member)
-#define M(command) (1u << COMMAND_##command)
-#define WATCHES (M(TOP) | M(RECORD) | M(REPORT) | M(EXPORT))
-#define ALL ((1u << COMMANDS_COUNT) - 1)
-
-/* "a|b|c" from X(symbol, name) rows, without the last bar. */
-#define X(symbol, name) "|" name
-static const char mode_choices[] = MODE_CHOICES(X);
-static const char stack_choices[] = STACK_CHOICES(X);
-static const char attach_choices[] = ATTACH_CHOICES(X);
-static const char format_choices[] = FORMAT_CHOICES(X);
-static const char diff_format_choices[] = DIFF_FORMAT_CHOICES(X);
-#undef X
-
-#define PID_MAX (1u << 22)	/* the kernel's PID_MAX_LIMIT on 64 bits */
-
-/* In the order of --help. */
-static const struct option_row rows[] = {
-	{ "pid", 'p', OPTION_PIDS, WATCHES | M(DOCTOR), AT(target.pids), "PID[,PID...]",
-	  .min = 1, .max = PID_MAX,
-	  .help = "processes to watch; repeatable" },
-	{ "pid", 'p', OPTION_PIDS, M(MARK), AT(target.pids), "PID", .min = 1, .max = PID_MAX,
-	  .help = "the 'heapsonde record' that is meant, if more than one runs" },
-	{ "children", 0, OPTION_FLAG, WATCHES, AT(target.children),
-	  .help = "also watch what they fork or exec (default for a started command)" },
-	{ "no-children", 0, OPTION_FLAG, M(RECORD), AT(target.no_children),
-	  .help = "watch a started command alone" },
-	{ "duration", 'd', OPTION_SECONDS, WATCHES, AT(target.duration_s), "SECONDS",
-	  .help = "stop by itself, fractions allowed (default: at the target's exit or Ctrl-C)" },
-	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
-	  .help = "time between snapshots and refreshes" },
-	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
-	  .help = "how allocations are seen" },
-	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
-	  .min = 1, .max = SAMPLE_BYTES_MAX,
-	  .help = "sampled: mean bytes between samples (default: 512K)" },
-	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
-	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
-		  "and where none keeps it the watching ends" },
-	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
-	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
-	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),
-	  .help = "when done, fetch missing debug files from $DEBUGINFOD_URLS" },
-	{ "no-cache", 0, OPTION_FLAG, WATCHES, AT(target.no_cache),
-	  .help = "neither read unwind tables from disk nor keep them there" },
-	{ "max-depth", 0, OPTION_COUNT, WATCHES, AT(target.max_depth), "N", "128",
-	  .min = 1, .max = MAX_DEPTH,
-	  .help = "frames kept per stack" },
-	{ "min-size", 0, OPTION_BYTES, WATCHES, AT(target.min_size), "BYTES",
-	  .max = INT64_MAX,
-	  .help = "ignore smaller allocations (K, M, G are binary)" },
-	{ "max-size", 0, OPTION_BYTES, WATCHES, AT(target.max_size), "BYTES",
-	  .min = 1, .max = INT64_MAX,
-	  .help = "ignore larger allocations" },
-	{ "ring-size", 0, OPTION_BYTES, WATCHES, AT(target.ring_size), "BYTES",
-	  .min = 65536, .max = 1ull << 31,
-	  .help = "bound of the event buffer (default: doctor prints it)" },
-	{ "attach", 0, OPTION_CHOICE, WATCHES, AT(target.attach), "METHOD", "auto",
-	  attach_choices + 1,
-	  .help = "how probes are attached (auto: the best this kernel has)" },
-	{ "allocator", 0, OPTION_ALLOCATOR, WATCHES | M(DOCTOR), AT(target.allocators),
-	  "NAME|DESCRIPTION|@FILE",
-	  .help = "an allocator of the application to watch as well (cpython, postgresql, apr, "
-		  "glib, rust, or its functions: 'arena_alloc alloc size=1; arena_free free "
-		  "ptr=1'), or the only one of those found by themselves (jemalloc); repeatable" },
-	{ "allocator-lib", 0, OPTION_STRING, WATCHES | M(DOCTOR), AT(target.allocators.library),
-	  "PATH",
-	  .help = "watch the malloc and free of this object only" },
-	{ "allocator-prefix", 0, OPTION_STRING, WATCHES | M(DOCTOR),
-	  AT(target.allocators.prefix), "PREFIX",
-	  .help = "look for PREFIXmalloc, PREFIXfree and so on as well" },
-	{ "output", 'o', OPTION_STRING, M(RECORD), AT(output.path), "FILE",
-	  .help = "the recording (default: heapsonde.heapsonde)" },
-	{ "output", 'o', OPTION_STRING, M(REPORT) | M(EXPORT) | M(DIFF), AT(output.path), "FILE",
-	  .help = "write there instead of stdout" },
-	{ "format", 'f', OPTION_CHOICE, M(EXPORT), AT(output.format), "FORMAT", NULL,
-	  format_choices + 1,
-	  .help = "what to make of it" },
-	{ "format", 'f', OPTION_CHOICE, M(DIFF), AT(output.diff_format), "FORMAT", "text",
-	  diff_format_choices + 1,
-	  .help = "how it is written (folded: two columns, for flame graph tools)" },
-	{ "metric", 'm', OPTION_METRIC, M(EXPORT), AT(output.metric), "METRIC", "live_bytes",
-	  .help = "what is counted" },
-	{ "icicle", 0, OPTION_FLAG, M(EXPORT) | M(DIFF), AT(output.icicle),
-	  .help = "svg: the root on top, callees hanging down" },
-	{ "inverted", 0, OPTION_FLAG, M(EXPORT) | M(DIFF), AT(output.inverted),
-	  .help = "svg: from the callers of the allocator to main, not from main down" },
-	{ "sort", 's', OPTION_METRIC, M(TOP) | M(REPORT), AT(output.sort), "METRIC",
-	  "live_bytes",
-	  .help = "order of call paths, largest first" },
-	{ "sort", 's', OPTION_METRIC, M(DIFF), AT(output.sort), "METRIC", "live_bytes",
-	  .help = "what is compared; the largest changes come first" },
-	{ "limit", 'n', OPTION_COUNT, M(TOP) | M(REPORT) | M(DIFF), AT(output.limit), "N",
-	  .max = INT32_MAX,
-	  .help = "call paths shown, 0 is all (default: 10 in text, 100 in JSON)" },
-	{ "batch", 'b', OPTION_COUNT, M(TOP), AT(output.batch), "N",
-	  .min = 1, .max = INT32_MAX,
-	  .help = "print N plain refreshes, as top -b does, instead of a screen" },
-	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
-	  .help = "JSON instead of text" },
-	{ "no-symbolize", 0, OPTION_FLAG, M(RECORD), AT(target.no_symbolize),
-	  .help = "read no symbols and no debug data now: 'heapsonde symbolize' does it later" },
-	{ "debug-dir", 0, OPTION_STRINGS, M(SYMBOLIZE), AT(debug_dirs), "DIR",
-	  .help = "look there first: for the objects themselves and for debug files, laid out as "
-		  "in /usr/lib/debug; repeatable" },
-	{ "fail-on", 0, OPTION_CONDITION, M(RECORD) | M(REPORT), AT(output.fail_on), "CONDITION",
-	  .help = "exit with status 1 if it holds at the end, as in 'growth>1MB/min', "
-		  "'live>100MB', 'leaks>0'; repeatable" },
-	{ "max-file-size", 0, OPTION_BYTES, M(RECORD), AT(output.max_file_size), "BYTES",
-	  .min = 1 << 20, .max = INT64_MAX,
-	  .help = "thin out the recording's moments to stay below (default: no bound)" },
-	{ "force", 0, OPTION_FLAG, M(RECORD) | M(REPORT) | M(EXPORT) | M(DIFF), AT(output.force),
-	  .help = "overwrite whatever file is there" },
-	{ "quiet", 'q', OPTION_FLAG, ALL, AT(quiet),
-	  .help = "no progress and no warnings on stderr" },
-	{ "help", 'h', OPTION_FLAG, ALL, AT(help),
-	  .help = "this text" },
-};
-
-#define ROWS_COUNT (sizeof(rows) / sizeof(rows[0]))
 #define LIMIT_UNSET UINT64_MAX
-
-static const struct command_row {
-	const char *name, *usage, *purpose;
-} commands[] = {
-#define X(symbol, name, usage, purpose) { name, usage, purpose },
-	COMMANDS(X)
-#undef X
-};
-
-const char *export_formats(void)
-{
-	return format_choices + 1;
-}
-
-int export_format_of(const char *name)
-{
-	static const char *const names[] = {
-#define X(symbol, name) [symbol] = name,
-		FORMAT_CHOICES(X)
-#undef X
-	};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strcmp(names[i], name))
-			return (int)i;
-	return -1;
-}
-
-const char *command_name(enum command command)
-{
-	return commands[command].name;
-}
-
-const char *command_purpose(enum command command)
-{
-	return commands[command].purpose;
-}
 
 /* Every complaint ends by saying where help is. */
 static struct error *usage_error(enum command command, const char *fmt, ...)
@@ -373,8 +185,8 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 #define LONG_VALUE 256		/* getopt's value of row i is LONG_VALUE + i */
 
 struct getopt_tables {
-	struct option longs[ROWS_COUNT + 1];
-	char shorts[2 + 2 * ROWS_COUNT + 1];
+	struct option longs[OPTION_ROWS_MAX + 1];
+	char shorts[2 + 2 * OPTION_ROWS_MAX + 1];
 };
 
 static void make_tables(struct getopt_tables *tables, enum command command)
@@ -385,17 +197,19 @@ static void make_tables(struct getopt_tables *tables, enum command command)
 	/* "-": what is no option comes in its turn; ":": a missing argument is told apart. */
 	tables->shorts[s++] = '-';
 	tables->shorts[s++] = ':';
-	for (size_t i = 0; i < ROWS_COUNT; i++) {
-		if (!(rows[i].commands & 1u << command))
+	for (size_t i = 0; i < option_rows_count; i++) {
+		const struct option_row *row = &option_rows[i];
+
+		if (!option_is_of(row, command))
 			continue;
 		tables->longs[n++] = (struct option){
-			rows[i].name, rows[i].arg ? required_argument : no_argument, NULL,
+			row->name, row->arg ? required_argument : no_argument, NULL,
 			LONG_VALUE + (int)i,
 		};
-		if (!rows[i].short_name)
+		if (!row->short_name)
 			continue;
-		tables->shorts[s++] = rows[i].short_name;
-		if (rows[i].arg)
+		tables->shorts[s++] = row->short_name;
+		if (row->arg)
 			tables->shorts[s++] = ':';
 	}
 }
@@ -403,10 +217,10 @@ static void make_tables(struct getopt_tables *tables, enum command command)
 /* The row of what getopt returned, or NULL. */
 static const struct option_row *find_row(enum command command, int value)
 {
-	for (size_t i = 0; i < ROWS_COUNT; i++)
-		if (rows[i].commands & 1u << command &&
-		    (value == LONG_VALUE + (int)i || (value && value == rows[i].short_name)))
-			return &rows[i];
+	for (size_t i = 0; i < option_rows_count; i++)
+		if (option_is_of(&option_rows[i], command) &&
+		    (value == LONG_VALUE + (int)i || (value && value == option_rows[i].short_name)))
+			return &option_rows[i];
 	return NULL;
 }
 
@@ -427,12 +241,12 @@ static struct error *bad_option(enum command command, int value, const char *arg
 
 static struct error *set_defaults(struct options *opts)
 {
-	for (size_t i = 0; i < ROWS_COUNT; i++) {
+	for (size_t i = 0; i < option_rows_count; i++) {
 		struct error *err;
 
-		if (!rows[i].default_text)
+		if (!option_rows[i].default_text)
 			continue;
-		err = set_option(opts, &rows[i], rows[i].default_text);
+		err = set_option(opts, &option_rows[i], option_rows[i].default_text);
 		if (err)
 			return err;
 	}
@@ -556,7 +370,7 @@ static struct error *check_export(const struct options *opts)
 		return usage_error(opts->command, "--metric: %s", err->message);
 	if (opts->output.format < 0)
 		return usage_error(opts->command, "'export' needs --format: one of %s",
-				   format_choices + 1);
+				   export_formats());
 	err = check_graph(opts, opts->output.format == FORMAT_SVG);
 	if (!err)
 		err = check_terminal(opts);
@@ -628,79 +442,4 @@ void options_deinit(struct options *opts)
 	condition_vec_deinit(&opts->output.fail_on);
 	path_vec_deinit(&opts->debug_dirs);
 	path_vec_deinit(&opts->files);
-}
-
-/* Help */
-
-#define HELP_COLUMN 28		/* where the explanations begin */
-#define HELP_WIDTH 96
-
-/* Breaks @text at spaces so that it stays right of @column. */
-static void put_wrapped(FILE *f, const char *text, size_t column)
-{
-	size_t room = HELP_WIDTH - column;
-
-	while (strlen(text) > room) {
-		size_t cut = room;
-
-		while (cut && text[cut] != ' ')
-			cut--;
-		if (!cut)
-			break;
-		fprintf(f, "%.*s\n%*s", (int)cut, text, (int)column, "");
-		text += cut + 1;
-	}
-	fprintf(f, "%s\n", text);
-}
-
-static void add_limits(struct strbuf *help, const struct option_row *row)
-{
-	if (row->choices)
-		strbuf_addf(help, ": %s", row->choices);
-	if (row->type == OPTION_COUNT && row->min)
-		strbuf_addf(help, ", %llu to %llu", (unsigned long long)row->min,
-			    (unsigned long long)row->max);
-	if (row->default_text)
-		strbuf_addf(help, " (default: %s)", row->default_text);
-}
-
-static void put_option(FILE *f, const struct option_row *row)
-{
-	struct strbuf left __cleanup_strbuf = { 0 }, help __cleanup_strbuf = { 0 };
-
-	if (row->short_name)
-		strbuf_addf(&left, "  -%c, --%s", row->short_name, row->name);
-	else
-		strbuf_addf(&left, "      --%s", row->name);
-	if (row->arg)
-		strbuf_addf(&left, " %s", row->arg);
-	strbuf_addstr(&help, row->help);
-	add_limits(&help, row);
-	if (left.len + 2 > HELP_COLUMN)
-		fprintf(f, "%s\n%*s", strbuf_str(&left), HELP_COLUMN, "");
-	else
-		fprintf(f, "%-*s", HELP_COLUMN, strbuf_str(&left));
-	put_wrapped(f, strbuf_str(&help), HELP_COLUMN);
-}
-
-void options_help(enum command command, FILE *out)
-{
-	bool metrics = false;
-
-	fprintf(out, "Usage: heapsonde %s %s\n\nheapsonde %s: %s.\n\n", commands[command].name,
-		commands[command].usage, commands[command].name, commands[command].purpose);
-	for (size_t i = 0; i < ROWS_COUNT; i++) {
-		if (!(rows[i].commands & 1u << command))
-			continue;
-		put_option(out, &rows[i]);
-		metrics |= rows[i].type == OPTION_METRIC;
-	}
-	if (metrics) {
-		fputs("\nMetrics: ", out);
-		put_wrapped(out, metrics_names(), sizeof("Metrics: ") - 1);
-	}
-	if (command == COMMAND_TOP) {
-		fputc('\n', out);
-		ui_help(out);
-	}
 }
