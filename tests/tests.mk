@@ -54,7 +54,9 @@ fetch-targets:
 # Go programs by every toolchain there is: as they come, without symbols, and
 # position-independent.
 go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),\
-	$(addprefix $(go:bin/go=),server-default server-small server-pie lines-default lines-pie))
+	$(addprefix $(go:bin/go=),server-default server-small server-pie lines-default lines-pie \
+		sites-default sites-small sites-pie sites-profile))
+go_sites := tests/workloads/go/sites.go
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
 	$(say) GO $@
@@ -78,6 +80,22 @@ $(O)/go/%/lines-default: tests/workloads/go/lines.go
 $(O)/go/%/lines-pie: tests/workloads/go/lines.go
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -buildmode pie -ldflags '$(go_linkname)' -o $@ $<
+
+$(O)/go/%/sites-default: $(go_sites)
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -o $@ $<
+
+$(O)/go/%/sites-small: $(go_sites)
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -ldflags '-s -w' -o $@ $<
+
+$(O)/go/%/sites-pie: $(go_sites)
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -buildmode pie -o $@ $<
+
+$(O)/go/%/sites-profile: $(go_sites) tests/workloads/go/profile.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -o $@ $^
 
 go-programs: $(go_programs)
 

@@ -35,7 +35,7 @@ static struct error *open_go(const char *path, struct object **obj, struct go_bi
 /* By nm, from the file that still has symbols. */
 static uint64_t symbol_address(const char *path, const char *name)
 {
-	__cleanup_free char *command = xasprintf("nm %s | grep ' %s$'", path, name);
+	__cleanup_free char *command = xasprintf("nm %s | grep \" %s$\"", path, name);
 	FILE *f = popen(command, "r");
 	uint64_t ret = 0;
 
@@ -44,6 +44,30 @@ static uint64_t symbol_address(const char *path, const char *name)
 	if (f)
 		pclose(f);
 	return ret;
+}
+
+static void check_points(const char *with_symbols, const char *path,
+			 const struct go_points *points)
+{
+	const struct { uint64_t found; const char *symbol; bool variable; } all[] = {
+		{ points->mbuckets, "runtime.mbuckets", true },
+		{ points->profile_rate, "runtime.MemProfileRate", true },
+		{ points->refill, "runtime.(\\*mcache).nextFree", false },
+		{ points->large, "runtime.(\\*mcache).allocLarge", false },
+		{ points->sweep, "runtime.gcSweep", false },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		uint64_t at = symbol_address(with_symbols, all[i].symbol);
+
+		/* Inside of the function, which none of these exceeds. */
+		if (all[i].variable ? all[i].found != at :
+		    all[i].found <= at || all[i].found > at + 1024)
+			test_fail("%s: %s found at 0x%" PRIx64 ", it is at 0x%" PRIx64, path,
+				  all[i].symbol, all[i].found, at);
+		if (!all[i].variable && !go_points_in_runtime(points, all[i].found))
+			test_fail("%s: %s is not the runtime's", path, all[i].symbol);
+	}
 }
 
 static void check_found(const char *with_symbols, const char *path)
@@ -63,6 +87,7 @@ static void check_found(const char *with_symbols, const char *path)
 			test_fail("%s: %s at 0x%" PRIx64 ", not 0x%" PRIx64, path,
 				  go_variable_name(i), go->variables[i], want);
 	}
+	check_points(with_symbols, path, &go->points);
 }
 
 static void check_kind(const char *kind)

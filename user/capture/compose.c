@@ -269,6 +269,27 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 	count_status(&snap->unwind, stack->status);
 }
 
+/* The call paths of the profile that a Go program keeps of itself. */
+static void add_profile(struct session *s, struct snapshot *snap, const struct image *image,
+			unsigned int flags)
+{
+	const struct go_profile *profile = &image->profile;
+
+	vec_for_each(row, &profile->rows) {
+		const struct model_row as_row = {
+			.kind = MEMORY_PROFILE,
+			.stack_id = row->stack_id,
+			.status = row->count ? UNWIND_COMPLETE : UNWIND_LOST,
+			.pcs = profile->pcs.data + row->first,
+			.pc_count = row->count,
+			.m = row->m,
+		};
+
+		if (profile->rate && row->m.alloc_count)
+			add_row(s, snap, &as_row, image - s->images.data, image, flags);
+	}
+}
+
 static void add_target(struct snapshot *snap, const struct image *image)
 {
 	struct target_state state = { 0 };
@@ -296,9 +317,21 @@ static void fill_runtime(const struct session *s, struct snapshot *snap)
 /* A Go program without C's allocator is watched by its runtime's books alone. */
 static const char *level(const struct session *s)
 {
+	if (session_has_profile(s, NULL))
+		return "sampled";
 	if (s->runtime.language && !session_has_probes(s))
 		return "growth";
 	return s->sample_bytes ? "sampled" : "exact";
+}
+
+static int64_t sample_bytes(const struct session *s)
+{
+	int64_t rate = -1;
+
+	if (s->sample_bytes)
+		return (int64_t)s->sample_bytes;
+	session_has_profile(s, &rate);
+	return rate;
 }
 
 static int64_t probe_hits(const struct session *s)
@@ -372,7 +405,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->duration_s = session_watched_s(s);
 	snap->mode = snapshot_string(snap, level(s));
 	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");
-	snap->sample_bytes = s->sample_bytes ? (int64_t)s->sample_bytes : -1;
+	snap->sample_bytes = sample_bytes(s);
 	vec_for_each(image, &s->images)
 		add_target(snap, image);
 	vec_for_each(row, &rows) {
@@ -380,6 +413,9 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 
 		add_row(s, snap, row, image ? image - s->images.data : 0, image, flags);
 	}
+	vec_for_each(image, &s->images)
+		add_profile(s, snap, image, flags);
+	session_add_profile_totals(s, &totals.m);
 	fill_totals(s, &totals, &snap->totals);
 	session_loss(s, &totals, &snap->loss);
 	ledger_fill(&s->ledger, snap);

@@ -38,6 +38,7 @@ static void image_deinit(struct image *image)
 {
 	address_space_destroy(image->names);
 	go_runtime_close(image->go);
+	go_profile_deinit(&image->profile);
 	target_identity_deinit(&image->id);
 	free(image->exit_reason);
 }

@@ -572,6 +572,39 @@ const char *go_runtime_version(const struct go_runtime *go)
 	return go->binary->version;
 }
 
+uint32_t go_runtime_pid(const struct go_runtime *go)
+{
+	return go->pid;
+}
+
+const struct go_binary *go_runtime_binary(const struct go_runtime *go)
+{
+	return go->binary;
+}
+
+uint64_t go_runtime_bias(const struct go_runtime *go)
+{
+	return go->bias;
+}
+
+const struct go_layout *go_runtime_layout(const struct go_runtime *go)
+{
+	return go->layout;
+}
+
+#define PAUSES 256	/* of the last collections, by their number */
+
+uint64_t go_runtime_collected_ns(const struct go_runtime *go, unsigned int back)
+{
+	const struct go_layout *l = go->layout;
+	uint32_t count = half(go->books.stats, l->stats_numgc);
+
+	if (back >= count || back >= PAUSES)
+		return 0;
+	return word(go->books.stats,
+		    l->stats_pause_end + (int32_t)((count - 1 - back) % PAUSES) * 8);
+}
+
 void go_runtime_pretend(struct go_runtime *go, unsigned int minor)
 {
 	go->binary->minor = minor;

@@ -19,6 +19,7 @@
 #include "symbol/go_layout.h"
 
 struct address_space;
+struct go_binary;
 struct go_runtime;
 
 /*
@@ -31,6 +32,12 @@ void go_runtime_close(struct go_runtime *go);
 DEFINE_CLEANUP(struct go_runtime *, go_runtime_close);
 
 const char *go_runtime_version(const struct go_runtime *go);
+uint32_t go_runtime_pid(const struct go_runtime *go);
+/* What the file tells of it; addresses in there become the process's by the bias. */
+const struct go_binary *go_runtime_binary(const struct go_runtime *go);
+uint64_t go_runtime_bias(const struct go_runtime *go);
+/* NULL until a first go_runtime_read() has proven one. */
+const struct go_layout *go_runtime_layout(const struct go_runtime *go);
 
 /*
  * The figures of now; the first time, the proof. ERROR_GONE if the process has
@@ -38,6 +45,9 @@ const char *go_runtime_version(const struct go_runtime *go);
  * ERROR_UNSUPPORTED if no known layout fits: that stays so.
  */
 struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret) __must_check;
+
+/* Of the last go_runtime_read(): when the last collection but @back ended, in ns since 1970; 0. */
+uint64_t go_runtime_collected_ns(const struct go_runtime *go, unsigned int back);
 
 /* For tests: as if the layout of this version of Go were the program's. */
 void go_runtime_pretend(struct go_runtime *go, unsigned int minor);

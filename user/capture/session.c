@@ -279,33 +279,6 @@ static void note_growth(struct session *s, double now_s)
 	s->next_growth_s = now_s + GROWTH_PAUSE_S;
 }
 
-/* What is read is gone for good with a process, so the last figures stay. */
-static void read_image_runtime(struct session *s, struct image *image)
-{
-	struct error *err = session_find_runtime(image);
-	struct runtime_figures figures;
-
-	if (!err && image->go)
-		err = go_runtime_read(image->go, &figures);
-	if (!err && image->go)
-		s->runtime = (struct snapshot_runtime){
-			"go", go_runtime_version(image->go), figures,
-		};
-	if (err && err->code == ERROR_UNSUPPORTED) {
-		log_warn("process %" PRIu32 " (%s): %s", image->pid, image->id.comm, err->message);
-		go_runtime_close(image->go);
-		image->go = NULL;
-	}
-	error_destroy(err);
-}
-
-static void read_runtime(struct session *s)
-{
-	vec_for_each(image, &s->images)
-		if (!image->ended)
-			read_image_runtime(s, image);
-}
-
 #define TIMELINE_MAX 4096
 
 /* For long watches the timeline is thinned, not cut. */
@@ -331,7 +304,8 @@ static void take_sample(struct session *s)
 	model_rows(s->model, now, 0, NULL, &totals);
 	pthread_mutex_unlock(&s->lock);
 	read_ledger(s);
-	read_runtime(s);
+	session_read_runtimes(s);
+	session_add_profile_totals(s, &totals.m);
 	session_update_cost(s);
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
 	thin_timeline(&s->timeline);

@@ -3,7 +3,8 @@
  * The inside of a session, for the files that make it up: session.c (beginning,
  * reading the ring, time, end), follow.c (which images and probes there are as
  * targets live on), children.c (the command that was started, and what targets
- * fork), level.c (which allocations are recorded), compose.c (snapshots).
+ * fork), level.c (which allocations are recorded), session_go.c (what Go
+ * runtimes know), compose.c (snapshots).
  */
 #ifndef HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
 #define HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
@@ -13,6 +14,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/cost.h"
+#include "capture/go_profile.h"
 #include "capture/ledger.h"
 #include "capture/go_runtime.h"
 #include "capture/session.h"
@@ -39,6 +41,7 @@ struct image {
 	struct address_space *names;
 	struct target_identity id;
 	struct go_runtime *go;	/* NULL: no Go program, or not one that can be read */
+	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */
@@ -231,6 +234,15 @@ void session_finish_removal(struct session *s);
  * they do not; false if no level is left. Warns of both.
  */
 bool session_keep_budget(struct session *s);
+
+/* --- session_go.c --- */
+
+/* The figures and the own heap profile of each Go target. */
+void session_read_runtimes(struct session *s);
+/* Whether a target's own heap profile is shown; with the rate of the first. */
+bool session_has_profile(const struct session *s, int64_t *rate_ret);
+/* Adds what these profiles say to @total, which is of all else. */
+void session_add_profile_totals(const struct session *s, struct metrics *total);
 
 /* --- compose.c --- */
 

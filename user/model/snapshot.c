@@ -13,6 +13,7 @@ const char *memory_kind_name(enum memory_kind kind)
 		[MEMORY_HEAP] = "heap",
 		[MEMORY_MMAP] = "mmap",
 		[MEMORY_BRK] = "brk",
+		[MEMORY_PROFILE] = "profile",
 	};
 
 	return kind < MEMORY_KINDS_COUNT ? names[kind] : "unknown";

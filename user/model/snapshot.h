@@ -25,8 +25,13 @@
 #include "model/runtime.h"
 
 /* What kind of memory a stack asked for. */
-enum memory_kind { MEMORY_HEAP, MEMORY_MMAP, MEMORY_BRK, MEMORY_KINDS_COUNT };
-const char *memory_kind_name(enum memory_kind kind);	/* "heap", "mmap", "brk" */
+enum memory_kind {
+	MEMORY_HEAP, MEMORY_MMAP, MEMORY_BRK,
+	/* The heap by the target's own profile of it: an estimate since its start, not ours. */
+	MEMORY_PROFILE,
+	MEMORY_KINDS_COUNT
+};
+const char *memory_kind_name(enum memory_kind kind);	/* "heap", "mmap", "brk", "profile" */
 
 /*
  * One line of a stack. An inlined function has a frame of its own, above the

@@ -26,6 +26,7 @@ void go_binary_close(struct go_binary *go)
 	if (!go)
 		return;
 	free(go->version);
+	go_points_deinit(&go->points);
 	free(go);
 }
 
@@ -77,6 +78,8 @@ static struct error *find_variables(const struct object *obj, Elf *elf, struct g
 	go->data = module.data;
 	go->data_end = module.data_end;
 	go_vote(obj, &module.table, go);
+	go_points_find(obj, &module.table, &(struct go_text){ go->text, go->data, go->data_end },
+		       &go->points);
 	for (int i = 0; i < GO_VARIABLES_COUNT; i++)
 		if (!go->variables[i])
 			return unreadable(go, "its code does not show where its variables lie");

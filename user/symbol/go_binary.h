@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "symbol/go_points.h"
 
 struct object;
 
@@ -45,6 +46,7 @@ struct go_binary {
 	uint64_t text;		/* what functions' entries count from */
 	uint64_t data, data_end;	/* all variables lie in here */
 	uint64_t variables[GO_VARIABLES_COUNT];
+	struct go_points points;	/* what is not needed to read figures; may lack some */
 };
 
 /*

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Where a Go program can be watched while it allocates: instructions of the
+ * runtime's allocator, found by the functions that they call, because no file
+ * has symbols of instructions. All of them are calls, which the kernel
+ * emulates at a breakpoint; single-stepping costs ten times as much.
+ *
+ *	refill	(*mcache).nextFree has taken a new span into its cache and calls
+ *		(*mspan).nextFreeIndex on it: the span is the first argument
+ *	large	(*mcache).allocLarge calls (*spanSet).push with the object's own
+ *		span, the second argument
+ *	sweep	gcSweep takes the heap's lock: the world is stopped, all mark
+ *		bits are final, and no span is swept yet
+ *
+ * Addresses are those of the file, 0 where nothing was found.
+ */
+#ifndef HEAPSONDE_SYMBOL_GO_POINTS_H
+#define HEAPSONDE_SYMBOL_GO_POINTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/vec.h"
+#include "symbol/go_pclntab.h"
+
+struct object;
+
+struct go_range { uint64_t start, end; };
+DEFINE_VEC(go_range_vec, struct go_range);
+
+struct go_points {
+	uint64_t refill, large, sweep;
+	/* Variables: the list of the program's own heap profile, and its rate. */
+	uint64_t mbuckets, profile_rate;
+	struct go_range_vec runtime;	/* the runtime's functions, ascending */
+};
+
+/* @text is what the table's offsets count from; variables lie in [data, data_end). */
+struct go_text { uint64_t start, data, data_end; };
+
+void go_points_find(const struct object *obj, const struct go_pclntab *table,
+		    const struct go_text *text, struct go_points *ret);
+void go_points_deinit(struct go_points *points);
+
+/* Whether the runtime itself has its code at @vaddr. */
+bool go_points_in_runtime(const struct go_points *points, uint64_t vaddr);
+
+#endif
