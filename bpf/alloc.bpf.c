@@ -25,6 +25,7 @@
  */
 #include "bpf/call.bpf.h"
 #include "bpf/record.bpf.h"
+#include "bpf/report.bpf.h"
 #include "bpf/sampling.bpf.h"
 #include "bpf/stack.bpf.h"
 #include "bpf/thread.bpf.h"
@@ -448,6 +449,16 @@ int alloc_return(struct pt_regs *ctx)
 	return 0;
 }
 
+/* At a probe that the program itself has (report.bpf.h). */
+SEC("uprobe")
+int alloc_report(struct pt_regs *ctx)
+{
+	bpf_preempt_disable();
+	on_report(ctx, true);
+	bpf_preempt_enable();
+	return 0;
+}
+
 /*
  * For kernels without bpf_preempt_disable() (v6.10, fc7566ad0a82 "bpf: Introduce
  * bpf_preempt_[disable,enable] kfuncs"). Not one program with a switch: before
@@ -481,5 +492,12 @@ int alloc_return_plain(struct pt_regs *ctx)
 
 	on_return_plain(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
 	timing_end(begun);
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_report_plain(struct pt_regs *ctx)
+{
+	on_report(ctx, false);
 	return 0;
 }

@@ -36,6 +36,8 @@
 	X(EV_REALLOC,       2, "a reallocation returned")		  \
 	X(EV_POOL_ADD,      0, "the block just allocated belongs to a pool") \
 	X(EV_POOL_CLEAR,    1, "all blocks of a pool are about to end")	  \
+	X(EV_REPORT_ALLOC,  1, "the program tells of a block that it sampled") \
+	X(EV_REPORT_FREE,   1, "the program tells that such a block is freed") \
 	X(EV_MAP,           0, "the program mapped memory or raised the break") \
 	X(EV_UNMAP,         0, "the program unmapped memory or lowered the break") \
 	X(EV_EXEC,          0, "a target replaced its program")		  \
@@ -116,7 +118,7 @@ struct ev_stack_memory {
 	__u8 bytes[];
 };
 
-struct ev_alloc {
+struct ev_alloc {		/* EV_ALLOC, EV_REPORT_ALLOC */
 	struct ev_header h;
 	__u64 addr;		/* 0: the allocation failed */
 	__u64 size;		/* bytes asked for */
@@ -128,7 +130,7 @@ struct ev_alloc {
 	__u64 weight;
 };
 
-struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN and their _LATER */
+struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN and their _LATER, EV_REPORT_FREE */
 	struct ev_header h;
 	__u64 addr;
 };
@@ -200,6 +202,8 @@ enum probe_kind {
 	PROBE_BRK,		/* moves the program break, whatever it returns */
 	PROBE_LEAVE,		/* longjmp and its kin: may leave a call unreturned */
 	PROBE_EXIT,		/* a function is about to return: stands for a return probe */
+	PROBE_REPORT_ALLOC,	/* no function: the program tells of an allocation ... */
+	PROBE_REPORT_FREE,	/* ... and of its end; operands in struct probe_operands */
 };
 
 #define PROBE_ARGS 6		/* arguments that are passed in registers */
@@ -227,9 +231,37 @@ union probe_cookie {
 		__u64 nests : 1;	/* a free that may stand inside another call */
 		__u64 object : 6;	/* tells the same row's probes in several objects apart */
 	};
+	struct {			/* of PROBE_REPORT_*, which have no arguments */
+		__u64 : 37;
+		__u64 site : 19;	/* tells the places in an object apart */
+		__u64 : 8;
+	};
 };
 #define PROBE_FUNCS_MAX (1 << 10)
+#define PROBE_SITES_MAX (1 << 19)
 EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
+
+/*
+ * Where a value is when a report's probe is hit: a constant, a register, or
+ * memory at reg + (index << shift) + value.
+ */
+enum operand_place { OPERAND_CONSTANT, OPERAND_REGISTER, OPERAND_MEMORY };
+
+#define OPERAND_NO_REGISTER 0xffff
+
+struct probe_operand {
+	__u64 value;
+	__u16 reg, index;	/* bytes into struct pt_regs, or OPERAND_NO_REGISTER */
+	__u8 place;		/* enum operand_place */
+	__u8 shift;
+	__u8 bytes;		/* 1, 2, 4 or 8 of it count ... */
+	__u8 is_signed;		/* ... as a signed number */
+};
+
+struct probe_operands {
+	struct probe_operand ptr, size, weight;
+};
+EV_ASSERT(sizeof(struct probe_operands) == 48, "probe_operands");
 
 /* Where BPF code loses something; one counter each, summed over CPUs. */
 #define BPF_COUNTERS(X)							\

@@ -10,6 +10,12 @@
 #include "bpf/record.bpf.h"
 #include "bpf/thread.bpf.h"
 
+#if defined(__TARGET_ARCH_x86)
+#define LINK_REGISTER(ctx) 0
+#else
+#define LINK_REGISTER(ctx) PT_REGS_RET(ctx)
+#endif
+
 #define UNKNOWN_STACK 1		/* an id whose frames never travel */
 
 /*
@@ -216,7 +222,8 @@ static __always_inline __u64 leave_walk(struct thread_state *t, bool guarded)
 /*
  * At a return probe the registers are those of the caller right behind its
  * call, so that its frame is never missing and no prologue is half done. At a
- * return instruction they are as they were at the entry. What can be guarded has
+ * return instruction they are as they were at the entry, and a report's probe
+ * stands where it stands. What can be guarded has
  * bpf_loop(), which is older.
  */
 static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
@@ -228,7 +235,8 @@ static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_reg
 	__u32 bucket_nr;
 	__u64 id;
 
-	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx), 0))
+	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx),
+			  LINK_REGISTER(ctx)))
 		return UNKNOWN_STACK;
 	if (guarded)
 		unwind_stack(u, start, t->call.cookie.tgid, cfg_max_depth);

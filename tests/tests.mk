@@ -24,6 +24,9 @@ $(O)/tests/fuzz/recording: \
 	$(addprefix user/model/,snapshot.c fields.c frames.c map64.c metrics.c) \
 	$(addprefix user/base/,alloc.c error.c intern.c strbuf.c strpool.c format.c utf8.c)
 
+$(O)/tests/fuzz/usdt: $(addprefix user/symbol/,usdt.c usdt_arguments.c elfread.c) \
+	$(addprefix user/base/,alloc.c error.c)
+
 $(O)/tests/fuzz/%: tests/fuzz/%.c
 	$(say) FUZZ $@
 	$(Q)mkdir -p $(@D)

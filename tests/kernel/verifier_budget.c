@@ -78,7 +78,7 @@ static void check_method(const char *label, enum attach_method method, bool guar
 	struct bpf_program *prog;
 	bool loaded;
 
-	programs_choose(skel, method, guarded, &programs);
+	programs_choose(skel, method, guarded, true, &programs);
 	bpf_object__for_each_program(prog, skel->obj) {
 		bpf_program__set_log_buf(prog, calloc(1, LOG_BYTES), LOG_BYTES);
 		bpf_program__set_log_level(prog, 4);

@@ -31,6 +31,7 @@ const struct allocator_name allocator_names[] = {
 	{ "snmalloc",		"sn_rust_alloc" },
 	{ "Hoard",		"xxmalloc" },
 	{ "AddressSanitizer",	"__asan_init" },
+	{ REPORTS_NAME,		REPORTS_NAME ":alloc" },	/* no function is called that */
 };
 const size_t allocator_names_count = sizeof(allocator_names) / sizeof(allocator_names[0]);
 
@@ -217,6 +218,10 @@ const struct allocator_function allocator_functions[] = {
 	{ "_Unwind_RaiseException", PROBE_LEAVE, NONE, NONE, NONE, NONE, GROUP_UNWINDER },
 	{ "_Unwind_Resume_or_Rethrow", PROBE_LEAVE, NONE, NONE, NONE, NONE, GROUP_UNWINDER },
 	{ "_Unwind_ForcedUnwind", PROBE_LEAVE, NONE, NONE, NONE, NONE, GROUP_UNWINDER },
+
+	/* What programs tell by themselves of blocks that they sample. */
+	{ REPORTS_NAME ":alloc", PROBE_REPORT_ALLOC, NONE, NONE, NONE, NONE, GROUP_REPORTS },
+	{ REPORTS_NAME ":free", PROBE_REPORT_FREE, NONE, NONE, NONE, NONE, GROUP_REPORTS },
 };
 
 const size_t allocator_functions_count =
@@ -261,6 +266,8 @@ bool allocator_kind_returns(enum probe_kind kind)
 	case PROBE_MUNMAP:
 	case PROBE_LEAVE:
 	case PROBE_EXIT:
+	case PROBE_REPORT_ALLOC:
+	case PROBE_REPORT_FREE:
 		return false;
 	}
 	return false;

@@ -25,6 +25,7 @@
  *	OWN_NAME  nobody else would use these names: local symbols count, too
  *	IN_HEAP   only in an object that has an allocator of the first group
  *	IN_LIBC   only in one that is the C library as well
+ *	IN_NOTES  no functions but probes that the program has (reports.h)
  */
 #define ALLOCATOR_GROUPS(X)						\
 	X(GROUP_MALLOC,	  PREFIXED, "malloc",	    "free")		\
@@ -37,9 +38,10 @@
 	X(GROUP_HOARD,	  OWN_NAME, "xxmalloc",	    "xxfree")		\
 	X(GROUP_MAPPING,  IN_HEAP,  "mmap",	    "munmap")		\
 	X(GROUP_JUMP,	  IN_LIBC,  NULL,	    NULL)		\
-	X(GROUP_UNWINDER, EXPORTED, "_Unwind_RaiseException", NULL)
+	X(GROUP_UNWINDER, EXPORTED, "_Unwind_RaiseException", NULL)	\
+	X(GROUP_REPORTS,  IN_NOTES, NULL,	    NULL)
 
-enum allocator_where { EXPORTED, PREFIXED, OWN_NAME, IN_HEAP, IN_LIBC };
+enum allocator_where { EXPORTED, PREFIXED, OWN_NAME, IN_HEAP, IN_LIBC, IN_NOTES };
 
 enum allocator_group {
 #define X(group, where, anchor1, anchor2) group,
@@ -77,6 +79,8 @@ extern const size_t allocator_functions_count;
  * allocator, as wrappers do.
  */
 struct allocator_name { const char *name, *symbol; };
+
+#define REPORTS_NAME "otel_memory"	/* the provider of the probes of GROUP_REPORTS */
 
 extern const struct allocator_name allocator_names[];
 extern const size_t allocator_names_count;

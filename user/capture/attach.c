@@ -54,6 +54,12 @@ bool attach_frees_nest(const struct probe_plan *plan)
 	return false;
 }
 
+static bool is_report(const struct planned_probe *probe)
+{
+	return probe->function->kind == PROBE_REPORT_ALLOC ||
+	       probe->function->kind == PROBE_REPORT_FREE;
+}
+
 static union probe_cookie probe_cookie(const struct attach_job *job,
 				       const struct planned_probe *probe)
 {
@@ -70,6 +76,8 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.stepped = !probe->placement.emulated;
 	cookie.func = probe->func;
 	cookie.object = job->object_nr;
+	if (is_report(probe))
+		cookie.site = probe - job->object->probes.data;
 	return cookie;
 }
 
@@ -85,6 +93,7 @@ static int attach_rank(const struct planned_probe *probe)
 	case PROBE_FREE:
 	case PROBE_CLEAR:
 	case PROBE_MUNMAP:
+	case PROBE_REPORT_FREE:
 		return 1;
 	case PROBE_REALLOC:
 	case PROBE_MREMAP:
@@ -106,6 +115,7 @@ static int attach_rank(const struct planned_probe *probe)
 enum probe_role {
 	ROLE_FREES,		/* frees that need nothing but their argument */
 	ROLE_ENTRIES,		/* all others whose return is not probed */
+	ROLE_REPORTS,		/* the program's own probes */
 	ROLE_EXITS,		/* return instructions */
 	ROLE_CALLS,		/* calls whose return counts, at their entry */
 	ROLE_RETURNS,		/* and at their return */
@@ -116,7 +126,11 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 {
 	bool plain_free = probe->function->kind == PROBE_FREE && !job->frees_nest;
 
+	if (is_report(probe))
+		return role == ROLE_REPORTS && job->reports;
 	switch (role) {
+	case ROLE_REPORTS:
+		return false;
 	case ROLE_FREES:
 		return plain_free;
 	case ROLE_ENTRIES:
@@ -141,14 +155,15 @@ static union probe_cookie exit_cookie(const struct attach_job *job)
 
 /* Offsets and cookies in attach order. */
 struct probe_arrays {
-	uint64_t *offsets, *cookies;
+	uint64_t *offsets, *cookies, *semaphores;
 	uint32_t count;
 };
 
-static void probe_arrays_add(struct probe_arrays *arrays, uint64_t offset,
+static void probe_arrays_add(struct probe_arrays *arrays, uint64_t offset, uint64_t semaphore,
 			     union probe_cookie cookie)
 {
 	arrays->offsets[arrays->count] = offset;
+	arrays->semaphores[arrays->count] = semaphore;
 	arrays->cookies[arrays->count++] = cookie.value;
 }
 
@@ -156,6 +171,15 @@ static void probe_arrays_deinit(struct probe_arrays *arrays)
 {
 	free(arrays->offsets);
 	free(arrays->cookies);
+	free(arrays->semaphores);
+}
+
+static void probe_arrays_reserve(struct probe_arrays *arrays, size_t most)
+{
+	arrays->offsets = xcalloc(most, sizeof(uint64_t));
+	arrays->cookies = xcalloc(most, sizeof(uint64_t));
+	arrays->semaphores = xcalloc(most, sizeof(uint64_t));
+	arrays->count = 0;
 }
 
 static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_job *job,
@@ -165,17 +189,16 @@ static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_j
 
 	vec_for_each(probe, &job->object->probes)
 		most += probe->exits.len;
-	arrays->offsets = xcalloc(most, sizeof(uint64_t));
-	arrays->cookies = xcalloc(most, sizeof(uint64_t));
-	arrays->count = 0;
+	probe_arrays_reserve(arrays, most);
 	vec_for_each(probe, &job->object->probes)
 		for (size_t i = 0; i < probe->exits.len && role == ROLE_EXITS; i++)
-			probe_arrays_add(arrays, probe->exits.data[i], exit_cookie(job));
+			probe_arrays_add(arrays, probe->exits.data[i], 0, exit_cookie(job));
 	for (int rank = 0; rank < ATTACH_RANKS; rank++) {
 		vec_for_each(probe, &job->object->probes) {
 			if (attach_rank(probe) != rank || !has_role(job, probe, role))
 				continue;
-			probe_arrays_add(arrays, probe->file_offset, probe_cookie(job, probe));
+			probe_arrays_add(arrays, probe->file_offset, probe->semaphore,
+					 probe_cookie(job, probe));
 		}
 	}
 }
@@ -222,6 +245,7 @@ static int make_link(const struct link_batch *batch, const struct link_request *
 			.path = batch->path,
 			.offset = request->arrays.offsets[0],
 			.cookie = request->arrays.cookies[0],
+			.semaphore = request->arrays.semaphores[0],
 			.pid = batch->pid,
 			.is_return = request->is_return,
 		});
@@ -229,6 +253,7 @@ static int make_link(const struct link_batch *batch, const struct link_request *
 		.path = batch->path,
 		.offsets = request->arrays.offsets,
 		.cookies = request->arrays.cookies,
+		.semaphores = request->arrays.semaphores,
 		.count = request->arrays.count,
 		.flags = request->is_return ? UPROBE_MULTI_RETURN : 0,
 		.pid = batch->pid,
@@ -258,17 +283,18 @@ static int link_batch_make(struct link_batch *batch, struct attachment *att)
 	return 0;
 }
 
+/* The @i-th of the arrays by itself. */
 static void request_single(struct link_batch *batch, const struct bpf_program *prog,
-			   uint64_t offset, uint64_t cookie, bool is_return)
+			   const struct probe_arrays *arrays, uint32_t i, bool is_return)
 {
 	struct link_request request = {
 		.prog_fd = bpf_program__fd(prog),
 		.is_return = is_return,
-		.arrays = { xcalloc(1, sizeof(offset)), xcalloc(1, sizeof(cookie)), 1 },
 	};
 
-	request.arrays.offsets[0] = offset;
-	request.arrays.cookies[0] = cookie;
+	probe_arrays_reserve(&request.arrays, 1);
+	probe_arrays_add(&request.arrays, arrays->offsets[i], arrays->semaphores[i],
+			 (union probe_cookie){ .value = arrays->cookies[i] });
 	link_request_vec_push(&batch->requests, request);
 }
 
@@ -285,7 +311,7 @@ static void request_role(struct link_batch *batch, const struct bpf_program *pro
 		return;
 	}
 	for (uint32_t i = 0; i < arrays.count; i++)
-		request_single(batch, prog, arrays.offsets[i], arrays.cookies[i], is_return);
+		request_single(batch, prog, &arrays, i, is_return);
 	probe_arrays_deinit(&arrays);
 }
 
@@ -301,6 +327,7 @@ static void request_all(struct link_batch *batch, const struct attach_programs *
 	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
 
 	request_role(batch, programs->free, multi, job, ROLE_FREES);
+	request_role(batch, programs->report, multi, job, ROLE_REPORTS);
 	if (job->method == ATTACH_SESSION) {
 		request_role(batch, programs->session, session, job, ROLE_EXITS);
 		request_role(batch, programs->entry, multi, job, ROLE_ENTRIES);
@@ -351,6 +378,20 @@ static struct error *publish_variables(const struct attach_programs *programs,
 	return NULL;
 }
 
+static struct error *publish_operands(const struct attach_programs *programs,
+				      const struct attach_job *job)
+{
+	vec_for_each(probe, &job->object->probes) {
+		uint64_t key = probe_cookie(job, probe).value;
+
+		if (is_report(probe) &&
+		    bpf_map_update_elem(bpf_map__fd(programs->operands), &key,
+					&probe->operands, BPF_ANY))
+			return error_errno(errno, "handing a probe's operands to the kernel");
+	}
+	return NULL;
+}
+
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job)
 {
@@ -362,6 +403,8 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 	err = publish_texts(programs, job);
 	if (!err)
 		err = publish_variables(programs, job);
+	if (!err)
+		err = publish_operands(programs, job);
 	if (err)
 		return err;
 	request_all(&batch, programs, job);
@@ -375,9 +418,12 @@ bool attach_function(struct attachment *att, struct bpf_program *prog,
 		     const struct object *object, uint64_t offset, uint32_t pid)
 {
 	struct link_batch batch __cleanup(link_batch_deinit);
+	__cleanup(probe_arrays_deinit) struct probe_arrays arrays;
 
 	link_batch_init(&batch, object, pid);
-	request_single(&batch, prog, offset, pid, false);
+	probe_arrays_reserve(&arrays, 1);
+	probe_arrays_add(&arrays, offset, 0, (union probe_cookie){ .value = pid });
+	request_single(&batch, prog, &arrays, 0, false);
 	return !link_batch_make(&batch, att);
 }
 

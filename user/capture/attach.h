@@ -37,11 +37,15 @@ bool attach_method_there(enum attach_method method, const struct features *featu
 struct bpf_program;
 struct bpf_map;
 
-/* Programs to attach: free, entry, and session or returns; the other is NULL. Borrowed. */
+/*
+ * Programs to attach: free, entry, and session or returns; the other is NULL. So
+ * is report, if no object had such probes when they were loaded. Borrowed.
+ */
 struct attach_programs {
-	struct bpf_program *free, *session, *entry, *returns;
+	struct bpf_program *free, *session, *entry, *returns, *report;
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
 	struct bpf_map *variables;	/* cookie -> address of the variable that names the pool */
+	struct bpf_map *operands;	/* cookie -> struct probe_operands */
 };
 
 DEFINE_VEC(link_fd_vec, int);
@@ -62,6 +66,7 @@ struct attach_job {
 	 * thread's state, and costs more.
 	 */
 	bool frees_nest;
+	bool reports;		/* also what the program tells by itself */
 	/* Tells this object's mapping functions from those of others; taken modulo. */
 	uint32_t object_nr;
 };

@@ -30,6 +30,7 @@ int uprobe_multi_link(int prog_fd, uint32_t attach_type, const struct uprobe_mul
 		.path = (uintptr_t)multi->path,
 		.offsets = (uintptr_t)multi->offsets,
 		.cookies = (uintptr_t)multi->cookies,
+		.ref_ctr_offsets = (uintptr_t)multi->semaphores,
 		.count = multi->count,
 		.multi_flags = multi->flags,
 		.pid = multi->pid,
@@ -66,6 +67,8 @@ static int open_uprobe_event(const struct uprobe_single *single)
 		return type < 0 ? type : return_bit;
 	attr.type = type;
 	attr.config = single->is_return ? 1ull << return_bit : 0;
+	/* a6ca88b241d5 ("trace_uprobe: support reference counter in fd-based uprobe"), v4.20 */
+	attr.config |= single->semaphore << 32;
 	attr.uprobe_path = (uintptr_t)single->path;
 	attr.probe_offset = single->offset;
 	fd = syscall(SYS_perf_event_open, &attr, single->pid, -1, -1, PERF_FLAG_FD_CLOEXEC);

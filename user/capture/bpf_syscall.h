@@ -25,6 +25,7 @@ struct uprobe_multi {
 	const char *path;		/* resolved by the kernel in our mount namespace */
 	const uint64_t *offsets;	/* in the file; probed in this order */
 	const uint64_t *cookies;
+	const uint64_t *semaphores;	/* in the file, 0 where there is none; NULL: nowhere */
 	uint32_t count;
 	uint32_t flags;			/* UPROBE_MULTI_RETURN */
 	uint32_t pid;			/* only in this process */
@@ -34,6 +35,7 @@ struct uprobe_multi {
 struct uprobe_single {
 	const char *path;
 	uint64_t offset, cookie;
+	uint64_t semaphore;		/* in the file; 0: none */
 	uint32_t pid;
 	bool is_return;
 };

@@ -112,6 +112,8 @@ bool candidate_is_active(const struct candidate *c, enum allocator_group group,
 		return c->has_heap && (group == GROUP_MAPPING || !c->left_out);
 	case IN_LIBC:
 		return c->c_library;
+	case IN_NOTES:
+		return false;
 	default:
 		break;
 	}

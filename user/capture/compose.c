@@ -314,6 +314,12 @@ static void fill_runtime(const struct session *s, struct snapshot *snap)
 	snap->runtime.version = snapshot_string(snap, s->runtime.version);
 }
 
+/* Now: by heapsonde, or by the programs themselves and nobody else. */
+static bool is_sampled(const struct session *s)
+{
+	return s->sample_bytes || (s->watches_reports && !s->watches_functions);
+}
+
 /* A Go program without C's allocator is watched by its runtime's books alone. */
 static const char *level(const struct session *s)
 {
@@ -321,7 +327,7 @@ static const char *level(const struct session *s)
 		return "sampled";
 	if (s->runtime.language && !session_has_probes(s))
 		return "growth";
-	return s->sample_bytes ? "sampled" : "exact";
+	return is_sampled(s) ? "sampled" : "exact";
 }
 
 static int64_t sample_bytes(const struct session *s)
@@ -374,7 +380,7 @@ static void fill_totals(const struct session *s, const struct model_totals *tota
 			struct snapshot_totals *ret)
 {
 	ret->m = totals->m;
-	ret->unknown_free_count = s->sampled ? -1 : totals->unknown_free_count;
+	ret->unknown_free_count = s->sampled || is_sampled(s) ? -1 : totals->unknown_free_count;
 	ret->failed_alloc_count = totals->failed_alloc_count;
 	ret->ignored_count = bpf_count(s, COUNT_IGNORED);
 }

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "capture/candidate.h"
 #include "capture/probe_site.h"
+#include "capture/reports.h"
 #include "symbol/jump.h"
 
 /* More versions of one function than any library exports. */
@@ -195,6 +196,8 @@ static struct error *plan_object(struct probe_plan *plan, const struct candidate
 	}
 	planned_probe_vec_deinit(&op->probes);
 	op->probes = kept;
+	if (!err && reports_list(c, op, &plan->notes) && !op->allocator)
+		op->allocator = REPORTS_NAME;
 	return err;
 }
 
@@ -211,6 +214,7 @@ static struct error *plan_candidates(struct probe_plan *plan,
 	vec_for_each(c, candidates) {
 		struct object_plan op = {
 			.object = c->object,
+			.bias = c->bias,
 			.allocator = c->allocator ?: c->has_heap ? "an allocator" : NULL,
 			.c_library = c->c_library,
 		};
@@ -224,6 +228,25 @@ static struct error *plan_candidates(struct probe_plan *plan,
 			return err;
 	}
 	return NULL;
+}
+
+static bool has_kind(const struct probe_plan *plan, enum probe_kind first, enum probe_kind last)
+{
+	vec_for_each(op, &plan->objects)
+		vec_for_each(probe, &op->probes)
+			if (probe->function->kind >= first && probe->function->kind <= last)
+				return true;
+	return false;
+}
+
+bool probe_plan_has_heap(const struct probe_plan *plan)
+{
+	return has_kind(plan, PROBE_ALLOC, PROBE_RESIZE);
+}
+
+bool probe_plan_has_reports(const struct probe_plan *plan)
+{
+	return has_kind(plan, PROBE_REPORT_ALLOC, PROBE_REPORT_FREE);
 }
 
 void probe_plan_deinit(struct probe_plan *plan)

@@ -32,6 +32,8 @@ struct planned_probe {
 	/* Instead, where a return probe would do harm: the function's return instructions. */
 	struct offset_vec exits;	/* in the file */
 	struct placement placement;
+	struct probe_operands operands;	/* of PROBE_REPORT_* */
+	uint64_t semaphore;		/* counts its listeners; where in the file; 0: none */
 	/* The object's code around the probe, to tell callers inside it (see alloc.bpf.c). */
 	uint64_t text_before, text_after;	/* bytes of text below and above the probe */
 };
@@ -41,6 +43,7 @@ DEFINE_VEC(planned_probe_vec, struct planned_probe);
 /* All probes of one object. Aliases at one address are one probe. */
 struct object_plan {
 	struct object *object;		/* borrowed from the address space */
+	uint64_t bias;			/* of the object in the target */
 	const char *allocator;		/* "jemalloc"; NULL if it has none */
 	bool c_library;
 	struct planned_probe_vec probes;
@@ -77,6 +80,10 @@ void probe_plan_deinit(struct probe_plan *plan);
  */
 struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as,
 			      const struct allocator_choice *choice) __must_check;
+
+/* Whether functions that give blocks are probed; whether the program tells of blocks itself. */
+bool probe_plan_has_heap(const struct probe_plan *plan);
+bool probe_plan_has_reports(const struct probe_plan *plan);
 
 /* ERROR_USAGE if something of the choice that the plan was made with is not in it. */
 struct error *probe_plan_check(const struct probe_plan *plan,

@@ -144,12 +144,63 @@ static bool is_loading(const struct session *s, const struct image *image,
 	return target_loader(image->pid);
 }
 
+/* Reports come from anywhere in a function: tables of call sites do not do there. */
+static struct error *complete_tables(struct session *s, const struct image *image,
+				     const struct object_plan *object)
+{
+	bool changed = false;
+
+	vec_for_each(probe, &object->probes)
+		if (probe->function->group == GROUP_REPORTS)
+			changed |= unwinder_complete(s->unwinder, image->names,
+						     object->bias + probe->symbol.vaddr);
+	return changed ? unwinder_publish(s->unwinder, image->pid, image->names) : NULL;
+}
+
+/*
+ * What the program tells of by itself is also what its functions' probes see.
+ * Told twice it counts once, but not so while these see a sample of their own.
+ */
+static bool wants_reports(const struct session *s, const struct probe_plan *plan)
+{
+	if (!probe_plan_has_reports(plan))
+		return false;
+	if (!s->programs.report) {
+		log_warn("an object that was loaded since tells of its own samples ("
+			 REPORTS_NAME "), which are left out: start anew to see them");
+		return false;
+	}
+	if (!s->settings.sample_bytes || !probe_plan_has_heap(plan))
+		return true;
+	log_info("the program's own samples (" REPORTS_NAME ") are left out: "
+		 "--allocator " REPORTS_NAME " takes them alone");
+	return false;
+}
+
+static struct error *attach_new_object(struct session *s, const struct image *image,
+				       struct watched *w, const struct attach_job *job)
+{
+	const struct object *object = job->object->object;
+	struct error *err = NULL;
+
+	if (is_probed(w, object))
+		return NULL;
+	if (job->reports)
+		err = complete_tables(s, image, job->object);
+	if (!err)
+		err = attach_object(&w->attachment, &s->programs, job);
+	if (err)
+		return err;
+	file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });
+	return NULL;
+}
+
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
 	struct watched *w = watched_process(s, image->pid);
 	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators);
-	bool frees_nest;
+	bool frees_nest, reports;
 
 	/* What a running process lacks was described wrongly; others may load it yet. */
 	if (!err && !s->settings.command && !image->generation && !w->probed.len)
@@ -161,22 +212,23 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 	if (frees_nest != w->frees_nest)
 		drop_probes(s, w);
 	w->frees_nest = frees_nest;
+	reports = wants_reports(s, &plan);
+	s->watches_functions |= probe_plan_has_heap(&plan);
+	s->watches_reports |= reports;
+	s->skel->bss->reports_yield = s->watches_functions;
 	vec_for_each(object, &plan.objects) {
 		const struct attach_job job = {
 			.object = object,
 			.pid = image->pid,
 			.method = s->method,
 			.frees_nest = frees_nest,
+			.reports = reports,
 			.object_nr = w->probed.len,
 		};
 
-		if (is_probed(w, object->object))
-			continue;
-		err = attach_object(&w->attachment, &s->programs, &job);
+		err = attach_new_object(s, image, w, &job);
 		if (err)
 			return err;
-		file_id_vec_push(&w->probed, (struct file_id){ object->object->dev,
-							       object->object->ino });
 	}
 	return NULL;
 }

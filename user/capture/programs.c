@@ -12,8 +12,10 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 	*ret = (struct attach_programs){
 		.texts = skel->maps.texts,
 		.variables = skel->maps.pool_variables,
+		.operands = skel->maps.report_operands,
 	};
 	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
+	ret->report = guarded ? skel->progs.alloc_report : skel->progs.alloc_report_plain;
 	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
 	if (method == ATTACH_SESSION) {
 		ret->session = skel->progs.alloc_session;
@@ -32,17 +34,20 @@ static void load_program(struct bpf_program *program, uint32_t attach_type)
 }
 
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
-		     struct attach_programs *ret)
+		     bool reports, struct attach_programs *ret)
 {
 	uint32_t multi = method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI;
 	struct bpf_program *program;
 
 	name_programs(skel, method, guarded, ret);
+	if (!reports)
+		ret->report = NULL;
 	bpf_object__for_each_program(program, skel->obj)
 		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
 			bpf_program__set_autoload(program, false);
 	load_program(ret->free, multi);
 	load_program(ret->entry, multi);
+	load_program(ret->report, multi);
 	load_program(ret->returns, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
 	load_program(skel->progs.loader_changed, 0);

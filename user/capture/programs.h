@@ -12,9 +12,11 @@ struct heapsonde_bpf;
 
 /*
  * Before loading: nothing but the chosen programs will be loaded, and @ret
- * names them. @guarded is features.preempt_guard; a session needs it.
+ * names them. @guarded is features.preempt_guard; a session needs it. @reports: what
+ * programs tell by themselves may be watched; the program for it costs a
+ * third of all loading.
  */
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
-		     struct attach_programs *ret);
+		     bool reports, struct attach_programs *ret);
 
 #endif

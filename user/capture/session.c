@@ -20,6 +20,7 @@
 #include "capture/features.h"
 #include "capture/memory.h"
 #include "capture/programs.h"
+#include "capture/reports.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
@@ -445,6 +446,17 @@ static struct error *choose_method(struct session *s, const struct features *fea
 	return NULL;
 }
 
+/* What a command will load is not known yet. */
+static bool may_have_reports(const struct session *s)
+{
+	if (s->settings.command)
+		return true;
+	vec_for_each(image, &s->images)
+		if (reports_there(image->names))
+			return true;
+	return false;
+}
+
 static struct error *load(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
@@ -487,7 +499,8 @@ static struct error *load(struct session *s)
 				 LIVE_SAMPLES_LATER : 1);
 	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
 		      settings->children);
-	programs_choose(s->skel, s->method, features.preempt_guard, &s->programs);
+	programs_choose(s->skel, s->method, features.preempt_guard, may_have_reports(s),
+			&s->programs);
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
 		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");

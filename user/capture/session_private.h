@@ -156,6 +156,8 @@ struct session {
 	double timed_until_s;	/* the programs take their own time until then */
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
+	bool watches_functions;		/* that give blocks */
+	bool watches_reports;		/* of blocks that a program samples by itself */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
 	struct map64 told;		/* stacks whose names went into a snapshot */
 	struct map64 named;		/* stack and image -> index of named_stacks + 1 */

@@ -124,6 +124,8 @@ static void allocated(struct model *model, struct image *image, struct thread *t
 	if (block.variance.count > 0)
 		spread_alloc(&model->agg.spreads[block.row], block.variance);
 	threads_set_last(&image->threads, thread, addr);
+	if (image->reported.len)
+		map64_remove(&image->reported, addr);
 }
 
 /* A block outside the size limits: it is not held, but what was held in its place is gone. */
@@ -305,4 +307,59 @@ void heap_on_pool_clear(struct model *model, struct image *image, const struct e
 
 	settle_lost_realloc(model, c.thread);
 	pools_clear(&image->pools, ev->pool, clear_block, &c);
+}
+
+#define HEADER_MAX 64		/* that a sampler puts before the blocks it wraps */
+#define HEADER_STEP 16
+
+/*
+ * Whether a probed function gave the block that is told of, perhaps with a
+ * header before it: then it counts there, and the report adds nothing.
+ */
+static bool is_counted(const struct image *image, uint64_t addr, uint64_t size)
+{
+	for (uint64_t header = 0; header <= HEADER_MAX; header += HEADER_STEP) {
+		uint64_t bytes;
+
+		if (!map64_get(&image->reported, addr - header) &&
+		    blocks_find(&image->blocks, addr - header, &bytes) &&
+		    bytes >= size + header && bytes <= size + header + HEADER_MAX)
+			return true;
+	}
+	return false;
+}
+
+/* The sampler's weight is the sum that its samples are to come to, also below the size. */
+void heap_on_report_alloc(struct model *model, struct image *image, const struct ev_alloc *ev)
+{
+	uint64_t addr = untag(ev->addr);
+	struct block block;
+
+	if (!addr || is_counted(image, addr, ev->size))
+		return;
+	block = block_of(model, image, ev);
+	if (ev->size)
+		block.bytes = ev->weight;
+	if (!block.row) {
+		model->counts.untracked_allocs++;
+		return;
+	}
+	put_block(model, image, addr, &block);
+	map64_set(&image->reported, addr, 1);
+	agg_alloc(&model->agg, block.row, block.bytes, block.count);
+	if (block.variance.count > 0)
+		spread_alloc(&model->agg.spreads[block.row], block.variance);
+}
+
+/* Of other blocks their function's record tells. */
+void heap_on_report_free(struct model *model, struct image *image, const struct ev_free *ev)
+{
+	uint64_t addr = untag(ev->addr);
+	struct block block;
+
+	if (!map64_get(&image->reported, addr))
+		return;
+	map64_remove(&image->reported, addr);
+	if (take_block(image, addr, &block))
+		block_freed(model, &block, false);
 }

@@ -26,6 +26,7 @@ static void image_drop_tables(struct image *image)
 	regions_deinit(&image->regions);
 	threads_deinit(&image->threads);
 	pools_deinit(&image->pools);
+	map64_deinit(&image->reported);
 	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++)
 		map64_deinit(&image->rows[kind]);
 }
@@ -214,6 +215,11 @@ static void on_exit_event(struct model *model, struct image *image, const struct
 	end_image(model, image, ev->h.time_ns);
 }
 
+static bool is_alloc(uint16_t kind)
+{
+	return kind == EV_ALLOC || kind == EV_REALLOC || kind == EV_REPORT_ALLOC;
+}
+
 /* No address space holds a block of that size; as a failed request it is possible. */
 static bool is_impossible(const struct ev_alloc *ev)
 {
@@ -247,6 +253,12 @@ static void dispatch_to_image(struct model *model, struct image *image, const un
 	case EV_POOL_CLEAR:
 		heap_on_pool_clear(model, image, &rec->pool);
 		break;
+	case EV_REPORT_ALLOC:
+		heap_on_report_alloc(model, image, &rec->alloc);
+		break;
+	case EV_REPORT_FREE:
+		heap_on_report_free(model, image, &rec->free);
+		break;
 	case EV_MAP:
 		mapping_on_map(model, image, &rec->map);
 		break;
@@ -273,11 +285,11 @@ static void dispatch(struct model *model, const union record *rec)
 		replace_image(model, rec->process.child, &rec->process);
 		return;
 	}
-	if ((rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) && is_impossible(&rec->alloc))
+	if (is_alloc(rec->h.kind) && is_impossible(&rec->alloc))
 		model->counts.malformed++;
 	else if (image)
 		dispatch_to_image(model, image, rec);
-	else if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC || rec->h.kind == EV_MAP)
+	else if (is_alloc(rec->h.kind) || rec->h.kind == EV_MAP)
 		model->counts.untracked_allocs++;
 }
 
@@ -358,6 +370,8 @@ static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_REALLOC_BEGIN] = sizeof(struct ev_free),
 	[EV_REALLOC_BEGIN_LATER] = sizeof(struct ev_free),
 	[EV_REALLOC] = sizeof(struct ev_realloc),
+	[EV_REPORT_ALLOC] = sizeof(struct ev_alloc),
+	[EV_REPORT_FREE] = sizeof(struct ev_free),
 	[EV_POOL_ADD] = sizeof(struct ev_pool),
 	[EV_POOL_CLEAR] = sizeof(struct ev_pool),
 	[EV_MAP] = sizeof(struct ev_map),

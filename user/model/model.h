@@ -55,6 +55,7 @@ struct image {
 	struct regions regions;
 	struct threads threads;
 	struct pools pools;
+	struct map64 reported;			/* addresses of blocks that the program told of */
 	struct map64 rows[MEMORY_KINDS_COUNT];	/* stack id -> row */
 	uint64_t ended_ns;
 	uint64_t ended_seq;			/* agg.peak_seq then */
@@ -114,6 +115,9 @@ void heap_on_alloc(struct model *model, struct image *image, const struct ev_all
 void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev);
 /* The same of a sample that is not its thread's last allocation. */
 void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev);
+/* The program itself tells of a block that it sampled, and of its end. */
+void heap_on_report_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
+void heap_on_report_free(struct model *model, struct image *image, const struct ev_free *ev);
 void heap_on_realloc_begin_later(struct model *model, struct image *image,
 				 const struct ev_free *ev);
 void heap_on_realloc_begin(struct model *model, struct image *image, const struct ev_free *ev);
