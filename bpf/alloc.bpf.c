@@ -334,25 +334,32 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	return 0;
 }
 
-static __noinline int on_return(struct pt_regs *ctx, __u32 start)
-{
-	return settle_call(ctx, start, true);
-}
-
-static __noinline int on_return_plain(struct pt_regs *ctx, __u32 start)
-{
-	return settle_call(ctx, start, false);
-}
-
 /* At a return instruction, that is, rather than at an entry or after a return. */
 static __always_inline bool is_exit(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
+	return cookie.kind == PROBE_EXIT;
+}
+
+static __always_inline __u32 walk_start(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
 	if (cookie.kind != PROBE_EXIT)
-		return false;
+		return UNWIND_AT_RETURN;
 	count_stepped(cookie);
-	return true;
+	return UNWIND_AT_ENTRY;
+}
+
+static __noinline int on_return(struct pt_regs *ctx)
+{
+	return settle_call(ctx, walk_start(ctx), true);
+}
+
+static __noinline int on_return_plain(struct pt_regs *ctx)
+{
+	return settle_call(ctx, walk_start(ctx), false);
 }
 
 /* Half of all hits: a free that no other call can surround needs no state. */
@@ -410,12 +417,11 @@ SEC("uprobe")
 int alloc_session(struct pt_regs *ctx)
 {
 	__u64 begun = timing_begin();
-	__u32 start = is_return(ctx) ? UNWIND_AT_RETURN : UNWIND_AT_ENTRY;
 	int waive = 1;
 
 	bpf_preempt_disable();
-	if (start == UNWIND_AT_RETURN || is_exit(ctx))
-		on_return(ctx, start);
+	if (is_return(ctx) || is_exit(ctx))
+		on_return(ctx);
 	else
 		waive = on_entry(ctx);
 	bpf_preempt_enable();
@@ -443,7 +449,7 @@ int alloc_return(struct pt_regs *ctx)
 	__u64 begun = timing_begin();
 
 	bpf_preempt_disable();
-	on_return(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
+	on_return(ctx);
 	bpf_preempt_enable();
 	timing_end(begun);
 	return 0;
@@ -490,7 +496,7 @@ int alloc_return_plain(struct pt_regs *ctx)
 {
 	__u64 begun = timing_begin();
 
-	on_return_plain(ctx, is_exit(ctx) ? UNWIND_AT_ENTRY : UNWIND_AT_RETURN);
+	on_return_plain(ctx);
 	timing_end(begun);
 	return 0;
 }
