@@ -634,7 +634,9 @@ static UNWIND_NOINLINE int unwind_by_rule(struct unwind_state *s, __u32 id)
 	cfa = unwind_cfa_of(s, rule);
 	if (!cfa)
 		return unwind_end(s, UNWIND_READ_FAULT);
-	if (!unwind_is_frame(s, cfa))
+	if (rule->flags & RULE_OTHER_STACK)
+		s->stack_end = ~0ul;
+	else if (!unwind_is_frame(s, cfa))
 		return unwind_end(s, UNWIND_BAD_CFA);
 	if (!unwind_bp_of(s, rule, cfa))
 		return unwind_end(s, UNWIND_READ_FAULT);

@@ -43,6 +43,7 @@ enum unwind_cfa {
 #define RULE_BP_LOST	0x04	/* cannot be recovered; else it is unchanged */
 #define RULE_RA_IN_LR	0x08	/* arm64: not saved, still in the link register */
 #define RULE_RA_PACKED	0x10	/* arm64: not right above bp; see below */
+#define RULE_OTHER_STACK 0x20	/* the caller's frame is not on this stack: anywhere */
 
 /*
  * The return address is at CFA - 8 on x86-64. On arm64 it is at the word

@@ -14,7 +14,8 @@ FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all
 fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 
-$(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c) \
+$(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c \
+		elfread.c go_frames.c go_module.c go_pclntab.c) \
 	user/base/alloc.c user/base/error.c
 $(O)/tests/fuzz/description: user/capture/description.c user/capture/allocators.c \
 	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
@@ -54,11 +55,11 @@ fetch-targets:
 	$(Q)O=$(O) scripts/fetch-go system 1.22=bookworm-backports 1.24=trixie \
 		1.27=trixie-backports
 
-# Go programs by every toolchain there is: as they come, without symbols, and
-# position-independent.
-go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),\
-	$(addprefix $(go:bin/go=),server-default server-small server-pie lines-default lines-pie \
-		sites-default sites-small sites-pie sites-profile))
+# Go programs by every toolchain there is: as they come, without symbols,
+# position-independent, and for another machine (only to be read).
+go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),$(addprefix $(go:bin/go=),\
+	server-default server-small server-pie server-arm64 lines-default lines-pie cgo-small \
+	sites-default sites-small sites-pie sites-profile))
 go_sites := tests/workloads/go/sites.go
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
@@ -72,6 +73,14 @@ $(O)/go/%/server-small: tests/workloads/go/server.go
 $(O)/go/%/server-pie: tests/workloads/go/server.go
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -buildmode pie -o $@ $<
+
+$(O)/go/%/server-arm64: tests/workloads/go/server.go
+	$(say) GO $@
+	$(Q)GOARCH=arm64 $(O)/go/$*/bin/go build -o $@ $<
+
+$(O)/go/%/cgo-small: tests/workloads/go/cgo.go
+	$(say) GO $@
+	$(Q)CGO_ENABLED=1 $(O)/go/$*/bin/go build -ldflags '-s -w' -o $@ $<
 
 # What lines.go asks of the runtime, linkers since 1.23 refuse unless told.
 go_linkname = $(if $(filter system 1.19 1.21 1.22,$*),,-checklinkname=0)

@@ -12,7 +12,7 @@
 
 #define SIGNATURE 0x2a00000000000000	/* what pointer authentication puts on top */
 
-enum { PAIR = FIXED_RULES, ALONE, LEAF, FP_PAIR, RULES };
+enum { PAIR = FIXED_RULES, ALONE, LEAF, FP_PAIR, SWITCH, RULES };
 
 static const struct unwind_rule rules[RULES] = {
 	[CFA_GAP] = { .cfa = CFA_GAP },
@@ -28,6 +28,9 @@ static const struct unwind_rule rules[RULES] = {
 	[LEAF] = { .cfa = CFA_SP, .cfa_off = 0, .flags = RULE_RA_IN_LR },
 	/* CFA x29 + 16, pair at CFA - 16 */
 	[FP_PAIR] = { .cfa = CFA_BP, .cfa_off = 16, .bp_words = -2, .flags = RULE_BP_AT_CFA },
+	/* Go's, with a frame of 16 bytes, the pair in its lowest words but one */
+	[SWITCH] = { .cfa = CFA_BP, .cfa_off = 24, .bp_words = -3,
+		     .flags = RULE_BP_AT_CFA | RULE_OTHER_STACK },
 };
 
 /* Function of rule r: addresses from 0x10000 * (r + 1). */
@@ -139,6 +142,22 @@ TEST(frame_pointer_frames)
 	walk(UNWIND_AT_RETURN, CODE(FP_PAIR), 5, (__u64)(stack + 20), 0);
 	check_int(state.pcs[0], CODE(FP_PAIR));
 	check_frames(1);
+}
+
+/* The other stack may lie below this one, which a frame's caller otherwise cannot. */
+TEST(caller_on_another_stack)
+{
+	begin();
+	stack[20] = 0x1234;
+	stack[21] = CODE(PAIR) | SIGNATURE;
+	put_frames(23);
+	walk(UNWIND_AT_RETURN, CODE(SWITCH), 300, (__u64)(stack + 20), 0);
+	check_int(state.pcs[0], CODE(SWITCH));
+	check_frames(1);
+	walk(UNWIND_AT_RETURN, CODE(FP_PAIR), 300, (__u64)(stack + 20), 0);
+	check_int(state.record.status, UNWIND_BAD_CFA);
+	walk(UNWIND_AT_RETURN, CODE(SWITCH), 300, 0, 0);
+	check_int(state.record.status, UNWIND_READ_FAULT);
 }
 
 /* The kernel's frame: siginfo and ucontext, registers at sp + 312. */

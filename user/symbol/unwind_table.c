@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "symbol/call_sites.h"
+#include "symbol/go_frames.h"
 #include "symbol/unwind_image.h"
 #include "symbol/unwind_table.h"
 
@@ -209,9 +210,10 @@ static bool set_ra_arm64(struct unwind_rule *rule, const struct cfi_where *ra)
 	return true;
 }
 
-static struct unwind_rule rule_of_row(const struct cfi *cfi, const struct cfi_row *row)
+static struct unwind_rule rule_of_row(uint16_t machine, const struct cfi *cfi,
+				      const struct cfi_row *row)
 {
-	bool x86 = cfi->section.machine == EM_X86_64;
+	bool x86 = machine == EM_X86_64;
 	const struct machine *m = x86 ? &x86_64 : &arm64;
 	struct unwind_rule rule = { 0 };
 
@@ -224,15 +226,19 @@ static struct unwind_rule rule_of_row(const struct cfi *cfi, const struct cfi_ro
 	set_bp(&rule, m, cfi, &row->bp);
 	if (x86 ? !set_ra_x86(&row->ra) : !set_ra_arm64(&rule, &row->ra))
 		return unsupported;
+	if (row->other_stack)
+		rule.flags |= RULE_OTHER_STACK;
 	return rule;
 }
 
 /* ---- from FDEs to rows ---- */
 
+/* A function's rows, wherever they come from: @cfi, or the Go program's own table. */
 struct fde_ref {
 	uint64_t start, end;
-	const struct cfi *cfi;
+	const struct cfi *cfi;		/* NULL: Go */
 	const struct cfi_fde *fde;
+	size_t go;			/* the function's number */
 };
 
 DEFINE_VEC(fde_ref_vec, struct fde_ref);
@@ -241,6 +247,7 @@ struct compiler {
 	struct unwind_table *table;
 	struct unwind_image *image;
 	struct call_sites sites;
+	const struct go_frames *go;	/* NULL: no Go program */
 	struct fde_ref_vec fdes;	/* sorted, cut to be free of overlaps */
 
 	/* the text being written */
@@ -307,7 +314,21 @@ static void add_section(struct compiler *c, const struct cfi *cfi)
 	vec_for_each(fde, &cfi->fdes)
 		if (!known || !is_covered(c->fdes.data, known, fde))
 			fde_ref_vec_push(&c->fdes, (struct fde_ref){
-				fde->start, fde->end, cfi, fde });
+				.start = fde->start, .end = fde->end, .cfi = cfi, .fde = fde });
+	sort_refs(c->fdes.data, c->fdes.len);
+	cut_overlaps(&c->fdes);
+}
+
+/* Of all sections the first: where Go code is, only its own runtime knows all of it. */
+static void add_go(struct compiler *c)
+{
+	struct fde_ref ref = { 0 };
+
+	while (go_frames_function(c->go, ref.go, &ref.start, &ref.end)) {
+		if (ref.start < ref.end)
+			fde_ref_vec_push(&c->fdes, ref);
+		ref.go++;
+	}
 	sort_refs(c->fdes.data, c->fdes.len);
 	cut_overlaps(&c->fdes);
 }
@@ -392,7 +413,7 @@ static void compile_row(void *ctx, const struct cfi_row *row)
 {
 	struct compiler *c = ctx;
 	uint64_t end = row->end < c->fde->end ? row->end : c->fde->end;
-	struct unwind_rule rule = rule_of_row(c->fde->cfi, row);
+	struct unwind_rule rule = rule_of_row(c->table->machine, c->fde->cfi, row);
 
 	c->table->stats.rows_seen++;
 	c->table->stats.unsupported += rule.cfa == CFA_UNSUPPORTED;
@@ -404,6 +425,10 @@ static void compile_fde(struct compiler *c, const struct fde_ref *ref)
 {
 	c->fde = ref;
 	c->table->stats.fdes++;
+	if (!ref->cfi) {
+		go_frames_rows(c->go, ref->go, compile_row, c);
+		return;
+	}
 	if (!cfi_fde_rows(ref->cfi, ref->fde, compile_row, c)) {
 		c->table->stats.malformed++;
 		settle(c, ref->start, ref->end, CFA_UNSUPPORTED);
@@ -521,6 +546,7 @@ static struct unwind_table *compile(struct unwind_image *image,
 {
 	struct unwind_table *t = xcalloc(1, sizeof(*t));
 	struct compiler c = { .table = t, .image = image };
+	__cleanup(go_frames_destroyp) struct go_frames *go = go_frames_create(image);
 	struct unwind_cfi eh = { 0 }, own = { 0 }, separate = { 0 };
 	uint64_t begin_ns = now_ns();
 
@@ -529,9 +555,13 @@ static struct unwind_table *compile(struct unwind_image *image,
 	unwind_rules_init(&t->rules);
 	fde_ref_vec_reserve(&c.fdes, 1);
 	call_sites_init(&c.sites, image);
+	c.go = go;
+	if (go)
+		add_go(&c);
 	if (unwind_image_eh_frame(image, &eh))
 		add_section(&c, &eh.cfi);
-	if (unwind_image_debug_frame(image, &own))
+	/* A Go program's .debug_frame is of Go code; C compilers write .eh_frame. */
+	if (!go && unwind_image_debug_frame(image, &own))
 		add_section(&c, &own.cfi);
 	if (debug && unwind_image_debug_frame(debug, &separate))
 		add_section(&c, &separate.cfi);

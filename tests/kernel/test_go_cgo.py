@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Go programs with a C heap: both books in one report, stacks whole in both directions.
+
+cgo.go (tests/workloads/go) is stripped of all: C is walked by .eh_frame, Go by the
+table that its own runtime unwinds by, from C to the Go code that called it, from Go to
+the C code that called back, down to the goroutine's or the thread's beginning.
+"""
+
+import glob
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+PROGRAMS = sorted(glob.glob(os.path.join(BUILD, "go", "*", "cgo-small")))
+
+# What keeps blocks, leaf first, but for the runtime's own frames and C without names.
+IN_C = ["main._Cfunc_keep_in_c", "main.keepInC", "main.do", "main.main"]
+CALLED_BACK = ["main._Cfunc_keep_in_c", "main.inCallback", "main.goCallback",
+               "_cgoexp_goCallback", "crosscall2", "goCallback"]
+BY_CALLBACK = CALLED_BACK + ["main._Cfunc_call_back", "main.keepByCallback", "main.do", "main.main"]
+BY_THREAD = CALLED_BACK + ["start_thread", "clone3"]
+WORK = (("c", 101, 1000, IN_C), ("callback", 103, 2000, BY_CALLBACK),
+        ("thread", 107, 3000, BY_THREAD))
+
+
+class Program:
+    def __init__(self, path):
+        self.proc = spawn([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.proc.pid
+        self.tell("mem")
+
+    def tell(self, command):
+        self.proc.stdin.write(command.encode() + b"\n")
+        self.proc.stdin.flush()
+        return self.proc.stdout.readline().decode()
+
+    def mem(self):
+        return {name: int(value) for name, value in
+                (word.split("=") for word in self.tell("mem").split() if "=" in word)}
+
+
+def own_frames(stack):
+    names = [f["function"] or "" for f in stack["frames"]]
+    names = [re.sub("^_cgoexp_[0-9a-f]+_", "_cgoexp_", n) for n in names]
+    return [n for n in names if n and not n.startswith("runtime.")]
+
+
+def check_stack(stack, command, want):
+    names = [f["function"] or "" for f in stack["frames"]]
+    check_equal(f"{command}: status", stack["status"], "complete")
+    check_equal(f"{command}: frames", [re.sub("^__clone$", "clone3", n) for n in own_frames(stack)],
+                want)
+    crossings = command == "callback" and 2 or 1
+    check_equal(f"{command}: calls of C", names.count("runtime.asmcgocall"), crossings)
+    if command != "thread":
+        check_equal(f"{command}: the stack's bottom", names[-1], "runtime.goexit")
+
+
+def both_heaps(path):
+    program = Program(path)
+    watch = Watch(program.pid)
+    for command, count, size, _ in WORK:
+        program.tell(f"{command} {count} {size}")
+    program.tell("go 53 100000")
+    own = program.mem()
+    report = watch.finish()
+    check_complete(report)
+    kept = {stack["live_count"]: stack for stack in report.stacks if stack["live_count"] > 100}
+    for command, count, size, want in WORK:
+        check(count in kept, f"no stack keeps {count} blocks: {sorted(kept)}")
+        check_equal(f"{command}: bytes", kept[count]["live_bytes"], count * size)
+        check_stack(kept[count], command, want)
+    check_equal("blocks that C keeps", sum(kept), own["c_blocks"])
+    runtime = report.data["runtime"]
+    # Answering mem allocates a little.
+    check(abs(runtime["HeapAlloc"] - own["HeapAlloc"]) < 100000 and
+          runtime["HeapAlloc"] > 5300000,
+          f"HeapAlloc is {runtime['HeapAlloc']}, the program says {own['HeapAlloc']}")
+    guessed = [s for s in report.stacks if s["status"] != "complete"]
+    check(not guessed, f"{len(guessed)} stacks are not complete: {guessed[:1]}")
+
+
+for path in PROGRAMS:
+    add_case(f"both_heaps_{path.split(os.sep)[-2]}", both_heaps, path)
+
+
+@case()
+def programs_are_there():
+    if not PROGRAMS:
+        raise Skip("no Go program: make fetch-targets go-programs")
+
+
+main()
