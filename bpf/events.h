@@ -43,6 +43,7 @@
 	X(EV_EXEC,          0, "a target replaced its program")		  \
 	X(EV_EXIT,          0, "a target's last thread ended")		  \
 	X(EV_FORK,          0, "a target forked")			  \
+	X(EV_OOM_VICTIM,    0, "the OOM killer chose a target")		  \
 	X(EV_LOADED,        0, "a target's loader has mapped an object")  \
 	X(EV_UNLOADING,     0, "a target's loader unmaps an object")	  \
 	X(EV_STACK_MEMORY,  0, "a piece of a stack that user space is to walk") \
@@ -161,7 +162,8 @@ struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 	__u32 pad;
 };
 
-struct ev_process {		/* EV_EXEC, EV_EXIT, EV_FORK, EV_LOADED, EV_UNLOADING */
+/* EV_EXEC, EV_EXIT, EV_FORK, EV_OOM_VICTIM, EV_LOADED, EV_UNLOADING */
+struct ev_process {
 	struct ev_header h;
 	__u32 child;		/* EV_FORK: the new process; EV_EXEC: the old tid */
 	/* EV_EXIT: as wait(2) encodes it; EV_FORK: 1 if it runs in its parent's memory. */

@@ -103,6 +103,21 @@ int BPF_PROG(process_exit, struct task_struct *task)
 }
 
 /*
+ * Before the victim gets its SIGKILL, in the context of whoever asked for memory. The
+ * task may be any of the process's threads. Kernels whose tracepoint has its
+ * number only do not get this program (features.c).
+ */
+SEC("raw_tp/mark_victim")
+int BPF_PROG(oom_victim, struct task_struct *task)
+{
+	__u32 pid = pid_here(BPF_CORE_READ(task, group_leader));
+
+	if (watched(pid))
+		emit_process(task, EV_OOM_VICTIM, pid, 0, 0, 0);
+	return 0;
+}
+
+/*
  * A child is a target from its first instruction on: its own forks and exec
  * are told, and its stacks walked by what is known of its parent's mappings,
  * which are its own until user space has looked.

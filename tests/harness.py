@@ -301,6 +301,14 @@ class MemoryCgroup:
     def add(self, pid):
         self._put(os.path.join(self.path, "cgroup.procs"), pid)
 
+    def disable_kills(self):
+        """Version 1: who wants more than the limit waits, and is not killed."""
+        self._put(os.path.join(self.path, "memory.oom_control"), 1)
+
+    def is_held(self):
+        with open(os.path.join(self.path, "memory.oom_control")) as f:
+            return "under_oom 1" in f.read()
+
     def set_limit(self, size):
         self._put(os.path.join(self.path, "memory.limit_in_bytes" if self.version == 1
                                else "memory.max"), size)

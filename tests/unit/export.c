@@ -82,6 +82,23 @@ TEST(golden_text_idle)
 	check_golden("report-idle.txt", text);
 }
 
+/* Of one that was killed for lack of memory the text says so first, and who held it. */
+TEST(text_of_a_killed_target)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	__cleanup_free char *got = NULL;
+	FILE *f = tmpfile();
+
+	snap->targets.data[0].exited = snap->targets.data[0].oom_killed = true;
+	snap->targets.data[0].exit_reason = "killed by the OOM killer";
+	export_text(snap, f, &(struct text_options){ .limit = 1, .sort = "alloc_bytes" });
+	got = slurp(f);
+	check(strstr(got, "server\n    - killed by the OOM killer\n"));
+	check(strstr(got, "Pid 4242 was killed for lack of memory; shortly before, 88.0 MiB of it "
+			  "were resident"));
+	check(strstr(got, "    40.0 MiB  "));
+}
+
 TEST(golden_json)
 {
 	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();

@@ -782,6 +782,7 @@ TEST(earlier_schema)
 	record_one(snap);
 	alter("ALTER TABLE memory DROP COLUMN growth_confidence;"
 	      "ALTER TABLE memory DROP COLUMN limit_used_bytes;"
+	      "ALTER TABLE target DROP COLUMN oom_killed;"
 	      "DROP TABLE process; DROP TABLE process_account; DROP TABLE cgroup;"
 	      "PRAGMA user_version=4");
 	err = recording_open(file, &rec);

@@ -172,30 +172,31 @@ static char *tightest(const char *mount, const char *dir, int version)
 	return ret;
 }
 
-static void read_v1(struct cgroup_memory *c)
+/* Events of version 1 are few, and lie in files of their own. */
+static void read_events(struct cgroup_memory *c)
 {
 	char text[4096];
 
-	c->high_bytes = c->high_events = c->oom_events = -1;
-	c->limit_events = read_number(c->dir, "memory.failcnt");
-	read_text(c->dir, "memory.oom_control", text, sizeof(text));
-	c->oom_kills = field(text, "oom_kill");
-	read_text(c->dir, "memory.stat", text, sizeof(text));
-	c->reclaimable_bytes = field(text, "total_inactive_file");
-}
-
-static void read_v2(struct cgroup_memory *c)
-{
-	char text[8192];
-
-	c->high_bytes = read_number(c->dir, "memory.high");
+	if (c->version == 1) {
+		c->high_events = c->oom_events = -1;
+		c->limit_events = read_number(c->dir, "memory.failcnt");
+		read_text(c->dir, "memory.oom_control", text, sizeof(text));
+		c->oom_kills = field(text, "oom_kill");
+		return;
+	}
 	read_text(c->dir, "memory.events", text, sizeof(text));
 	c->high_events = field(text, "high");
 	c->limit_events = field(text, "max");
 	c->oom_events = field(text, "oom");
 	c->oom_kills = field(text, "oom_kill");
-	read_text(c->dir, "memory.stat", text, sizeof(text));
-	c->reclaimable_bytes = field(text, "inactive_file");
+}
+
+static int64_t reclaimable_of(const char *dir, int version)
+{
+	char text[8192];
+
+	read_text(dir, "memory.stat", text, sizeof(text));
+	return field(text, version == 2 ? "inactive_file" : "total_inactive_file");
 }
 
 /* "some avg10=0.00 avg60=0.00 avg300=0.00 total=0", and the same for "full". */
@@ -246,15 +247,19 @@ bool cgroup_memory_read(const struct cgroup_mounts *mounts, const char *groups,
 		return false;
 	ret->version = v1 ? 1 : 2;
 	ret->dir = tightest(v1 ? mounts->v1 : mounts->v2, v1 ? v1 : v2, ret->version);
-	ret->usage_bytes = usage_of(ret->dir, ret->version);
 	ret->limit_bytes = limit_of(ret->dir, ret->version);
-	if (v1)
-		read_v1(ret);
-	else
-		read_v2(ret);
+	ret->high_bytes = v1 ? -1 : read_number(ret->dir, "memory.high");
+	ret->reclaimable_bytes = reclaimable_of(ret->dir, ret->version);
 	find_pressure(mounts, v2, ret);
-	read_pressure(ret);
+	cgroup_memory_glance(ret);
 	return true;
+}
+
+void cgroup_memory_glance(struct cgroup_memory *cgroup)
+{
+	cgroup->usage_bytes = usage_of(cgroup->dir, cgroup->version);
+	read_events(cgroup);
+	read_pressure(cgroup);
 }
 
 void cgroup_memory_deinit(struct cgroup_memory *cgroup)

@@ -46,6 +46,8 @@ struct cgroup_memory {
 /* @groups is the text of /proc/PID/cgroup. False: there is no memory cgroup to be read. */
 bool cgroup_memory_read(const struct cgroup_mounts *mounts, const char *groups,
 			struct cgroup_memory *ret);
+/* Reads anew what changes from moment to moment, all but reclaimable_bytes and the limits. */
+void cgroup_memory_glance(struct cgroup_memory *cgroup);
 void cgroup_memory_deinit(struct cgroup_memory *cgroup);
 
 #endif

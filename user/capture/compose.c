@@ -303,6 +303,7 @@ static void add_target(struct snapshot *snap, const struct image *image)
 		.cmdline = snapshot_string(snap, image->id.cmdline),
 		.exited = image->ended,
 		.exit_reason = snapshot_string(snap, image->exit_reason),
+		.oom_killed = image->ended && image->oom_reason,
 		.stopped = state.stopped,
 		.uptime_s = state.uptime_s,
 	});
@@ -425,6 +426,8 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	fill_totals(s, &totals, &snap->totals);
 	session_loss(s, &totals, &snap->loss);
 	ledger_fill(&s->ledger, snap);
+	if (session_all_ended(s))
+		snap->memory.seconds_to_limit = -1;
 	fill_runtime(s, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);

@@ -74,6 +74,20 @@ static bool kernel_has_function(const struct btf *btf, const char *name)
 	return btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) > 0;
 }
 
+/* Whether the tracepoint's first argument, behind its context, is a pointer. */
+static bool tracepoint_has_pointer(const struct btf *btf, const char *typedef_name)
+{
+	int id = btf__find_by_name_kind(btf, typedef_name, BTF_KIND_TYPEDEF);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	while (type && (btf_is_typedef(type) || btf_is_ptr(type)))
+		type = btf__type_by_id(btf, type->type);
+	if (!type || !btf_is_func_proto(type) || btf_vlen(type) < 2)
+		return false;
+	type = btf__type_by_id(btf, btf_params(type)[1].type);
+	return type && btf_is_ptr(type);
+}
+
 static bool can_call(enum bpf_func_id helper)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, helper, NULL) == 1;
@@ -139,6 +153,8 @@ struct error *features_detect(struct features *ret)
 		/* fc7566ad0a82 ("bpf: Introduce bpf_preempt_[disable,enable] kfuncs") */
 		ret->preempt_guard = kernel_has_function(btf, "bpf_preempt_disable");
 		ret->uprobe_session = kernel_has_function(btf, "bpf_session_is_return");
+		/* "mm: Update mark_victim tracepoints fields" */
+		ret->oom_victim = tracepoint_has_pointer(btf, "btf_trace_mark_victim");
 		btf__free(btf);
 	}
 	err = own_probe_site(&site);

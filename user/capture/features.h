@@ -22,6 +22,8 @@
 	  "single uprobes: attach and detach take seconds")		\
 	X(uprobe_session, "uprobe session (6.13)",			\
 	  "separate entry and return probes: nested calls trap twice")	\
+	X(oom_victim, "oom:mark_victim with its task (6.9)",		\
+	  "that the OOM killer ended a target is concluded from counters") \
 	X(preempt_guard, "bpf_preempt_disable (6.10)",			\
 	  "programs rely on task storage alone, and walk stacks without bpf_loop()")
 

@@ -41,6 +41,7 @@ static void image_deinit(struct image *image)
 	go_profile_deinit(&image->profile);
 	target_identity_deinit(&image->id);
 	free(image->exit_reason);
+	free(image->oom_reason);
 }
 
 struct image *session_image(struct session *s, uint32_t pid)
@@ -384,15 +385,6 @@ bool session_has_started(pid_t pid, uint64_t ip, void *arg)
 	return is_probed(watched_process(s, pid), at->object);
 }
 
-static char *describe_exit(int status)
-{
-	if (WIFSIGNALED(status))
-		return xasprintf("killed by signal %d (%s)%s", WTERMSIG(status),
-				 sigabbrev_np(WTERMSIG(status)) ?: "?",
-				 WCOREDUMP(status) ? ", core dumped" : "");
-	return xasprintf("exited with status %d", WEXITSTATUS(status));
-}
-
 static void end_image(struct image *image, char *reason)
 {
 	if (image->ended) {
@@ -409,7 +401,7 @@ void session_end_pid(struct session *s, uint32_t pid, int status)
 
 	if (!image || image->ended)
 		return;
-	end_image(image, describe_exit(status));
+	end_image(image, session_describe_exit(s, image, status));
 	session_retire(s, pid);
 }
 
@@ -450,6 +442,9 @@ static void handle_process_event(struct session *s, const struct ev_process *ev)
 	case EV_EXIT:
 		cost_end(&s->cost, ev->h.tgid, ev->cpu_ns);
 		session_end_pid(s, ev->h.tgid, ev->exit_code);
+		break;
+	case EV_OOM_VICTIM:
+		session_note_victim(s, session_image(s, ev->h.tgid));
 		break;
 	case EV_UNLOADING:
 		unwinder_forget(s->unwinder, ev->h.tgid);

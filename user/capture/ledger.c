@@ -7,18 +7,17 @@
 #include "capture/ledger.h"
 #include "capture/memory.h"
 
-static void free_cgroups(struct ledger *ledger)
+static void free_cgroups(struct cgroup_memory_vec *cgroups)
 {
-	vec_for_each(cgroup, &ledger->cgroups)
+	vec_for_each(cgroup, cgroups)
 		cgroup_memory_deinit(cgroup);
-	ledger->cgroups.len = 0;
+	cgroup_memory_vec_deinit(cgroups);
 }
 
 void ledger_deinit(struct ledger *ledger)
 {
 	ledger_process_vec_deinit(&ledger->processes);
-	free_cgroups(ledger);
-	cgroup_memory_vec_deinit(&ledger->cgroups);
+	free_cgroups(&ledger->cgroups);
 	cgroup_mounts_deinit(&ledger->mounts);
 }
 
@@ -41,9 +40,8 @@ static void read_process(struct ledger_process_vec *ret, uint32_t pid,
 	struct ledger_process *process = ledger_process_vec_append(ret);
 
 	*process = (struct ledger_process){ .pid = pid };
-	if (account_read(pid, live ? &known : NULL, &process->account))
-		memory_read(pid, &process->account, &process->figures);
-	else
+	if (!account_read(pid, live ? &known : NULL, &process->account) ||
+	    !memory_read(pid, &process->account, &process->figures))
 		ret->len--;
 }
 
@@ -57,7 +55,8 @@ static void read_mounts(struct ledger *ledger)
 }
 
 /* The cgroup of @pid, which is read once for all that live in it; NULL: none. */
-static const struct cgroup_memory *read_cgroup(struct ledger *ledger, uint32_t pid)
+static const struct cgroup_memory *read_cgroup(const struct ledger *ledger, uint32_t pid,
+					       struct cgroup_memory_vec *ret)
 {
 	struct strbuf groups __cleanup_strbuf = { 0 };
 	struct cgroup_memory cgroup;
@@ -65,14 +64,29 @@ static const struct cgroup_memory *read_cgroup(struct ledger *ledger, uint32_t p
 	if (procfs_read(pid, "cgroup", &groups) ||
 	    !cgroup_memory_read(&ledger->mounts, strbuf_str(&groups), &cgroup))
 		return NULL;
-	vec_for_each(known, &ledger->cgroups) {
+	vec_for_each(known, ret) {
 		if (strcmp(known->dir, cgroup.dir))
 			continue;
 		cgroup_memory_deinit(&cgroup);
 		return known;
 	}
-	cgroup_memory_vec_push(&ledger->cgroups, cgroup);
-	return &ledger->cgroups.data[ledger->cgroups.len - 1];
+	cgroup_memory_vec_push(ret, cgroup);
+	return &ret->data[ret->len - 1];
+}
+
+bool ledger_same_limit(struct ledger *ledger, uint32_t a, uint32_t b)
+{
+	struct cgroup_memory_vec cgroups = { 0 };
+	const struct cgroup_memory *first, *second;
+	bool same;
+
+	read_mounts(ledger);
+	first = read_cgroup(ledger, a, &cgroups);
+	same = first && first->limit_bytes >= 0;
+	second = same ? read_cgroup(ledger, b, &cgroups) : NULL;
+	same = second && cgroups.len == 1;
+	free_cgroups(&cgroups);
+	return same;
 }
 
 /* A series is of one limit; another one begins anew. */
@@ -85,19 +99,27 @@ static void set_limit(struct ledger *ledger, const struct memory_limit *limit, d
 		forecast_add(&ledger->mapped, t_s, limit->used_bytes);
 }
 
+/* One that ends meanwhile has no cgroup any more; then what was known stays. */
 static void read_limits(struct ledger *ledger, double t_s)
 {
 	struct memory_limit tightest = { "none", -1, -1, false };
+	struct cgroup_memory_vec cgroups = { 0 };
 
 	read_mounts(ledger);
-	free_cgroups(ledger);
 	vec_for_each(process, &ledger->processes) {
+		const struct cgroup_memory *cgroup = read_cgroup(ledger, process->pid, &cgroups);
 		struct memory_limit limit;
 
-		memory_limit_read(process->pid, read_cgroup(ledger, process->pid), &limit);
-		if (memory_limit_tighter(&limit, &tightest))
-			tightest = limit;
+		memory_limit_read(process->pid, cgroup, &limit);
+		if (!memory_limit_tighter(&limit, &tightest))
+			continue;
+		tightest = limit;
+		ledger->limit_cgroup = cgroup ? (size_t)(cgroup - cgroups.data) : 0;
 	}
+	if (!cgroups.len && ledger->cgroups.len)
+		return;
+	free_cgroups(&ledger->cgroups);
+	ledger->cgroups = cgroups;
 	set_limit(ledger, &tightest, t_s);
 }
 
@@ -114,6 +136,21 @@ void ledger_read(struct ledger *ledger, const uint32_t *pids, size_t count, doub
 	ledger->processes = read;
 	read = before;
 	read_limits(ledger, t_s);
+}
+
+void ledger_glance(struct ledger *ledger)
+{
+	vec_for_each(cgroup, &ledger->cgroups) {
+		int64_t before = cgroup->usage_bytes, kills = cgroup->oom_kills;
+
+		cgroup_memory_glance(cgroup);
+		/* What is left when somebody was killed is not what he was killed for. */
+		if (cgroup->oom_kills > kills)
+			cgroup->usage_bytes = before;
+		if (ledger->limit.kind && !strcmp(ledger->limit.kind, "cgroup") &&
+		    cgroup == ledger->cgroups.data + ledger->limit_cgroup)
+			ledger->limit.used_bytes += cgroup->usage_bytes - before;
+	}
 }
 
 void ledger_note_growth(struct ledger *ledger, double t_s, int64_t rss_bytes,

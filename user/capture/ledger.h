@@ -38,7 +38,8 @@ struct ledger {
 	struct ledger_process_vec processes;	/* as of the last reading */
 	struct cgroup_mounts mounts;
 	struct cgroup_memory_vec cgroups;	/* each once */
-	struct memory_limit limit;		/* met first by any of them */
+	struct memory_limit limit;		/* met first by any of them ... */
+	size_t limit_cgroup;			/* ... which, if it is a cgroup's */
 	struct forecast rss, live, mapped;
 	bool has_mounts;
 };
@@ -52,6 +53,15 @@ void ledger_deinit(struct ledger *ledger);
  */
 void ledger_read(struct ledger *ledger, const uint32_t *pids, size_t count, double t_s,
 		 const struct ledger_live *live);
+
+/* Whether the same cgroup's limit is met first by both processes. */
+bool ledger_same_limit(struct ledger *ledger, uint32_t a, uint32_t b);
+
+/*
+ * Brings what the cgroups use, and what happened in them, up to date, and by it
+ * the limit's use: cheap enough for many times a second.
+ */
+void ledger_glance(struct ledger *ledger);
 
 /* Notes the resident and the live bytes of all, which is cheap, for the forecast. */
 void ledger_note_growth(struct ledger *ledger, double t_s, int64_t rss_bytes,

@@ -2,6 +2,7 @@
 /* The kernel's figures for one process; see memory.h. */
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +32,16 @@ static int64_t field_or_unknown(const char *text, const char *key)
 	return procfs_field(text, key, &value) ? value : -1;
 }
 
-void memory_read(uint32_t pid, const struct account *account, struct snapshot_process *ret)
+/* Sets of signals are in hexadecimal there. */
+static bool is_pending(const char *status, const char *key, int sig)
+{
+	const char *at = strstr(status, key);
+	uint64_t set = at ? strtoull(at + strlen(key), NULL, 16) : 0;
+
+	return set >> (sig - 1) & 1;
+}
+
+bool memory_read(uint32_t pid, const struct account *account, struct snapshot_process *ret)
 {
 	struct strbuf status __cleanup_strbuf = { 0 };
 	const char *text;
@@ -53,4 +63,5 @@ void memory_read(uint32_t pid, const struct account *account, struct snapshot_pr
 		ret->shmem_bytes = account->shmem_bytes;
 		ret->pss_bytes = account->pss_bytes;
 	}
+	return !is_pending(text, "\nSigPnd:", SIGKILL) && !is_pending(text, "\nShdPnd:", SIGKILL);
 }

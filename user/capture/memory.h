@@ -3,6 +3,7 @@
 #ifndef HEAPSONDE_CAPTURE_MEMORY_H
 #define HEAPSONDE_CAPTURE_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/snapshot.h"
@@ -11,9 +12,10 @@
 int64_t memory_rss_bytes(uint32_t pid);
 
 /*
- * From @account (which may be NULL) and status. What cannot be read is -1.
+ * From @account (which may be NULL) and status. What cannot be read is -1. False
+ * if a SIGKILL is on its way: what was read may be what the kernel has left of it.
  */
 struct account;
-void memory_read(uint32_t pid, const struct account *account, struct snapshot_process *ret);
+bool memory_read(uint32_t pid, const struct account *account, struct snapshot_process *ret);
 
 #endif

@@ -125,6 +125,7 @@ static void keep_news(struct session *s, const void *data, size_t size)
 	case EV_UNLOADING:
 	case EV_EXEC:
 	case EV_FORK:
+	case EV_OOM_VICTIM:
 		s->urgent = true;
 		/* fallthrough */
 	case EV_EXIT:
@@ -137,7 +138,7 @@ static void keep_news(struct session *s, const void *data, size_t size)
 static bool is_models(uint16_t kind)
 {
 	return kind != EV_LOADED && kind != EV_UNLOADING && kind != EV_STACK_MEMORY &&
-	       kind != EV_UNFINISHED;
+	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM;
 }
 
 static int on_record(void *arg, void *data, size_t size)
@@ -261,7 +262,9 @@ static void read_ledger(struct session *s)
 			pid_vec_push(&pids, image->pid);
 	session_drain(s);
 	ledger_read(&s->ledger, pids.data, pids.len, begun, all_known ? &live : NULL);
-	s->next_ledger_s = begun + LEDGER_PAUSE * (session_watched_s(s) - begun);
+	s->ledger_read_s = session_watched_s(s);
+	s->ledger_took_s = s->ledger_read_s - begun;
+	s->next_ledger_s = begun + LEDGER_PAUSE * s->ledger_took_s;
 }
 
 /* More often than samples are taken, so that a short watch can tell where it goes. */
@@ -360,6 +363,11 @@ struct error *session_run(struct session *s, double seconds,
 		}
 		if (!session_keep_budget(s)) {
 			*ret = SESSION_TOO_DEAR;
+			return NULL;
+		}
+		if (s->alarms && session_look_for_distress(s, now)) {
+			read_ledger(s);
+			*ret = SESSION_ALARMED;
 			return NULL;
 		}
 		if (session_all_ended(s)) {
@@ -511,6 +519,9 @@ static struct error *load(struct session *s)
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
 	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
+	s->skel->links.oom_victim = features.oom_victim ?
+				    bpf_program__attach(s->skel->progs.oom_victim) : NULL;
+	s->oom_kills = distress_kills();
 	if (!s->skel->links.process_exec || !s->skel->links.process_exit ||
 	    !s->skel->links.process_fork)
 		return error_errno(errno, "attaching to the process tracepoints");

@@ -61,6 +61,7 @@ enum session_state {
 	SESSION_ENDED,		/* all targets have exited */
 	SESSION_INTERRUPTED,	/* *interrupted became true */
 	SESSION_TOO_DEAR,	/* no level keeps settings.max_share: call session_stop() */
+	SESSION_ALARMED,	/* memory runs short: session_alarm() */
 };
 
 /*
@@ -71,6 +72,19 @@ enum session_state {
 struct error *session_run(struct session *session, double seconds,
 			  const volatile sig_atomic_t *interrupted,
 			  enum session_state *ret) __must_check;
+
+/*
+ * Whether we live in the memory cgroup that limits a target: then we must do
+ * with what we have when it is full.
+ */
+bool session_shares_limit(struct session *session);
+/* From now on session_run() tells when memory runs short for a target. */
+void session_raise_alarms(struct session *session);
+/*
+ * What the alarm is, in words. Whoever keeps what is known should do so now: the
+ * target may be killed next.
+ */
+const char *session_alarm(struct session *session);
 
 /* Seconds watched: until now, or until the end. */
 double session_watched_s(const struct session *session);

@@ -15,6 +15,7 @@
 #include "capture/rewalk.h"
 #include "capture/cost.h"
 #include "capture/go_profile.h"
+#include "capture/distress.h"
 #include "capture/ledger.h"
 #include "capture/go_runtime.h"
 #include "capture/session.h"
@@ -45,6 +46,7 @@ struct image {
 	bool looked_for_go;
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */
+	char *oom_reason;	/* of one that the OOM killer chose; NULL: none */
 };
 
 DEFINE_VEC(image_vec, struct image);
@@ -166,6 +168,12 @@ struct session {
 	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
 	struct ledger ledger;
+	double ledger_read_s, ledger_took_s;
+	bool alarms;			/* somebody wants to know of distress */
+	struct distress distress;
+	enum distress_sign sign;	/* the gravest that was not told yet */
+	double next_look_for_distress_s;
+	int64_t oom_kills;		/* of the machine, when last looked */
 	double next_ledger_s, next_growth_s;
 	struct snapshot_runtime runtime;	/* of the last Go target; version is its image's */
 };
@@ -245,6 +253,14 @@ void session_read_runtimes(struct session *s);
 bool session_has_profile(const struct session *s, int64_t *rate_ret);
 /* Adds what these profiles say to @total, which is of all else. */
 void session_add_profile_totals(const struct session *s, struct metrics *total);
+/* --- flight.c --- */
+
+/* Whether memory runs short for a target, and that is news. */
+bool session_look_for_distress(struct session *s, double now_s);
+/* The OOM killer has chosen @image, which may be NULL. */
+void session_note_victim(struct session *s, struct image *image);
+/* What ended it, in words; @status as of wait(2). */
+char *session_describe_exit(struct session *s, struct image *image, int status);
 
 /* --- compose.c --- */
 

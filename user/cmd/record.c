@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include "base/format.h"
+#include "base/hold.h"
 #include "base/log.h"
 #include "base/strpool.h"
 #include "cmd/command.h"
@@ -28,6 +29,7 @@ struct record {
 	int64_t live_count;		/* at the last interval */
 	const struct condition_vec *fail_on;
 	bool failed;			/* at the last append */
+	int alarms;			/* memory ran short */
 };
 
 static struct error *append(struct record *record, unsigned int flags, bool exactly,
@@ -59,6 +61,18 @@ static struct error *record_tick(void *arg)
 	double t_s;
 
 	return append(record, SNAPSHOT_NEW_NAMES | (ages ? SNAPSHOT_OLDEST : 0), false, &t_s);
+}
+
+/* What is known now is kept before anybody is killed. */
+static struct error *record_alarm(void *arg, const char *words)
+{
+	struct record *record = arg;
+	double t_s;
+	struct error *err = append(record, SNAPSHOT_NEW_NAMES, false, &t_s);
+
+	if (!err && !record->alarms++)
+		log_info("at %.1f s %s: what is known is on the disk", t_s, words);
+	return err;
 }
 
 /* @name "": the number of the mark. */
@@ -105,6 +119,16 @@ static void record_deinit(struct record *record)
 	mark_listener_destroy(record->listener);
 	snapshot_mark_vec_deinit(&record->marks);
 	strpool_destroy(record->mark_names);
+}
+
+#define RESERVE_BYTES (8 << 20)
+
+/* In the target's own cgroup, what is needed when that is full is taken beforehand. */
+static void hold_out(struct session *session)
+{
+	if (session_shares_limit(session) && !hold_memory(RESERVE_BYTES))
+		log_warn("heapsonde lives under the target's memory limit and may not lock its"
+			 " memory: when the limit is met, the last moments may be missing");
 }
 
 /* As a shell tells it: 128 + N for signal N. */
@@ -167,10 +191,12 @@ struct error *cmd_record(const struct options *opts, int *status)
 	record.recording = recording;
 	record.fail_on = &opts->output.fail_on;
 	listen_for_marks(&record, path);
+	hold_out(session);
 	if (!opts->target.command)
 		log_info("recording to %s; Ctrl-C ends it", path);
 	err = watch_run_with(session, opts, &(struct watch_calls){
-		.tick = record_tick, .attention = record_attention, .arg = &record });
+		.tick = record_tick, .attention = record_attention, .alarm = record_alarm,
+		.arg = &record });
 	if (err)
 		return await_command(session, opts, err, status);
 	watch_end(session, opts);

@@ -179,6 +179,8 @@ struct error *watch_run_with(struct session *session, const struct options *opts
 	bool passed_on = !opts->target.command, ends = false;
 	struct error *err = NULL;
 
+	if (calls->alarm)
+		session_raise_alarms(session);
 	while (!err && !ends) {
 		double step_s = fmin(times.tick_s, times.end_s) - clock_s();
 		enum session_state state;
@@ -186,6 +188,10 @@ struct error *watch_run_with(struct session *session, const struct options *opts
 		err = session_run(session, fmax(step_s, 0), &watch_interrupted, &state);
 		if (err || state == SESSION_ENDED || state == SESSION_TOO_DEAR)
 			return err;
+		if (state == SESSION_ALARMED) {
+			err = calls->alarm(calls->arg, session_alarm(session));
+			continue;
+		}
 		if (state == SESSION_INTERRUPTED) {
 			err = attend(session, calls, &passed_on, &ends);
 			continue;

@@ -39,6 +39,8 @@ void watch_end(struct session *session, const struct options *opts);
 struct watch_calls {
 	struct error *(*tick)(void *arg);	/* each interval; may be NULL */
 	struct error *(*attention)(void *arg);	/* after watch_wake(); may be NULL */
+	/* Memory runs short, for the reason told; may be NULL: then nobody looks. */
+	struct error *(*alarm)(void *arg, const char *words);
 	void *arg;
 };
 

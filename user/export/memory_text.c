@@ -180,6 +180,87 @@ static void put_cgroup(FILE *f, const struct snapshot_cgroup *c)
 	fprintf(f, "\n" INDENT "%s\n", strbuf_str(&path));
 }
 
+/* The killed */
+
+#define KILLED_SHOWN 4
+#define HOLDERS_SHOWN 3
+#define CALLERS_SHOWN 3
+#define HOLDER_COLUMNS 76
+
+/* "leak_blocks (cache.c:12) < main < __libc_start_call_main" */
+static void put_holder(FILE *f, const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	struct strbuf line __cleanup_strbuf = { 0 };
+	char buf[FORMAT_MAX];
+
+	for (uint32_t i = 0; i < stack->frame_count && i < CALLERS_SHOWN; i++) {
+		const struct frame *frame = &frames[i];
+
+		strbuf_addstr(&line, i ? " < " : "");
+		format_escaped(&line, frame->function ? frame->function : frame->module);
+		if (i || !frame->file)
+			continue;
+		strbuf_addstr(&line, " (");
+		format_escaped(&line, strrchr(frame->file, '/') ? strrchr(frame->file, '/') + 1 :
+			       frame->file);
+		strbuf_addf(&line, ":%u)", frame->line);
+	}
+	fprintf(f, "  %10s  %.*s\n", bytes(stack->m.live_bytes, buf), HOLDER_COLUMNS,
+		strbuf_str(&line));
+}
+
+/* The stacks of target @nr that hold most; they may be in any order. */
+static void put_holders(FILE *f, const struct snapshot *snap, uint32_t nr)
+{
+	const struct snapshot_stack *top[HOLDERS_SHOWN] = { NULL };
+
+	vec_for_each(stack, &snap->stacks) {
+		const struct snapshot_stack *next = stack;
+
+		if (stack->target != nr || stack->m.live_bytes <= 0)
+			continue;
+		for (int i = 0; next && i < HOLDERS_SHOWN; i++) {
+			const struct snapshot_stack *here = top[i];
+
+			if (here && here->m.live_bytes >= next->m.live_bytes)
+				continue;
+			top[i] = next;
+			next = here;
+		}
+	}
+	for (int i = 0; i < HOLDERS_SHOWN && top[i]; i++)
+		put_holder(f, snap, top[i]);
+}
+
+static int64_t rss_of(const struct snapshot *snap, uint32_t pid)
+{
+	vec_for_each(process, &snap->processes)
+		if (process->pid == pid)
+			return process->rss_bytes;
+	return -1;
+}
+
+void text_put_killed(const struct snapshot *snap, FILE *f)
+{
+	int shown = 0;
+	char buf[FORMAT_MAX];
+
+	for (uint32_t i = 0; i < snap->targets.len && shown < KILLED_SHOWN; i++) {
+		const struct snapshot_target *target = &snap->targets.data[i];
+		int64_t rss = rss_of(snap, target->pid);
+
+		if (!target->oom_killed)
+			continue;
+		shown++;
+		fprintf(f, "\nPid %u was killed for lack of memory", target->pid);
+		if (rss >= 0)
+			fprintf(f, "; shortly before, %s of it were resident", bytes(rss, buf));
+		fputs(".\nWhat it had allocated and not freed:\n", f);
+		put_holders(f, snap, i);
+	}
+}
+
 void text_put_memory(const struct snapshot *snap, FILE *f)
 {
 	if (snap->memory.rss_bytes < 0)

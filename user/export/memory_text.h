@@ -10,6 +10,9 @@
 
 #include "model/snapshot.h"
 
+/* Who was killed for lack of memory, and what they held; nothing if nobody was. */
+void text_put_killed(const struct snapshot *snap, FILE *f);
+
 /* Nothing if the kernel told nothing. */
 void text_put_memory(const struct snapshot *snap, FILE *f);
 

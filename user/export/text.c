@@ -101,7 +101,7 @@ static void put_target(FILE *f, const struct snapshot_target *target)
 	}
 	fprintf(f, "%s", strbuf_str(&line));
 	if (target->exited) {
-		fputs("  - ", f);
+		fputs(target->oom_killed ? "\n    - " : "  - ", f);
 		put_escaped(f, target->exit_reason ? target->exit_reason : "ended");
 	}
 	fputc('\n', f);
@@ -503,6 +503,7 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 	if (!o.sort)
 		o.sort = "live_bytes";
 	put_header(f, snap);
+	text_put_killed(snap, f);
 	fputc('\n', f);
 	if (traces(snap)) {
 		put_counts(f, snap);

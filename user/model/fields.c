@@ -111,6 +111,7 @@ static const struct field target[] = {
 	FIELD(FIELD_STRING, cmdline, struct snapshot_target, cmdline),
 	FIELD(FIELD_BOOL, exited, struct snapshot_target, exited),
 	OPTIONAL(FIELD_STRING, exit_reason, struct snapshot_target, exit_reason),
+	FIELD(FIELD_BOOL, oom_killed, struct snapshot_target, oom_killed),
 };
 
 static const struct field account[] = {

@@ -34,6 +34,7 @@
 	X(RECLAIM_DIRECT, "direct_reclaim", "the process had to free the machine's memory itself") \
 	X(RECLAIM_CGROUP, "cgroup_reclaim", "memory was taken within the process's cgroup") \
 	X(RECLAIM_KSWAPD, "kswapd", "the kernel freed the machine's memory in the background") \
+	X(RECLAIM_OOM_KILL, "oom_kill", "the OOM killer ended the process") \
 	X(RECLAIM_SWAP_OUT, "swap_out", "pages of the process went to swap") \
 	X(RECLAIM_SWAP_IN, "swap_in", "pages of the process came back from swap") \
 	X(RECLAIM_REFAULT, "refault", "what was given back is touched again soon")

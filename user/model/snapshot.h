@@ -69,6 +69,7 @@ struct snapshot_target {
 	const char *comm, *exe, *cmdline;
 	bool exited;
 	const char *exit_reason;	/* NULL while it runs */
+	bool oom_killed;
 	/* Of a process that is watched now; recordings do not keep them. */
 	bool stopped;			/* by a signal or a debugger */
 	double uptime_s;		/* since it was started; 0 if not known */

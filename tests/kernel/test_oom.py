@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The flight recorder: a target is driven to its OOM kill in a memory cgroup, and the
+recording names the stack that leaked and says what killed it.
+
+HEAPSONDE_OOM_KILLS says how often (default 3).
+"""
+
+import os
+import sqlite3
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+KILLS = int(os.environ.get("HEAPSONDE_OOM_KILLS") or 3)
+LIMIT = 64 << 20
+OWN_BYTES = 128 << 20           # for heapsonde, where it lives in the same cgroup
+
+
+class Flight:
+    """A target in a cgroup of its own, and a recorder, outside of it or within."""
+
+    def __init__(self, group, within=False, env=None):
+        self.group = group
+        group.set_limit(LIMIT + (OWN_BYTES if within else 0))
+        self.w = Workload("outofmemory", cwd=scratch(),
+                          preexec_fn=lambda: group.add(os.getpid()))
+        self.path = scratch("flight.heapsonde")
+        self.err = open(scratch("record.err"), "w+b")
+        self.record = spawn(
+            [TOOL, "record", "-p", self.w.pid, "--mode", "exact", "-o", self.path, "--force"],
+            stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err, env=env,
+            preexec_fn=(lambda: group.add(os.getpid())) if within else None)
+        wait_until("it records", lambda: "recording to" in self.errors(), timeout=20)
+        if within:
+            wait_until("its memory is locked", self.locked)
+        self.w.say("go")
+
+    def locked(self):
+        with open(f"/proc/{self.record.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status
+                        if line.startswith("VmLck:")) * 1024
+
+    def errors(self):
+        self.err.seek(0)
+        return text(self.err.read()).strip()
+
+    def wait(self):
+        """Until the target was killed and the recorder is done."""
+        check_equal("how the target ended", self.w.proc.wait(), -signal.SIGKILL)
+        if self.record.wait() != 0:
+            raise Failure(f"record ended with {self.record.returncode}: {self.errors()}")
+
+    def report(self):
+        result = heapsonde("report", self.path, "--json")
+        check_equal("status of report", result.returncode, 0)
+        return Report(json.loads(result.stdout))
+
+
+def check_leak(report, share):
+    """The leaking stack is on top, and holds what there was."""
+    top = report.stacks[0]
+    name = plain_name(top["frames"][0]["function"])
+    check_equal("who holds most", name, "leak_blocks")
+    check(top["live_bytes"] >= share * LIMIT, f"{top['live_bytes']} live bytes")
+    memory = report.data["memory"]
+    check(memory["rss_bytes"] >= 0.6 * LIMIT, f"RSS {memory['rss_bytes']} in the account")
+    check_equal("the account's sum", sum(a["bytes"] for a in memory["account"]),
+                memory["rss_bytes"])
+
+
+def check_killed(report, limit=LIMIT):
+    target, = report.data["targets"]
+    check(target["oom_killed"], f"not known as an OOM kill: {target}")
+    check("OOM killer" in target["exit_reason"] and "cgroup" in target["exit_reason"],
+          f"exit reason {target['exit_reason']!r}")
+    kills = [r for r in report.data["reclaim"] if r["kind"] == "oom_kill"]
+    check_equal("OOM kills among the reclaim events", len(kills), 1)
+    mine, = report.data["memory"]["cgroups"]
+    check_equal("the limit", mine["limit_bytes"], limit)
+
+
+def moments(path):
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        return db.execute("SELECT count(*) FROM snapshot").fetchone()[0]
+
+
+def kill_once(within=False, env=None):
+    with MemoryCgroup() as group:
+        flight = Flight(group, within, env)
+        if within:
+            locked = flight.locked()
+            check(8 << 20 <= locked <= OWN_BYTES, f"{locked} bytes locked")
+        flight.wait()
+        report = flight.report()
+        check_killed(report, LIMIT + (OWN_BYTES if within else 0))
+        check_leak(report, 0.7)
+        check_text(flight.path)
+
+
+def check_text(path):
+    out = heapsonde("report", path).stdout
+    check("killed by the OOM killer" in out, "the text does not say what killed it")
+    check("leak_blocks" in out.split("\n\n")[1], f"nor, above all, who held it: {out[:1500]}")
+
+
+for nr in range(KILLS):
+    add_case(f"outside_{nr + 1}", kill_once)
+    add_case(f"within_the_same_cgroup_{nr + 1}", kill_once, True)
+
+
+@case()
+def without_the_tracepoint():
+    kill_once(env=dict(os.environ, HEAPSONDE_WITHOUT="oom_victim"))
+
+
+@case()
+def on_the_disk_before_the_kill():
+    """The target is held at its limit: what is in the file then is all one would have."""
+    with MemoryCgroup() as group:
+        if group.version != 1:
+            raise Skip("only version 1 can hold a cgroup at its limit")
+        group.disable_kills()
+        flight = Flight(group)
+        wait_until("it is at its limit", group.is_held, timeout=30)
+        wait_until("that is told", lambda: "on the disk" in flight.errors())
+        time.sleep(0.2)
+        flight.record.kill()
+        flight.record.wait()
+        check_leak(flight.report(), 0.7)
+        flight.w.proc.kill()
+        flight.w.proc.wait()
+
+
+@case()
+def a_kill_by_somebody_is_none():
+    w = Workload("outofmemory", cwd=scratch())
+    path = scratch("killed.heapsonde")
+    proc = spawn([TOOL, "record", "-p", w.pid, "--mode", "exact", "-o", path],
+                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    check("recording" in text(proc.stderr.readline()), "it does not record")
+    w.say("go")
+    w.proc.kill()
+    w.proc.wait()
+    proc.wait()
+    target, = json.loads(heapsonde("report", path, "--json").stdout)["targets"]
+    check(not target["oom_killed"], "taken for an OOM kill")
+    check("signal 9" in target["exit_reason"], target["exit_reason"])
+
+
+if __name__ == "__main__":
+    main()
