@@ -28,15 +28,15 @@ $(error What is needed is not there (see above); scripts/install-deps installs i
 endif
 endif
 CPPFLAGS += -D_GNU_SOURCE -Iuser -I. -I$(O) $(shell $(PKG_CONFIG) --cflags $(PKGS))
-# Capstone's Debian 12 .pc file points into its own directory.
-CPPFLAGS += -DHEAPSONDE_VERSION='"$(VERSION)"'
 CFLAGS ?= -O2 -g
+# No path of this machine in the program: the same sources give the same bytes anywhere.
+CFLAGS += -ffile-prefix-map=$(CURDIR)=.
 CFLAGS += -std=gnu11 -Wall -Wextra -Wmissing-prototypes -Wstrict-prototypes \
 	  -Wshadow -Wno-unused-parameter -fno-omit-frame-pointer -pthread
 # The cache of unwind tables asks which program made an entry.
 LDFLAGS += -Wl,--build-id
 LDLIBS += $(shell $(PKG_CONFIG) --libs $(PKGS)) -liberty -lm -pthread
-BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
+BPF_CFLAGS := -O2 -g -ffile-prefix-map=$(CURDIR)=. -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) \
 	  -Wall -Wextra -Wno-unused-parameter -Wno-gnu-variable-sized-type-not-at-end \
 	  -Ivmlinux/$(ARCH) -I.
 
@@ -74,7 +74,7 @@ endif
 
 program := $(O)/heapsonde
 lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c)))
-lib_objects := $(lib_sources:%.c=$(O)/%.o) $(O)/user/export/profile.pb-c.o
+lib_objects := $(lib_sources:%.c=$(O)/%.o) $(O)/user/export/profile.pb-c.o $(O)/version.o
 # The page of export --format html, made with npm; HTML=0 leaves it out.
 HTML ?= 1
 html_sources := $(wildcard user/export/html/*.* user/export/html/*/*.*)
@@ -141,6 +141,15 @@ $(O)/user/export/html.o: CPPFLAGS += -DHTML=$(if $(filter 0,$(HTML)),0,1)
 $(O)/user/export/html.o: $(O)/html/switch
 
 # Changes only when HTML does.
+# One small object has the version, so that a commit rebuilds nothing else.
+$(O)/version.c: force
+	$(Q)mkdir -p $(@D)
+	$(Q)echo 'const char heapsonde_version[] = "$(VERSION)";' | cmp -s - $@ || \
+		echo 'const char heapsonde_version[] = "$(VERSION)";' > $@
+
+$(O)/version.o: $(O)/version.c
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
+
 $(O)/html/switch: force
 	$(Q)mkdir -p $(@D) && echo '$(HTML)' | cmp -s - $@ || echo '$(HTML)' > $@
 
@@ -161,7 +170,7 @@ $(O)/user/export/pprof.o: $(profile).c
 $(O)/user/export/svg.o: user/export/svg/graph.css user/export/svg/graph.js
 
 # The files that see the BPF skeleton wait for it; all others do not.
-$(addprefix $(O)/user/capture/,session.o follow.o compose.o level.o programs.o): $(skeleton)
+$(patsubst %.c,$(O)/%.o,$(shell grep -l '"heapsonde.skel.h"' user/capture/*.c)): $(skeleton)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(say) BPF $@
@@ -229,13 +238,58 @@ clean:
 	$(say) CLEAN $(O)
 	$(Q)rm -rf $(O)
 
-install: $(program)
-	install -d $(DESTDIR)$(PREFIX)/bin
-	install -m 755 $(program) $(DESTDIR)$(PREFIX)/bin/heapsonde
+# What the option table becomes for people and shells. HEAPSONDE is the program
+# that prints it: another one than was built where that cannot run here.
+HEAPSONDE ?= $(program)
+commands := top record report export symbolize mark diff doctor
+watching := top record report export
+man_pages := $(O)/man/heapsonde.1 $(commands:%=$(O)/man/heapsonde-%.1)
+completions := $(addprefix $(O)/completion/,bash zsh fish)
+
+$(watching:%=$(O)/man/heapsonde-%.1): user/cmd/manual/watching.roff
+$(O)/man/heapsonde-%.1: user/cmd/manual/%.roff $(program)
+	$(say) MAN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)cat $< $(filter %watching.roff,$^) | $(HEAPSONDE) --manual $* > $@
+
+$(O)/man/heapsonde.1: user/cmd/manual/heapsonde.roff $(program)
+	$(say) MAN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HEAPSONDE) --manual heapsonde < $< > $@
+
+$(O)/completion/%: $(program)
+	$(say) COMPLETE $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HEAPSONDE) --completion $* > $@
+
+man: $(man_pages)
+
+prefix := $(DESTDIR)$(PREFIX)
+install: $(program) $(man_pages) $(completions)
+	install -d $(prefix)/bin $(prefix)/share/man/man1 $(prefix)/share/zsh/site-functions \
+		$(prefix)/share/bash-completion/completions \
+		$(prefix)/share/fish/vendor_completions.d
+	install -m 755 $(program) $(prefix)/bin/heapsonde
+	install -m 644 $(man_pages) $(prefix)/share/man/man1
+	install -m 644 $(O)/completion/bash $(prefix)/share/bash-completion/completions/heapsonde
+	install -m 644 $(O)/completion/zsh $(prefix)/share/zsh/site-functions/_heapsonde
+	install -m 644 $(O)/completion/fish \
+		$(prefix)/share/fish/vendor_completions.d/heapsonde.fish
+
+# Packages are of the last commit's time, so that the same sources give the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+MAINTAINER ?= $(shell git log -1 --format='%an <%ae>' 2>/dev/null)
+packaging = O='$(O)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH)' \
+	MAINTAINER='$(MAINTAINER)' MAKE='$(MAKE)'
+
+deb: $(program) $(man_pages) $(completions)
+	+$(Q)$(packaging) scripts/package/deb
 
 help:
 	@echo 'make                 build $(program)'
-	@echo 'make install         into $$(DESTDIR)$$(PREFIX)/bin (PREFIX=$(PREFIX))'
+	@echo 'make install         into $$(DESTDIR)$$(PREFIX) (PREFIX=$(PREFIX))'
+	@echo 'make deb             a Debian package, in $(O)/'
+	@echo 'make man             the manual pages, in $(O)/man'
 	@echo 'make test            all tests (root; see scripts/check)'
 	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
 	@echo 'make lint            formatting, includes, shell scripts'
@@ -246,6 +300,6 @@ help:
 	@echo 'HTML=0 builds without npm and without export --format html.'
 	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
 
-.PHONY: all arm64 bpf-arm64 clean force help install workloads
+.PHONY: all arm64 bpf-arm64 clean deb force help install man workloads
 
 -include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

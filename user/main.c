@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cmd/command.h"
+#include "cmd/manual.h"
 #include "cmd/version.h"
 
 static struct error *(*const commands[COMMANDS_COUNT])(const struct options *, int *) = {
@@ -24,10 +25,10 @@ static void usage(FILE *out)
 	fputs("usage: heapsonde COMMAND [options]\n\n"
 	      "A heap profiler for running Linux processes.\n\n", out);
 	for (int i = 0; i < COMMANDS_COUNT; i++)
-		if (commands[i])
-			fprintf(out, "  %-10s %s\n", command_name(i), command_purpose(i));
+		fprintf(out, "  %-10s %s\n", command_name(i), command_purpose(i));
 	fputs("\n'heapsonde COMMAND --help' tells more; "
-	      "'heapsonde --version -v' what this kernel has.\n",
+	      "'heapsonde --version -v' what this kernel has;\n"
+	      "'heapsonde --completion bash|zsh|fish' is for your shell.\n",
 	      out);
 }
 
@@ -40,14 +41,6 @@ static int finish(int status)
 	return 1;
 }
 
-static int find_command(const char *name)
-{
-	for (int i = 0; i < COMMANDS_COUNT; i++)
-		if (commands[i] && !strcmp(command_name(i), name))
-			return i;
-	return -1;
-}
-
 /* Prints the one line and gives the exit status that goes with it. */
 static int fail(struct error *err, int status)
 {
@@ -58,10 +51,15 @@ static int fail(struct error *err, int status)
 	return status ? status : 1;
 }
 
+static int tell(struct error *err)
+{
+	return err ? fail(err, 0) : finish(0);
+}
+
 static int run(int argc, char **argv)
 {
 	__cleanup(options_deinit) struct options opts = { 0 };
-	int command = find_command(argv[1]), status = 0;
+	int command = command_find(argv[1]), status = 0;
 	struct error *err;
 
 	if (command < 0) {
@@ -92,5 +90,9 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
 		return finish(cmd_version(argc > 2 && !strcmp(argv[2], "-v")));
+	if (argc == 3 && !strcmp(argv[1], "--completion"))
+		return tell(completion_write(argv[2], stdout));
+	if (argc == 3 && !strcmp(argv[1], "--manual"))
+		return tell(manual_write(argv[2], stdin, stdout));
 	return run(argc, argv);
 }

@@ -7,6 +7,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/strpool.h"
+#include "base/version.h"
 #include "capture/memory.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
@@ -408,7 +409,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	session_follow_names(s);
 
 	snap->store = frame_store_ref(s->store);
-	snap->version = snapshot_string(snap, HEAPSONDE_VERSION);
+	snap->version = snapshot_string(snap, heapsonde_version);
 	snap->duration_s = session_watched_s(s);
 	snap->mode = snapshot_string(snap, level(s));
 	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");

@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 #include "base/format.h"
+#include "base/version.h"
 #include "capture/attach.h"
 #include "capture/discovery.h"
 #include "capture/features.h"
@@ -353,7 +354,7 @@ static void print_json(const struct diagnosis *d, FILE *f)
 	struct json_object *features = json_object_new_object();
 	struct json_object *targets = json_object_new_array();
 
-	add_string(root, "heapsonde", HEAPSONDE_VERSION);
+	add_string(root, "heapsonde", heapsonde_version);
 	add_string(root, "kernel", d->kernel.release);
 	add_string(root, "machine", d->kernel.machine);
 	add_string(root, "error", d->features_error ? d->features_error->message : NULL);

@@ -158,6 +158,14 @@ const char *command_name(enum command command)
 	return commands[command].name;
 }
 
+int command_find(const char *name)
+{
+	for (int i = 0; i < COMMANDS_COUNT; i++)
+		if (!strcmp(commands[i].name, name))
+			return i;
+	return -1;
+}
+
 const char *command_usage(enum command command)
 {
 	return commands[command].usage;

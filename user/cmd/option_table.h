@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 
+#include "base/strbuf.h"
 #include "cmd/options.h"
 
 enum option_type {
@@ -47,6 +48,9 @@ static inline bool option_is_of(const struct option_row *row, enum command comma
 {
 	return row->commands & 1u << command;
 }
+
+/* What the option is for, which values it takes and what it is without. */
+void option_help(const struct option_row *row, struct strbuf *help);
 
 /* What stands on a command's usage line behind its name. */
 const char *command_usage(enum command command);

@@ -124,6 +124,8 @@ const char *export_formats(void);
 int export_format_of(const char *name);
 
 const char *command_name(enum command command);
+/* The command of that name; -1 if there is none. */
+int command_find(const char *name);
 /* One line: what the command is for. */
 const char *command_purpose(enum command command);
 

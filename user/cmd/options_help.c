@@ -28,8 +28,9 @@ static void put_wrapped(FILE *f, const char *text, size_t column)
 	fprintf(f, "%s\n", text);
 }
 
-static void add_limits(struct strbuf *help, const struct option_row *row)
+void option_help(const struct option_row *row, struct strbuf *help)
 {
+	strbuf_addstr(help, row->help);
 	if (row->choices)
 		strbuf_addf(help, ": %s", row->choices);
 	if (row->type == OPTION_COUNT && row->min)
@@ -49,8 +50,7 @@ static void put_option(FILE *f, const struct option_row *row)
 		strbuf_addf(&left, "      --%s", row->name);
 	if (row->arg)
 		strbuf_addf(&left, " %s", row->arg);
-	strbuf_addstr(&help, row->help);
-	add_limits(&help, row);
+	option_help(row, &help);
 	if (left.len + 2 > HELP_COLUMN)
 		fprintf(f, "%s\n%*s", strbuf_str(&left), HELP_COLUMN, "");
 	else

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "capture/features.h"
 #include "cmd/version.h"
 
@@ -11,7 +12,7 @@ int cmd_version(bool verbose)
 	struct features features;
 	struct error *err;
 
-	printf("heapsonde %s\n", HEAPSONDE_VERSION);
+	printf("heapsonde %s\n", heapsonde_version);
 	if (!verbose)
 		return 0;
 	err = features_detect(&features);

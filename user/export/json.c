@@ -10,13 +10,10 @@
 
 #include "base/strbuf.h"
 #include "base/utf8.h"
+#include "base/version.h"
 #include "export/diff.h"
 #include "export/json.h"
 #include "model/fields.h"
-
-#ifndef HEAPSONDE_VERSION
-#define HEAPSONDE_VERSION "unknown"
-#endif
 
 #define JSON_SCHEMA 1
 
@@ -247,7 +244,7 @@ static void put_part(FILE *f, const struct snapshot *snap, enum snapshot_part pa
 void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 {
 	fputs("{\"heapsonde\": ", f);
-	put_value(f, string(snap->version ? snap->version : HEAPSONDE_VERSION));
+	put_value(f, string(snap->version ? snap->version : heapsonde_version));
 	put_member(f, "schema", json_object_new_int(JSON_SCHEMA));
 	put_list(f, "targets", snap, LIST_TARGETS);
 	fields_for_each(field, &snapshot_parts[PART_SNAPSHOT])

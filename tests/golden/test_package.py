@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Debian package: what is in it, that it runs, and that it can be made again."""
+
+import glob
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+WANTED = ("./usr/bin/heapsonde", "./usr/share/man/man1/heapsonde-top.1.gz",
+          "./usr/share/bash-completion/completions/heapsonde",
+          "./usr/share/doc/heapsonde/copyright",
+          "./usr/share/doc/heapsonde/examples/heapsonde-record@.service")
+
+
+def make_deb(source, build, *switches):
+    done = run(["make", "-s", "-j2", "-C", source, f"O={build}", *switches, "deb"], timeout=400)
+    check_equal(f"status of make deb ({done.stderr})", done.returncode, 0)
+    return os.path.join(source, done.stdout.strip().splitlines()[-1])
+
+
+def need_dpkg():
+    if not shutil.which("dpkg-shlibdeps"):
+        raise Skip("this system does not make Debian packages")
+
+
+@case(timeout=450)
+def contents():
+    need_dpkg()
+    package = make_deb(ROOT, BUILD)
+    listed = run(["dpkg-deb", "-c", package]).stdout
+    for path in WANTED:
+        check(f" {path}\n" in listed, f"{path} is not in\n{listed}")
+    fields = run(["dpkg-deb", "-f", package]).stdout
+    for library in ("libbpf", "libdw", "libsqlite3", "libcapstone"):
+        check(library in fields, f"does not depend on {library}: {fields}")
+    root = scratch("root")
+    check_equal("unpacking", run(["dpkg-deb", "-x", package, root]).returncode, 0)
+    out = run([os.path.join(root, "usr/bin/heapsonde"), "--version"])
+    check_equal("the program's version", out.stdout, heapsonde("--version").stdout)
+    if shutil.which("lintian"):
+        told = run(["lintian", "--fail-on", "error,warning", "--allow-root", package])
+        check_equal(f"lintian: {told.stdout}", told.returncode, 0)
+        remark("lintian has nothing to say")
+
+
+@case(timeout=500)
+def made_twice():
+    """The same sources give the same bytes, in whatever directory."""
+    need_dpkg()
+    status = run(["git", "-C", ROOT, "status", "--porcelain"])
+    if status.returncode or status.stdout:
+        raise Skip("these sources are no commit that could be cloned")
+    source = os.path.join(scratch("another-place"), "heapsonde")
+    check_equal("git clone", run(["git", "clone", "-q", ROOT, source]).returncode, 0)
+    here, there = (open(make_deb(*where), "rb").read()
+                   for where in ((ROOT, BUILD), (source, os.path.join(source, "build"))))
+    check(here == there, "the packages differ")
+
+
+main()
