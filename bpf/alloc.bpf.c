@@ -30,6 +30,7 @@
 #include "bpf/stack.bpf.h"
 #include "bpf/thread.bpf.h"
 #include "bpf/timing.bpf.h"
+#include "bpf/window.bpf.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -131,9 +132,12 @@ static __noinline int enter_mapping(struct thread_state *t, struct pt_regs *ctx,
 static __always_inline int on_entry(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
-	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct thread_state *t;
 
 	count_stepped(cookie);
+	if (!is_mapping(cookie.kind) && window_is_shut())
+		return 1;
+	t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
 		count(COUNT_NO_THREAD_STATE);
 		count(COUNT_QUIET_HITS);
@@ -298,7 +302,7 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	__u64 addr, stack_id = 0;
 
 	/* Returns of nested calls come here too where they cannot be waived. */
-	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT * start) {
+	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT * start || of_past_window(t, 1)) {
 		count(COUNT_QUIET_HITS);
 		return 0;
 	}

@@ -7,6 +7,7 @@
 #define HEAPSONDE_CALL_BPF_H
 
 #include "bpf/thread.bpf.h"
+#include "bpf/window.bpf.h"
 
 #if defined(__TARGET_ARCH_x86)
 #define RETURN_SLOT 8		/* bytes of stack that the return pops */
@@ -123,6 +124,20 @@ static __always_inline bool is_below(__u64 sp, __u64 outer)
 	return RETURN_SLOT ? sp <= outer : sp < outer;
 }
 
+/* Watched all the time, whatever windows there are. */
+static __always_inline bool is_mapping(__u8 kind)
+{
+	return kind >= PROBE_MMAP && kind <= PROBE_BRK;
+}
+
+/* Whether the pending call is of a window before: nobody saw it return. */
+static __always_inline bool of_past_window(const struct thread_state *t, __u32 grace)
+{
+	__u32 nr = *(volatile __u32 *)&window_nr;
+
+	return nr - t->call.window > grace && !is_mapping(t->call.cookie.kind);
+}
+
 /*
  * Whether this thread is inside an allocator call already. A remembered call
  * that can no longer return is forgotten here: threads that leave one by
@@ -132,6 +147,10 @@ static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
 {
 	if (!t->call.sp)
 		return false;
+	if (of_past_window(t, 0)) {
+		t->call.sp = 0;
+		return false;
+	}
 	if (!t->call.cookie.returns) {
 		/* At the same depth the inner function's record covers a tail call. */
 		if (sp < t->call.sp && !t->call.left &&
@@ -198,6 +217,7 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	if (cookie.pool_arg == PROBE_VARIABLE)
 		t->call.pool = current_pool(cookie.value);
 	t->call.left = false;
+	t->call.window = window_nr;
 	t->call.sp = PT_REGS_SP(ctx);
 	return cookie.returns ? 0 : remember_return_address(t);
 }

@@ -31,6 +31,7 @@ struct pending_call {
 	__u64 given;		/* the block, once the call has returned */
 	__u64 old_size;		/* mremap's; the return address, where exits are probed */
 	__u64 weight;		/* bytes it stands for; 0: not sampled, while sampling */
+	__u32 window;		/* window_nr at the entry */
 	__u32 start;		/* enum unwind_start */
 	bool walk;		/* ... and whether its stack is wanted */
 	bool left;		/* a longjmp or throw ran since */

@@ -144,7 +144,7 @@ def temporary_blocks():
 def options_that_make_no_sense():
     for options, words in ((("--sample-bytes", "4K"), "--mode sampled"),
                            (("--mode", "sampled", "--sample-bytes", "0"), "--sample-bytes"),
-                           (("--mode", "windows"), "windows")):
+                           (("--mode", "windows", "--min-size", "9"), "windows")):
         ran = heapsonde("report", "-p", os.getpid(), "-d", "1", *options)
         check_equal(f"status with {options}", ran.returncode, 2)
         check(words in ran.stderr and ran.stderr.count("\n") == 1, ran.stderr)

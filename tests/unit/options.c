@@ -97,7 +97,9 @@ TEST(bad_values_name_what_is_possible)
 	check_refused(COMMAND_REPORT, "-p 1 -d nan", "--duration");
 	check_refused(COMMAND_REPORT, "-p 1 -d inf", "--duration");
 	check_refused(COMMAND_REPORT, "-p 1 -i 0", "0.001 to 1e9");
-	check_refused(COMMAND_REPORT, "-p 1 --mode windows", "auto|exact|sampled");
+	check_refused(COMMAND_REPORT, "-p 1 --mode doors", "auto|exact|sampled|windows");
+	check_refused(COMMAND_REPORT, "-p 1,2 -d 1 --mode windows", "one process");
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --mode windows --min-size 5", "bounds");
 	check_refused(COMMAND_REPORT, "-p 1 --stack lbr", "auto|dwarf|fp");
 	check_refused(COMMAND_REPORT, "-p 1 --attach ptrace", "auto|session|multi|single");
 	check_refused(COMMAND_REPORT, "-p 1 --max-depth 0", "from 1 to 512");

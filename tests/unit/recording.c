@@ -444,7 +444,7 @@ TEST(bounded_packed)
 TEST(bounded_rows)
 {
 	check_bounded(false, 500000, 200);
-	check_bounded(false, 400000, 100);
+	check_bounded(false, 410000, 100);
 }
 
 TEST(bounded_by_less_than_stands_still)

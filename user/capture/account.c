@@ -91,7 +91,9 @@ static void settle_cached(struct account *account)
 
 static void count_heap(struct reading *r, const struct smaps_entry_vec *maps, int64_t *parts)
 {
-	const struct glibc_heap_watcher watcher = { on_in_use, count_batch, r };
+	const struct glibc_heap_watcher watcher = {
+		.in_use = on_in_use, .end = count_batch, .arg = r,
+	};
 	struct account *account = r->account;
 	const struct chunk_sum *use = account->census.use;
 

@@ -2,8 +2,10 @@
 /* Setting and removing probes; see attach.h. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -119,7 +121,24 @@ enum probe_role {
 	ROLE_EXITS,		/* return instructions */
 	ROLE_CALLS,		/* calls whose return counts, at their entry */
 	ROLE_RETURNS,		/* and at their return */
+	ROLE_WINDOW,		/* frees and calls in one: see window_probes_create() */
 };
+
+static bool is_mapping(const struct planned_probe *probe)
+{
+	return probe->function->kind >= PROBE_MMAP && probe->function->kind <= PROBE_BRK;
+}
+
+static bool is_windowed(const struct planned_probe *probe)
+{
+	return probe->function->kind <= PROBE_FREE && !probe->exits.len;
+}
+
+static bool in_part(const struct attach_job *job, const struct planned_probe *probe)
+{
+	return job->part == ATTACH_MAPPINGS ? is_mapping(probe) :
+	       job->part == ATTACH_WINDOWS ? is_windowed(probe) : true;
+}
 
 static bool has_role(const struct attach_job *job, const struct planned_probe *probe,
 		     enum probe_role role)
@@ -127,10 +146,14 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 	bool plain_free = probe->function->kind == PROBE_FREE && !job->frees_nest;
 
 	if (is_report(probe))
-		return role == ROLE_REPORTS && job->reports;
+		return role == ROLE_REPORTS && job->reports && job->part == ATTACH_ALL;
+	if (!in_part(job, probe))
+		return false;
 	switch (role) {
 	case ROLE_REPORTS:
 		return false;
+	case ROLE_WINDOW:
+		return true;
 	case ROLE_FREES:
 		return plain_free;
 	case ROLE_ENTRIES:
@@ -191,7 +214,8 @@ static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_j
 		most += probe->exits.len;
 	probe_arrays_reserve(arrays, most);
 	vec_for_each(probe, &job->object->probes)
-		for (size_t i = 0; i < probe->exits.len && role == ROLE_EXITS; i++)
+		for (size_t i = 0; i < probe->exits.len && role == ROLE_EXITS &&
+				   in_part(job, probe); i++)
 			probe_arrays_add(arrays, probe->exits.data[i], 0, exit_cookie(job));
 	for (int rank = 0; rank < ATTACH_RANKS; rank++) {
 		vec_for_each(probe, &job->object->probes) {
@@ -412,6 +436,130 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 	errnum = link_batch_make(&batch, att);
 	return errnum ? error_errno(errnum, "setting probes in %s", job->object->object->path)
 		      : NULL;
+}
+
+#define HELPER_STACK (64 << 10)
+#define LINKS_MAX 4
+
+/* What is done to one link, perhaps by a process of its own. */
+struct window_link {
+	const struct link_batch *batch;
+	struct link_request *request;
+	char *stack;
+};
+
+DEFINE_VEC(window_link_vec, struct window_link);
+
+struct window_probes {
+	struct link_batch batch;
+	struct window_link_vec links;
+};
+
+static void prepare_links(struct window_probes *probes)
+{
+	vec_for_each(request, &probes->batch.requests) {
+		request->fd = -1;
+		window_link_vec_push(&probes->links, (struct window_link){
+			&probes->batch, request, xmalloc(HELPER_STACK) });
+	}
+}
+
+/*
+ * One link where there are sessions, for links are made, and go live, one after
+ * the other. Frees are in it: their return is waived, and that of free may be
+ * probed in any process without harm.
+ */
+struct window_probes *window_probes_create(const struct attach_programs *programs,
+					   const struct attach_job *job)
+{
+	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
+	struct window_probes *probes = xcalloc(1, sizeof(*probes));
+	size_t count = 0;
+
+	link_batch_init(&probes->batch, job->object->object, job->pid);
+	if (job->method == ATTACH_SESSION) {
+		request_role(&probes->batch, programs->session, session, job, ROLE_WINDOW);
+	} else {
+		request_role(&probes->batch, programs->returns, multi, job, ROLE_RETURNS);
+		request_role(&probes->batch, programs->entry, multi, job, ROLE_WINDOW);
+	}
+	vec_for_each(request, &probes->batch.requests)
+		count += request->arrays.count;
+	prepare_links(probes);
+	if (count)
+		return probes;
+	window_probes_destroy(probes);
+	return NULL;
+}
+
+void window_probes_destroy(struct window_probes *probes)
+{
+	if (!probes)
+		return;
+	vec_for_each(link, &probes->links)
+		free(link->stack);
+	window_link_vec_deinit(&probes->links);
+	link_batch_deinit(&probes->batch);
+	free(probes);
+}
+
+/*
+ * Does it to all links at once: each waits for a grace period of the kernel, and
+ * whatever is set meanwhile costs. As run_aside() does it, without a pause here.
+ */
+static void each_at_once(struct window_probes *probes, int (*fn)(void *link))
+{
+	size_t len = probes->links.len;
+	pid_t pids[LINKS_MAX];
+
+	for (size_t i = 1; i < len && i < LINKS_MAX; i++) {
+		struct window_link *link = &probes->links.data[i];
+
+		pids[i] = clone(fn, link->stack + HELPER_STACK, CLONE_VM | CLONE_FILES, link);
+		if (pids[i] < 0)
+			fn(link);
+	}
+	if (len)
+		fn(&probes->links.data[0]);
+	for (size_t i = 1; i < len && i < LINKS_MAX; i++)
+		while (pids[i] > 0 && waitpid(pids[i], NULL, __WALL) < 0 && errno == EINTR)
+			;
+}
+
+static int set_link(void *arg)
+{
+	struct window_link *link = arg;
+
+	link->request->fd = make_link(link->batch, link->request);
+	return 0;
+}
+
+static int unset_link(void *arg)
+{
+	struct window_link *link = arg;
+
+	if (link->request->fd >= 0)
+		close(link->request->fd);
+	link->request->fd = -1;
+	return 0;
+}
+
+int window_probes_set(struct window_probes *probes)
+{
+	int errnum = 0;
+
+	each_at_once(probes, set_link);
+	vec_for_each(request, &probes->batch.requests)
+		if (request->fd < 0)
+			errnum = -request->fd;
+	if (errnum)
+		window_probes_remove(probes);
+	return errnum;
+}
+
+void window_probes_remove(struct window_probes *probes)
+{
+	each_at_once(probes, unset_link);
 }
 
 bool attach_function(struct attachment *att, struct bpf_program *prog,

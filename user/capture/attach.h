@@ -56,6 +56,9 @@ struct attachment {
 	uint32_t probes;		/* functions probed */
 };
 
+/* Which probes of a plan: all; mapping functions alone; the allocator's that windows set. */
+enum attach_part { ATTACH_ALL, ATTACH_MAPPINGS, ATTACH_WINDOWS };
+
 /* What is to be probed in one object of one process. */
 struct attach_job {
 	const struct object_plan *object;
@@ -69,6 +72,7 @@ struct attach_job {
 	bool reports;		/* also what the program tells by itself */
 	/* Tells this object's mapping functions from those of others; taken modulo. */
 	uint32_t object_nr;
+	enum attach_part part;
 };
 
 /*
@@ -77,6 +81,21 @@ struct attach_job {
  */
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job) __must_check;
+
+/*
+ * Probes that are set and removed many times, with all that it takes prepared:
+ * where that is done, no memory can be had (aside.h). What may throw is not
+ * among them: C++'s operator new is seen as the malloc that it calls.
+ */
+struct window_probes;
+
+/* NULL if there are none of that kind in the object, which must live as long. */
+struct window_probes *window_probes_create(const struct attach_programs *programs,
+					   const struct attach_job *job);
+void window_probes_destroy(struct window_probes *probes);
+/* To be called aside. 0, or an error number, and then nothing is set. */
+int window_probes_set(struct window_probes *probes);
+void window_probes_remove(struct window_probes *probes);
 
 /*
  * Adds one probe that has nothing to do with allocators, at file offset

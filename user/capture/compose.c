@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Snapshots of a live session; see session_private.h. */
+#include <math.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -12,7 +13,7 @@
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
-static int64_t bpf_count(const struct session *s, enum bpf_counter counter)
+int64_t session_count(const struct session *s, enum bpf_counter counter)
 {
 	int cpus = libbpf_num_possible_cpus();
 	uint64_t *values = xcalloc(cpus, sizeof(*values));
@@ -48,15 +49,17 @@ static int64_t missed_runs(const struct session *s)
 void session_loss(const struct session *s, const struct model_totals *totals,
 		      struct snapshot_loss *ret)
 {
-	ret->dropped_events = bpf_count(s, COUNT_DROP_ALLOC) + bpf_count(s, COUNT_DROP_FREE) +
-			      bpf_count(s, COUNT_DROP_REALLOC) + bpf_count(s, COUNT_DROP_MAP) +
-			      bpf_count(s, COUNT_DROP_PROCESS) + totals->malformed;
-	ret->dropped_stacks = bpf_count(s, COUNT_DROP_STACK);
-	ret->untracked_allocs = bpf_count(s, COUNT_NO_THREAD_STATE) +
-				bpf_count(s, COUNT_READ_FAULT) +
-				bpf_count(s, COUNT_NO_SAMPLE_ROOM) + s->untold_ends +
+	ret->dropped_events = session_count(s, COUNT_DROP_ALLOC) +
+			      session_count(s, COUNT_DROP_FREE) +
+			      session_count(s, COUNT_DROP_REALLOC) +
+			      session_count(s, COUNT_DROP_MAP) +
+			      session_count(s, COUNT_DROP_PROCESS) + totals->malformed;
+	ret->dropped_stacks = session_count(s, COUNT_DROP_STACK);
+	ret->untracked_allocs = session_count(s, COUNT_NO_THREAD_STATE) +
+				session_count(s, COUNT_READ_FAULT) +
+				session_count(s, COUNT_NO_SAMPLE_ROOM) + s->untold_ends +
 				totals->untracked_allocs;
-	ret->missed_probes = bpf_count(s, COUNT_LOST_RETURN) + missed_runs(s) + s->blind_times;
+	ret->missed_probes = session_count(s, COUNT_LOST_RETURN) + missed_runs(s) + s->blind_times;
 	ret->complete = !ret->dropped_events && !ret->dropped_stacks &&
 			!ret->untracked_allocs && !ret->missed_probes;
 }
@@ -251,6 +254,17 @@ static bool wants_names(struct session *s, const struct model_row *row, unsigned
 	return !told || (flags & SNAPSHOT_NAMES);
 }
 
+/* What is held and cannot be given to any stack, as a line like others. */
+static void name_unattributed(struct snapshot *snap, struct snapshot_stack *stack)
+{
+	stack->status = UNWIND_COMPLETE;
+	stack->frame_first = snap->frames.len;
+	stack->frame_count = 1;
+	*frame_vec_append(&snap->frames) = (struct frame){
+		.function = "[unattributed]", .module = "", .path = "", .build_id = "",
+	};
+}
+
 static void add_row(struct session *s, struct snapshot *snap, const struct model_row *row,
 		    uint32_t target, const struct image *image, unsigned int flags)
 {
@@ -263,7 +277,9 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 		.status = row->status,
 		.m = row->m,
 	};
-	if (wants_names(s, row, flags)) {
+	if (!row->stack_id) {
+		name_unattributed(snap, stack);
+	} else if (wants_names(s, row, flags)) {
 		set_frames(s, snap, stack, image, row);
 		judge_status(s, snap, stack);
 	}
@@ -329,6 +345,8 @@ static const char *level(const struct session *s)
 		return "sampled";
 	if (s->runtime.language && !session_has_probes(s))
 		return "growth";
+	if (s->governor)
+		return "windows";
 	return is_sampled(s) ? "sampled" : "exact";
 }
 
@@ -342,15 +360,15 @@ static int64_t sample_bytes(const struct session *s)
 	return rate;
 }
 
-static int64_t probe_hits(const struct session *s)
+int64_t session_hits(const struct session *s)
 {
 	static const int hits[EVENT_KINDS_COUNT] = {
 #define X(kind, hits, text) hits,
 		EVENT_KINDS(X)
 #undef X
 	};
-	int64_t sum = bpf_count(s, COUNT_QUIET_HITS) + bpf_count(s, COUNT_DROP_FREE) +
-		      2 * bpf_count(s, COUNT_DROP_ALLOC);
+	int64_t sum = session_count(s, COUNT_QUIET_HITS) + session_count(s, COUNT_DROP_FREE) +
+		      2 * session_count(s, COUNT_DROP_ALLOC);
 
 	for (int kind = 0; kind < EVENT_KINDS_COUNT; kind++)
 		sum += hits[kind] * s->records[kind];
@@ -360,10 +378,11 @@ static int64_t probe_hits(const struct session *s)
 void session_update_cost(struct session *s)
 {
 	cost_update(&s->cost, &(struct cost_counts){
-		.hits = probe_hits(s),
-		.stepped = bpf_count(s, COUNT_STEPPED_HITS),
+		.hits = session_hits(s),
+		.stepped = session_count(s, COUNT_STEPPED_HITS),
 		.returns = s->records[EV_ALLOC] + s->records[EV_REALLOC] +
-			   bpf_count(s, COUNT_DROP_ALLOC) + bpf_count(s, COUNT_DROP_REALLOC),
+			   session_count(s, COUNT_DROP_ALLOC) +
+			   session_count(s, COUNT_DROP_REALLOC),
 		.timed_hits = s->skel->bss->timed_hits,
 		.timed_ns = s->skel->bss->timed_ns,
 	});
@@ -371,20 +390,71 @@ void session_update_cost(struct session *s)
 
 static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 {
-	ret->probe_hits = probe_hits(s);
+	ret->probe_hits = session_hits(s);
 	ret->probe_ns_per_hit = s->cost.ns_per_hit;
 	ret->target_cpu_share = s->cost.share;
 	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
 	ret->own_rss_bytes = memory_rss_bytes(getpid());
 }
 
+/* In words, from the firmest to the weakest. */
+static const char *evidence(const struct window_quality *q)
+{
+	return q->has_census ? "windows, chunk headers, heap walk" :
+	       "windows: frees and addresses used again";
+}
+
+static void fill_windows(const struct window_estimate *estimate, struct snapshot *snap)
+{
+	const struct window_quality *q = &estimate->quality;
+
+	snap->windows = (struct snapshot_windows){
+		.windows = (int64_t)q->windows, .truncated = (int64_t)q->truncated,
+		.window_s = estimate->window_s, .period_s = estimate->period_s,
+		.covered_share = q->covered, .outside_hits = estimate->outside,
+		.samples = (int64_t)q->samples, .controls = (int64_t)q->controls,
+		.ghost_share = q->ghost_share, .ghost_s = q->ghost_s,
+		.detectable_count = (int64_t)ceil(q->detectable_count),
+		.unattributed_bytes = (int64_t)q->unattributed,
+		.evidence = evidence(q),
+	};
+}
+
 static void fill_totals(const struct session *s, const struct model_totals *totals,
 			struct snapshot_totals *ret)
 {
 	ret->m = totals->m;
-	ret->unknown_free_count = s->sampled || is_sampled(s) ? -1 : totals->unknown_free_count;
+	ret->unknown_free_count = s->sampled || is_sampled(s) || s->governor ?
+		-1 : totals->unknown_free_count;
 	ret->failed_alloc_count = totals->failed_alloc_count;
-	ret->ignored_count = bpf_count(s, COUNT_IGNORED);
+	ret->ignored_count = session_count(s, COUNT_IGNORED);
+}
+
+/* Stacks that turned out to be one become one row. With the lock held. */
+static void add_window_rows(struct session *s, const struct window_estimate *estimate,
+			    struct model_row_vec *rows)
+{
+	uint32_t image = model_image_number(s->model, governor_pid(s->governor));
+	struct map64 known = { 0 };
+
+	vec_for_each(from, &estimate->rows) {
+		struct model_row row = { 0 };
+		uint32_t at;
+
+		if (from->stack_id)
+			model_describe_stack(s->model, from->stack_id, &row);
+		at = map64_get(&known, row.stack_id);
+		if (at) {
+			metrics_combine(&rows->data[at - 1].m, &from->m);
+			continue;
+		}
+		row.image = image;
+		row.kind = MEMORY_HEAP;
+		row.m = from->m;
+		model_row_vec_push(rows, row);
+		map64_set(&known, row.stack_id, rows->len);
+	}
+	map64_deinit(&known);
 }
 
 struct error *session_snapshot(struct session *s, unsigned int flags, struct snapshot **ret)
@@ -394,13 +464,21 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	__cleanup_free struct model_image *images = NULL;
 	const struct model_image *borrowed;
 	struct model_totals totals;
+	const struct window_estimate *estimate = NULL;
 	size_t images_count;
 
 	if (!s->end_ns)
 		session_drain(s);
+	if (s->governor)
+		estimate = governor_estimate(s->governor, s->end_ns ? s->end_ns : session_now_ns(),
+					     s->end_ns);
 	pthread_mutex_lock(&s->lock);
 	model_rows(s->model, s->end_ns ? s->end_ns : session_now_ns(),
 		   flags & SNAPSHOT_OLDEST ? MODEL_OLDEST : 0, &rows, &totals);
+	if (estimate) {
+		add_window_rows(s, estimate, &rows);
+		metrics_combine(&totals.m, &estimate->total);
+	}
 	images_count = model_images(s->model, &borrowed);
 	images = xcalloc(images_count, sizeof(*images));
 	memcpy(images, borrowed, images_count * sizeof(*images));
@@ -430,6 +508,8 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	if (session_all_ended(s))
 		snap->memory.seconds_to_limit = -1;
 	fill_runtime(s, snap);
+	if (estimate)
+		fill_windows(estimate, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);
 	vec_for_each(sample, &s->timeline)

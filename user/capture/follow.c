@@ -164,7 +164,7 @@ static struct error *complete_tables(struct session *s, const struct image *imag
  */
 static bool wants_reports(const struct session *s, const struct probe_plan *plan)
 {
-	if (!probe_plan_has_reports(plan))
+	if (s->governor || !probe_plan_has_reports(plan))
 		return false;
 	if (!s->programs.report) {
 		log_warn("an object that was loaded since tells of its own samples ("
@@ -178,6 +178,24 @@ static bool wants_reports(const struct session *s, const struct probe_plan *plan
 	return false;
 }
 
+/* With windows, only what maps memory is probed all the time. */
+static struct error *attach_in_windows_or_not(struct session *s, struct watched *w,
+					      const struct attach_job *job)
+{
+	struct attach_job part = *job;
+	struct window_probes *probes;
+
+	if (!s->governor)
+		return attach_object(&w->attachment, &s->programs, job);
+	part.part = ATTACH_WINDOWS;
+	probes = window_probes_create(&s->programs, &part);
+	if (probes)
+		governor_add_probes(s->governor, job->pid, probes,
+				    !strcmp(job->object->allocator ?: "", "glibc"));
+	part.part = ATTACH_MAPPINGS;
+	return attach_object(&w->attachment, &s->programs, &part);
+}
+
 static struct error *attach_new_object(struct session *s, const struct image *image,
 				       struct watched *w, const struct attach_job *job)
 {
@@ -189,7 +207,7 @@ static struct error *attach_new_object(struct session *s, const struct image *im
 	if (job->reports)
 		err = complete_tables(s, image, job->object);
 	if (!err)
-		err = attach_object(&w->attachment, &s->programs, job);
+		err = attach_in_windows_or_not(s, w, job);
 	if (err)
 		return err;
 	file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });

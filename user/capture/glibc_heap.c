@@ -147,6 +147,8 @@ static void tell_cached(struct walk *w, enum chunk_use use, uint64_t addr, uint6
 	sum_add(&w->census->use[use], 1, (int64_t)size, resident);
 	sum_add(&w->census->use[CHUNK_IN_USE], -1, -(int64_t)size, -resident);
 	sum_add(class_of(w->census, size), -1, -(int64_t)size, -resident);
+	if (w->watcher && w->watcher->cached)
+		w->watcher->cached(w->watcher->arg, addr + CHUNK_HEADER, size);
 }
 
 /* The size word of the chunk at @addr, if its page is resident. */
@@ -326,11 +328,11 @@ static uint64_t info_bytes(uint64_t arena)
 	return offset == 0x20 || offset == 0x30 ? offset : 0;
 }
 
-static bool is_heap(const struct heap_info *info, uint64_t start, uint64_t end)
+static bool is_heap(const struct heap_info *info)
 {
 	return info_bytes(info->arena) && info->size >= PAGE && !(info->size % PAGE) &&
 	       info->size <= info->mprotect_size && info->size <= HEAP_MAX &&
-	       info->size <= end - start && !(info->previous % HEAP_MAX);
+	       !(info->previous % HEAP_MAX);
 }
 
 /* The first chunk's place: behind the arena in its first heap, behind the info in others. */
@@ -351,9 +353,12 @@ static uint64_t read_thread_heap(struct walk *w, const struct area *area, uint64
 	struct heap heap;
 
 	if (pages_run_end(&area->pages, start) == start ||
-	    !read_remote(w->pid, start, &info, sizeof(info)) || !is_heap(&info, start, end))
+	    !read_remote(w->pid, start, &info, sizeof(info)) || !is_heap(&info))
 		return 0;
+	/* It may have grown since the mappings were read: then its end is not known. */
 	heap = (struct heap){ start, first_chunk(&info, start), start + info.size };
+	if (heap.end > end)
+		heap.end = end;
 	if (info.arena - start == info_bytes(info.arena))
 		address_vec_push(&w->arenas, info.arena);
 	walk_heap(w, area, &heap);
@@ -459,6 +464,8 @@ static void read_tcache(struct walk *w, uint64_t block)
 
 	if (!read_remote(w->pid, block, &tcache, sizeof(tcache)) || !is_tcache(w, &tcache))
 		return;
+	if (w->watcher && w->watcher->tcache)
+		w->watcher->tcache(w->watcher->arg, block);
 	for (int i = 0; i < TCACHE_BINS; i++) {
 		__cleanup(address_vec_deinit) struct address_vec chain = { 0 };
 		uint64_t size = CHUNK_MIN + 16 * (uint64_t)i;
@@ -557,7 +564,7 @@ bool glibc_heap_read(uint32_t pid, const struct smaps_entry_vec *maps, int64_t *
 		else if (kind_of(&maps->data[i]) == MAP_ANONYMOUS_DATA)
 			read_anonymous(w, i, run);
 	}
-	if (watcher)
+	if (watcher && watcher->end)
 		watcher->end(watcher->arg);
 	vec_for_each(block, &w->tcaches)
 		read_tcache(w, *block);

@@ -94,7 +94,7 @@ bool session_keep_budget(struct session *s)
 {
 	double max = s->settings.max_share, share;
 
-	if (max <= 0 || session_watched_s(s) < s->next_budget_s)
+	if (max <= 0 || s->governor || session_watched_s(s) < s->next_budget_s)
 		return true;
 	session_update_cost(s);
 	share = cost_share_since(&s->cost, &s->budget_from);

@@ -121,9 +121,12 @@ static void keep_news(struct session *s, const void *data, size_t size)
 		keep_walk(s, data);
 		s->urgent = true;
 		break;
+	case EV_EXEC:
+		if (s->governor)
+			governor_forget(s->governor);
+		/* fallthrough */
 	case EV_LOADED:
 	case EV_UNLOADING:
-	case EV_EXEC:
 	case EV_FORK:
 	case EV_OOM_VICTIM:
 		s->urgent = true;
@@ -148,7 +151,9 @@ static int on_record(void *arg, void *data, size_t size)
 
 	if (s->frozen)
 		return 0;
-	if (is_models(h->kind))
+	if (s->governor && windows_takes(h->kind))
+		governor_feed(s->governor, data, size);
+	else if (is_models(h->kind))
 		model_feed(s->model, data, size);
 	if (h->kind < EVENT_KINDS_COUNT)
 		s->records[h->kind]++;
@@ -307,6 +312,8 @@ static void take_sample(struct session *s)
 	model_mark_time(s->model, now);
 	model_rows(s->model, now, 0, NULL, &totals);
 	pthread_mutex_unlock(&s->lock);
+	if (s->governor)
+		metrics_combine(&totals.m, &governor_estimate(s->governor, now, false)->total);
 	read_ledger(s);
 	session_read_runtimes(s);
 	session_add_profile_totals(s, &totals.m);
@@ -405,6 +412,7 @@ void session_stop(struct session *s)
 {
 	if (s->end_ns)
 		return;
+	governor_stop(s->governor);
 	session_drain(s);
 	pthread_mutex_lock(&s->lock);
 	s->frozen = true;
@@ -543,6 +551,17 @@ static struct error *attach_targets(struct session *s)
 	return NULL;
 }
 
+/* Windows need links that are set and removed in one step. */
+static struct error *prepare_windows(struct session *s)
+{
+	if (s->method == ATTACH_SINGLE)
+		return error_create(ERROR_UNSUPPORTED,
+				    "windows need uprobe_multi links (Linux 6.6; see 'heapsonde "
+				    "doctor'): use --mode sampled");
+	s->governor = governor_create(s, s->settings.max_share);
+	return NULL;
+}
+
 static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
 {
 	return 0;
@@ -571,6 +590,8 @@ struct error *session_create(const struct session_settings *settings, struct ses
 			return err;
 	}
 	err = load(s);
+	if (!err && settings->windows)
+		err = prepare_windows(s);
 	if (!err)
 		err = start_reader(s);
 	if (err)
@@ -580,6 +601,8 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->timed_until_s = TIMING_S;
 	s->start_ns = session_now_ns();
 	err = attach_targets(s);
+	if (!err && s->governor)
+		err = governor_start(s->governor);
 	if (err)
 		return err;
 	*ret = steal_ptr(s);
@@ -591,6 +614,7 @@ void session_destroy(struct session *s)
 	if (!s)
 		return;
 	spawned_destroy(s->command);
+	governor_stop(s->governor);
 	session_detach(s);
 	cost_deinit(&s->cost);
 	s->reader_stop = true;
@@ -609,6 +633,7 @@ void session_destroy(struct session *s)
 	frame_vec_deinit(&s->scratch);
 	frame_store_destroy(s->store);
 	model_destroy(s->model);
+	governor_destroy(s->governor);
 	pthread_mutex_destroy(&s->lock);
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);

@@ -36,6 +36,7 @@ struct session_settings {
 	uint64_t min_size, max_size;
 	uint64_t sample_bytes;		/* mean bytes between samples; 0: every allocation */
 	bool may_sample;		/* keeps room for session_set_sampling() */
+	bool windows;			/* allocators are probed in short windows only */
 	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
 	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
 };

@@ -22,6 +22,7 @@
 #include "capture/spawn.h"
 #include "capture/target.h"
 #include "capture/unwinder.h"
+#include "capture/windows.h"
 #include "model/map64.h"
 #include "model/sink.h"
 #include "symbol/object_store.h"
@@ -125,6 +126,7 @@ struct session {
 	struct object_store *objects;	/* what they map */
 	struct spawned *command;	/* NULL: none */
 	int command_status;		/* -1 until it ended */
+	struct governor *governor;	/* NULL unless windows are wanted */
 	struct attachment retired;	/* probes of processes that have ended */
 	struct removal removal;
 
@@ -282,6 +284,10 @@ void session_add_reclaims(struct session *s, struct snapshot *snap);
 
 /* --- compose.c --- */
 
+/* What the kernel side has counted of something so far. */
+int64_t session_count(const struct session *s, enum bpf_counter counter);
+/* All hits of probes so far. */
+int64_t session_hits(const struct session *s);
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,
 		  struct snapshot_loss *ret);

@@ -42,7 +42,7 @@ const struct option_row option_rows[] = {
 	  .help = "sampled: mean bytes between samples (default: 512K)" },
 	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
 	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
-		  "and where none keeps it the watching ends" },
+		  "and where none keeps it the watching ends (windows: their budget, default 2)" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),

@@ -12,6 +12,7 @@
 #include "model/snapshot.h"
 
 #define LIMIT_UNSET UINT64_MAX
+#define WINDOWS_OVERHEAD_DEFAULT 2.0	/* percent */
 
 /* Every complaint ends by saying where help is. */
 static struct error *usage_error(enum command command, const char *fmt, ...)
@@ -403,9 +404,29 @@ static struct error *check_command(const struct options *opts)
 	}
 }
 
+/* They belong to one process, and to the C library's interface. */
+static struct error *check_windows(struct options *opts)
+{
+	struct target_options *target = &opts->target;
+
+	if (target->mode != MODE_WINDOWS)
+		return NULL;
+	if (target->pids.len > 1)
+		return usage_error(opts->command, "--mode windows watches one process");
+	if (target->min_size || target->max_size != UINT64_MAX)
+		return usage_error(opts->command,
+				   "--mode windows has no bounds on sizes: what the heap holds is "
+				   "read as a whole");
+	target->children = false;
+	if (!target->max_overhead)
+		target->max_overhead = WINDOWS_OVERHEAD_DEFAULT;
+	return NULL;
+}
+
 static struct error *check_all(struct options *opts)
 {
 	bool json = opts->output.json || opts->output.diff_format == DIFF_FORMAT_JSON;
+	struct error *err;
 
 	if (opts->target.children && opts->target.no_children)
 		return usage_error(opts->command, "give either --children or --no-children");
@@ -416,6 +437,9 @@ static struct error *check_all(struct options *opts)
 		return usage_error(opts->command, "--sample-bytes goes with --mode sampled");
 	if (opts->target.mode == MODE_SAMPLED && !opts->target.sample_bytes)
 		opts->target.sample_bytes = SESSION_SAMPLE_BYTES;
+	err = check_windows(opts);
+	if (err)
+		return err;
 	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;
 	if (!opts->output.limit_given)
 		opts->output.limit = opts->command == COMMAND_EXPORT ? 0 : json ? 100 : 10;

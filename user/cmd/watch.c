@@ -78,6 +78,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.max_depth = target->max_depth,
 		.sample_bytes = target->sample_bytes,
 		.may_sample = opts->command == COMMAND_TOP,
+		.windows = target->mode == MODE_WINDOWS,
 		.max_share = target->max_overhead / 100,
 		.min_size = target->min_size,
 		.max_size = target->max_size,

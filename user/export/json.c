@@ -260,6 +260,10 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 		put_member(f, "runtime", NULL);
 	put_list(f, "timeline", snap, LIST_TIMELINE);
 	put_part(f, snap, PART_UNWIND);
+	if (snap->windows.evidence)
+		put_part(f, snap, PART_WINDOWS);
+	else
+		put_member(f, "windows", NULL);
 	put_part(f, snap, PART_COST);
 	put_list(f, "marks", snap, LIST_MARKS);
 	fputs("}\n", f);

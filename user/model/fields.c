@@ -86,6 +86,22 @@ static const struct field unwind[] = {
 	FIELD(FIELD_INT64, failed, struct snapshot, unwind.failed),
 };
 
+static const struct field windows[] = {
+	OPTIONAL(FIELD_STRING, evidence, struct snapshot, windows.evidence),
+	FIELD(FIELD_INT64, windows, struct snapshot, windows.windows),
+	FIELD(FIELD_INT64, truncated, struct snapshot, windows.truncated),
+	FIELD(FIELD_DOUBLE, window_s, struct snapshot, windows.window_s),
+	FIELD(FIELD_DOUBLE, period_s, struct snapshot, windows.period_s),
+	FIELD(FIELD_DOUBLE, covered_share, struct snapshot, windows.covered_share),
+	FIELD(FIELD_INT64, outside_hits, struct snapshot, windows.outside_hits),
+	FIELD(FIELD_INT64, samples, struct snapshot, windows.samples),
+	FIELD(FIELD_INT64, controls, struct snapshot, windows.controls),
+	FIELD(FIELD_DOUBLE, ghost_share, struct snapshot, windows.ghost_share),
+	FIELD(FIELD_DOUBLE, ghost_s, struct snapshot, windows.ghost_s),
+	FIELD(FIELD_INT64, detectable_count, struct snapshot, windows.detectable_count),
+	FIELD(FIELD_INT64, unattributed_bytes, struct snapshot, windows.unattributed_bytes),
+};
+
 static const struct field cost[] = {
 	FIELD(FIELD_INT64, probe_hits, struct snapshot, cost.probe_hits),
 	OPTIONAL(FIELD_DOUBLE, probe_ns_per_hit, struct snapshot, cost.probe_ns_per_hit),
@@ -101,6 +117,7 @@ const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT] = {
 	[PART_MEMORY] = ARRAY_FIELDS("memory", memory),
 	[PART_RUNTIME] = ARRAY_FIELDS("runtime", runtime),
 	[PART_UNWIND] = ARRAY_FIELDS("unwind", unwind),
+	[PART_WINDOWS] = ARRAY_FIELDS("windows", windows),
 	[PART_COST] = ARRAY_FIELDS("cost", cost),
 };
 

@@ -36,7 +36,8 @@ struct fields {
 
 /* One row a moment; offsets in struct snapshot. */
 enum snapshot_part {
-	PART_SNAPSHOT, PART_TOTALS, PART_LOSS, PART_MEMORY, PART_RUNTIME, PART_UNWIND, PART_COST,
+	PART_SNAPSHOT, PART_TOTALS, PART_LOSS, PART_MEMORY, PART_RUNTIME, PART_UNWIND, PART_WINDOWS,
+	PART_COST,
 	SNAPSHOT_PARTS_COUNT
 };
 extern const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT];

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Metrics by name; see metrics.h. */
+#include <math.h>
 #include <string.h>
 
 #include "base/strbuf.h"
@@ -53,4 +54,22 @@ struct error *metric_find_counting(const char *name, const struct metric **ret)
 			strbuf_addf(&names, "%s%s", names.len ? ", " : "", metrics[i].name);
 	return error_create(ERROR_USAGE, "'%s' does not count anything: choose one of %s", name,
 			    strbuf_str(&names));
+}
+
+/* Of what adds up the sum; of ages and ratios the larger. */
+static double combined(enum metric_unit unit, double a, double b)
+{
+	return unit == UNIT_SECONDS || unit == UNIT_RATIO ? fmax(a, b) : a + b;
+}
+
+void metrics_combine(struct metrics *sum, const struct metrics *m)
+{
+#define X(name, type, unit, header, help)				\
+	sum->name = COUNTS(type) ? sum->name + m->name :		\
+		    (type)combined(unit, (double)sum->name, (double)m->name);
+	METRICS(X)
+#undef X
+#define X(name, unit) sum->name##_error = hypot(sum->name##_error, m->name##_error);
+	ESTIMATED_METRICS(X)
+#undef X
 }

@@ -85,4 +85,10 @@ int64_t metric_count(const struct metric *metric, const struct metrics *m);
 /* ERROR_USAGE, which names those there are, when @name is none that counts. */
 struct error *metric_find_counting(const char *name, const struct metric **ret) __must_check;
 
+/*
+ * Adds what adds up, and the errors of independent estimates as they do; of
+ * ages and confidences the larger one stays.
+ */
+void metrics_combine(struct metrics *sum, const struct metrics *m);
+
 #endif

@@ -196,6 +196,19 @@ static struct image *image_of(struct model *model, uint32_t tgid)
 	return image ? image : begin_image(model, tgid, (char[16]){ 0 });
 }
 
+uint32_t model_image_number(struct model *model, uint32_t tgid)
+{
+	uint32_t number;
+	struct image *begun;
+
+	model_drain(model);
+	number = map64_get(&model->by_tgid, tgid);
+	if (number)
+		return number - 1;
+	begun = begin_image(model, tgid, (char[16]){ 0 });
+	return begun ? begun->number : 0;
+}
+
 /* A new program in @tgid; what still ran there is over. */
 static void replace_image(struct model *model, uint32_t tgid, const struct ev_process *ev)
 {

@@ -156,19 +156,34 @@ static void set_growth(struct metrics *m, struct trend trend)
 	m->growth_confidence = trend.confidence;
 }
 
-static struct model_row row_out(const struct model *model, const struct agg_row *row)
+static struct model_row row_of_stack(const struct model *model, uint32_t index)
 {
-	const struct stack *stack =
-		&model->stacks.list.data[stacks_real(&model->stacks, row->stack)];
+	const struct stack *stack = &model->stacks.list.data[stacks_real(&model->stacks, index)];
 
 	return (struct model_row){
-		.image = row->image,
-		.kind = row->kind,
 		.stack_id = stack->id,
 		.status = stack->status,
 		.pcs = stack->pcs,
 		.pc_count = stack->count,
 	};
+}
+
+static struct model_row row_out(const struct model *model, const struct agg_row *row)
+{
+	struct model_row out = row_of_stack(model, row->stack);
+
+	out.image = row->image;
+	out.kind = row->kind;
+	return out;
+}
+
+void model_describe_stack(struct model *model, uint64_t id, struct model_row *row)
+{
+	uint32_t index = stacks_intern(&model->stacks, id);
+
+	*row = (struct model_row){ .stack_id = id, .status = UNWIND_LOST };
+	if (index)
+		*row = row_of_stack(model, index);
 }
 
 /* Adds what adds up; the oldest of all is the oldest of any. */

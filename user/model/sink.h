@@ -78,6 +78,11 @@ struct model_row {
 
 DEFINE_VEC(model_row_vec, struct model_row);
 
+/* What is known of a stack, whatever allocated there: all of @row but image, kind and m. */
+void model_describe_stack(struct model *model, uint64_t id, struct model_row *row);
+/* The index of the image that @tgid runs now or ran last. */
+uint32_t model_image_number(struct model *model, uint32_t tgid);
+
 struct model_totals {
 	struct metrics m;		/* growth over the total live bytes */
 	int64_t unknown_free_count, failed_alloc_count, ignored_count;

@@ -153,6 +153,20 @@ struct snapshot_sample {
 /* Stacks by how their walk ended. */
 struct snapshot_unwind { int64_t complete, truncated, guessed, failed; };
 
+/* How good estimates from windows are; see model/windows.h. */
+struct snapshot_windows {
+	int64_t windows, truncated;	/* truncated: shut early, to keep the budget */
+	double window_s, period_s;	/* as they are now */
+	double covered_share;		/* of the time, by windows */
+	int64_t outside_hits;		/* of probes, while they were set and no window was open */
+	int64_t samples, controls;	/* followed now */
+	double ghost_share;		/* of the samples: dead, and nobody has noticed */
+	double ghost_s;			/* how long that lasts on average */
+	int64_t detectable_count;	/* a stack that kept more blocks would have been seen */
+	int64_t unattributed_bytes;	/* held, of no stack that was seen */
+	const char *evidence;		/* what estimates rest on; NULL: there were no windows */
+};
+
 struct snapshot_cost {
 	int64_t probe_hits;
 	double probe_ns_per_hit;	/* < 0: not measured */
@@ -196,6 +210,7 @@ struct snapshot {
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */
 	struct snapshot_unwind unwind;
+	struct snapshot_windows windows;
 	struct snapshot_cost cost;
 };
 

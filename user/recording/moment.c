@@ -16,6 +16,8 @@ static struct error *write_parts(struct recording *rec, const struct snapshot *s
 		sqlite3_stmt *st = rec->statements[INSERT_PARTS + i];
 		int column = 1;
 
+		if (i == PART_WINDOWS && !snap->windows.evidence)
+			continue;
 		sqlite3_bind_int64(st, column++, rec->moment);
 		if (i == PART_SNAPSHOT)
 			sqlite3_bind_int(st, column++, keyframe);

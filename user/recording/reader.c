@@ -145,9 +145,11 @@ static struct error *read_part(struct reading *rd, enum snapshot_part part)
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
 		columns_read(rd->snap, st, 1, fields, rd->snap);
-	else if (rc == SQLITE_DONE)
+	else if (rc == SQLITE_DONE && part != PART_WINDOWS)
 		return recording_damaged(rd->rec, "a moment is not whole");
-	return rc == SQLITE_ROW ? NULL : database_error(rd->rec->db, rd->rec->path);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return NULL;
+	return database_error(rd->rec->db, rd->rec->path);
 }
 
 /*

@@ -8,6 +8,7 @@
  *
  *	snapshot(snapshot, keyframe, duration_s, mode, sample_bytes, stack_mode)
  *	totals, loss, memory, runtime, unwind, cost(snapshot, …)	fields as in JSON
+ *	windows(snapshot, …)			the same, where there were any
  *	account(snapshot, pos, kind, bytes)
  *
  * What stands still is written once:

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Windows: stretches of some milliseconds in which allocator probes count
+ * (user/capture/windows.h). Setting and removing probes takes longer than a
+ * window, so that what they hit before and after it is told apart here.
+ */
+#ifndef HEAPSONDE_WINDOW_BPF_H
+#define HEAPSONDE_WINDOW_BPF_H
+
+#include "bpf/maps.bpf.h"
+
+/* 0: there are no windows, every hit counts; odd: one is open; even: shut. */
+__u32 window_nr;
+/* Calls in the open one, how many there may be, and when they became too many. */
+__u64 window_calls, window_calls_max, window_full_ns;
+
+static __noinline int window_fill(__u32 nr)
+{
+	/* Racy: the last to get here says a little too late a time. */
+	window_nr = nr + 1;
+	window_full_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+/* Whether this call is outside of all windows; to be asked once per call. */
+static __always_inline bool window_is_shut(void)
+{
+	__u32 nr = *(volatile __u32 *)&window_nr;
+
+	if (!nr)
+		return false;
+	if (nr & 1) {
+		if (__sync_fetch_and_add(&window_calls, 1) < window_calls_max)
+			return false;
+		window_fill(nr);
+	}
+	count(COUNT_OUTSIDE_HITS);
+	count(COUNT_QUIET_HITS);
+	return true;
+}
+
+#endif

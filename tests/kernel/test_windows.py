@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Estimates of --mode windows against books that the targets keep themselves.
+
+Short watches of small programs: what is asserted is that the estimates are
+sound (intervals hold, the heap's total is right, the leak is found), not that
+they are sharp; tests/bench/windows.py measures that.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+
+def site_of(chain):
+    return next((f for f in chain if f and f.startswith("site_")), None)
+
+
+def by_site(report):
+    rows = {}
+    for chain, stack in report.chains():
+        site = site_of(chain)
+        if site:
+            check(site not in rows, f"two stacks of {site}")
+            rows[site] = stack
+    return rows
+
+
+def watch(scenario, seconds, *options, budget="5", attach=None, rate="40000"):
+    """Its report and the books of its sites."""
+    w = Workload("services", scenario, str(seconds), rate)
+    watching = Watch(w.pid, "--max-overhead", budget, *options, mode="windows", attach=attach)
+    books = w.work()
+    report = watching.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check_equal("mode", report.data["mode"], "windows")
+    check(report.loss["complete"], f"lost: {report.loss}")
+    return report, {s["site"]: s for s in books["sites"] if s["alloc_count"]}
+
+
+def check_total(report, books):
+    """What the heap holds is read, not estimated."""
+    want = sum(s["live_bytes"] for s in books.values())
+    got, error = report.totals["live_bytes"], report.totals["live_bytes_error"]
+    check(abs(got - want) <= 0.1 * want + 2 * error, f"live_bytes is {got} ±{error:.0f}, not {want}")
+    return got / want - 1
+
+
+def check_cost(report, budget):
+    share = report.data["cost"]["target_cpu_share"]
+    check(share <= 1.5 * budget / 100, f"probes took {share:.4f} of the CPU time")
+
+
+def intervals(report, books, metric):
+    """In how many of how many cases the interval holds."""
+    rows = by_site(report)
+    held = [abs(rows.get(site, {}).get(metric, 0) - truth[metric]) <=
+            rows.get(site, {}).get(metric + "_error", 0)
+            for site, truth in books.items() if truth["alloc_count"] > 2000]
+    return sum(held), len(held)
+
+
+def sound(scenario, leaks, attach=None):
+    report, books = watch(scenario, 9, attach=attach)
+    off = check_total(report, books)
+    check_cost(report, 5)
+    held, cases = intervals(report, books, "alloc_bytes")
+    check(held >= cases * 0.5, f"{cases - held} of {cases} intervals of alloc_bytes do not hold")
+    rows = by_site(report)
+    ranked = sorted(rows, key=lambda site: -rows[site]["growth_bytes_per_s"])
+    for leak in leaks:
+        check(leak in ranked[:3], f"{leak} is not among {ranked[:3]}")
+    quality = report.data["windows"]
+    check(quality["windows"] >= 8, f"only {quality['windows']} windows")
+    check("heap walk" in quality["evidence"], quality["evidence"])
+    remark(f"total off by {100 * off:.1f} %, {held} of {cases} intervals hold, "
+           f"{quality['windows']} windows")
+
+
+# The leak that is worst by bytes.
+add_case("leak", sound, "leaky", ("site_10",))
+add_case("freed_by_other_threads", sound, "threads", ())
+add_case("without_sessions", sound, "leaky", ("site_10",), "multi")
+
+
+@case()
+def no_leak_is_no_growth():
+    report, books = watch("steady", 9)
+    check_total(report, books)
+    live = report.totals["live_bytes"]
+    for site, stack in by_site(report).items():
+        grown = stack["growth_bytes_per_s"] * 4.5
+        check(grown < live, f"{site} is said to have grown by {grown:.0f} of {live}")
+
+
+@case()
+def killed_in_the_middle():
+    """Whenever it is killed, the target runs on without a probe."""
+    w = Workload("services", "churn", "8")
+    w.say("go")
+    for delay in (0.5, 0.313, 0.271, 0.407):
+        watching = Watch(w.pid, mode="windows")
+        time.sleep(delay)
+        watching.proc.kill()
+        watching.proc.wait()
+        wait_unprobed(w.pid)
+    json.loads(w.line())
+    check_equal("the workload's status", w.quit(), 0)
+
+
+@case()
+def started_command():
+    out = scratch("command.heapsonde")
+    ran = heapsonde("record", "-o", out, "--mode", "windows", "--max-overhead", "10", "--",
+                    workload_path("services"), "churn", "3", stdin=subprocess.DEVNULL)
+    check_equal("status", ran.returncode, 0)
+    report = Report(json.loads(heapsonde("report", out, "--json", "--limit", "0").stdout))
+    check(report.data["windows"]["windows"] > 5, f"{report.data['windows']}")
+    check("site_07" in by_site(report), "the busiest site was not seen")
+
+
+main()

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Fates of blocks against a simulation in which the truth is known. */
+#include <math.h>
+#include <string.h>
+
+#include "tests/unit/test.h"
+#include "model/window_fates.h"
+
+static uint64_t seed;
+
+static double draw(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return ((double)(seed >> 11) + 0.5) / (double)(1ull << 53);
+}
+
+static double exponential(double mean)
+{
+	return -log(draw()) * mean;
+}
+
+TEST(bins_lie_end_to_end)
+{
+	check_int(fate_bin(0), 0);
+	for (int i = 1; i < FATE_BINS - 1; i++) {
+		check_int(fate_bin(fate_bin_low_s(i) * 1.0001), i);
+		check_int(fate_bin(fate_bin_low_s(i + 1) * 0.9999), i);
+		check(fate_bin_middle_s(i) > fate_bin_low_s(i));
+	}
+	check_int(fate_bin(1e12), FATE_BINS - 1);
+}
+
+/* Controls that are noticed after @delay_s on average, watched for @watched_s. */
+static void simulate_controls(int count, double delay_s, double watched_s,
+			      struct fate_counts *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int i = 0; i < count; i++) {
+		double age = draw() * watched_s, delay = exponential(delay_s);
+
+		if (delay < age)
+			ret->noticed[fate_bin(delay)]++;
+		else
+			ret->waiting[fate_bin(age)]++;
+	}
+}
+
+TEST(delays_are_found_though_some_still_wait)
+{
+	struct fate_counts controls;
+	struct delay_curve curve;
+
+	seed = 1;
+	simulate_controls(20000, 2, 10, &controls);
+	delay_fit(&controls, &curve);
+	for (double t = 0.1; t < 6; t *= 1.5)
+		check(fabs(delay_at(&curve, t) - exp(-t / 2)) < 0.03);
+	check(fabs(delay_mean_s(&curve) - 2) < 0.3);
+}
+
+/* What a watch of blocks shows, and how many of those unnoticed are alive, by bin. */
+struct simulated {
+	struct fate_counts seen;
+	double alive[FATE_BINS];
+};
+
+static void simulate_blocks(int count, double immortal, double life_s, double delay_s,
+			    double watched_s, struct simulated *ret)
+{
+	for (int i = 0; i < count; i++) {
+		double age = draw() * watched_s;
+		double life = draw() < immortal ? HUGE_VAL : exponential(life_s);
+		double noticed = life + exponential(delay_s);
+
+		if (noticed < age) {
+			ret->seen.noticed[fate_bin(noticed)]++;
+			continue;
+		}
+		ret->seen.waiting[fate_bin(age)]++;
+		ret->alive[fate_bin(age)] += life > age;
+	}
+}
+
+static double estimated_alive(const struct simulated *sim, const struct fate_kernel *kernel)
+{
+	struct fate fate;
+	double sum = 0;
+
+	fate_init(&fate);
+	fate_fit(&fate, &sim->seen, kernel, NULL, 0, 150);
+	for (int i = 0; i < FATE_BINS; i++)
+		sum += sim->seen.waiting[i] * fate_alive(&fate, kernel, i);
+	return sum;
+}
+
+static void check_alive(double immortal, double life_s, double delay_s, double tolerance)
+{
+	static struct fate_kernel kernel;
+	struct simulated sim = { 0 };
+	struct fate_counts controls;
+	struct delay_curve curve;
+	double truth = 0, unnoticed = 0, estimate;
+
+	simulate_controls(20000, delay_s, 60, &controls);
+	delay_fit(&controls, &curve);
+	fate_kernel_init(&kernel, &curve);
+	simulate_blocks(20000, immortal, life_s, delay_s, 60, &sim);
+	for (int i = 0; i < FATE_BINS; i++) {
+		truth += sim.alive[i];
+		unnoticed += sim.seen.waiting[i];
+	}
+	estimate = estimated_alive(&sim, &kernel);
+	if (fabs(estimate - truth) > tolerance * truth)
+		test_fail("%g of %g unnoticed live, said are %g (immortal %g, life %g, delay %g)",
+			  truth, unnoticed, estimate, immortal, life_s, delay_s);
+}
+
+TEST(ghosts_are_told_from_the_living)
+{
+	seed = 2;
+	check_alive(0.05, 0.1, 2, 0.10);	/* a leak among what dies at once */
+	check_alive(0.5, 3, 5, 0.10);
+	check_alive(0.02, 0.02, 0.001, 0.10);	/* deaths are noticed at once */
+	check_alive(0.2, 10, 4, 0.12);
+}
+
+TEST(nothing_seen_says_nothing)
+{
+	static struct fate_kernel kernel;
+	struct fate_counts none = { 0 };
+	struct delay_curve curve;
+	struct fate fate;
+
+	delay_fit(&none, &curve);
+	check(delay_at(&curve, 100) == 1);
+	fate_kernel_init(&kernel, &curve);
+	fate_init(&fate);
+	fate_fit(&fate, &none, &kernel, NULL, 0, 10);
+	check(fate_alive(&fate, &kernel, 10) > 0 && fate_alive(&fate, &kernel, 10) <= 1);
+}
+
+TEST(the_prior_speaks_where_there_is_little)
+{
+	static struct fate_kernel kernel;
+	struct fate_counts few = { 0 };
+	struct fate pool = { .lives = 1 }, fate;
+	struct delay_curve curve = { { 0 } };
+
+	curve.unnoticed[0] = 1;
+	fate_kernel_init(&kernel, &curve);
+	few.noticed[5] = 1;
+	fate_init(&fate);
+	fate_fit(&fate, &few, &kernel, &pool, 1, 50);
+	check(fabs(fate.lives - 0.5) < 0.05);
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What has become of blocks seen in windows; see window_polls.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "base/procfs.h"
+#include "base/strbuf.h"
+#include "capture/glibc_heap.h"
+#include "capture/window_polls.h"
+#include "model/map64.h"
+
+#define HEADER 16ull
+#define OLDER_MAX 20000		/* older blocks that are followed at most, but for large ones */
+#define LARGE_BYTES (64u << 10)
+#define READINGS 3		/* of a heap that grows while it is read */
+#define BATCH 32		/* blocks read by one system call */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* --- the heap as a whole --- */
+
+struct chunk_seen { uint64_t block, bytes; };
+
+DEFINE_VEC(chunk_seen_vec, struct chunk_seen);
+
+struct heap_look {
+	uint32_t pid;
+	struct heap_census *census;
+	struct poll_evidence *evidence;
+	bool collect;
+	struct chunk_seen_vec large, small;	/* in use; a fair sample of the small ones ... */
+	uint64_t small_seen, draw;		/* ... of so many */
+	struct map64 cached;
+};
+
+/* Sampling without knowing how many there are (Vitter's algorithm R, 1985). */
+static void collect(struct heap_look *look, uint64_t block, uint64_t bytes)
+{
+	const struct chunk_seen seen = { block, bytes };
+	uint64_t place;
+
+	if (bytes >= LARGE_BYTES) {
+		chunk_seen_vec_push(&look->large, seen);
+		return;
+	}
+	look->small_seen++;
+	if (look->small.len < OLDER_MAX) {
+		chunk_seen_vec_push(&look->small, seen);
+		return;
+	}
+	look->draw = look->draw * 6364136223846793005u + 1442695040888963407u;
+	place = (look->draw >> 33) % look->small_seen;
+	if (place < look->small.len)
+		look->small.data[place] = seen;
+}
+
+static void on_in_use(void *arg, uint64_t block, uint64_t bytes, const struct pages *pages)
+{
+	struct heap_look *look = arg;
+
+	look->census->bytes[window_class(bytes)] += (double)bytes;
+	if (look->collect)
+		collect(look, block, bytes);
+}
+
+static void on_cached(void *arg, uint64_t block, uint64_t bytes)
+{
+	struct heap_look *look = arg;
+
+	look->census->bytes[window_class(bytes)] -= (double)bytes;
+	if (look->collect)
+		map64_set(&look->cached, block, 1);
+}
+
+static void on_tcache(void *arg, uint64_t block)
+{
+	struct heap_look *look = arg;
+
+	if (look->evidence->key.kind == TCACHE_KEY_UNKNOWN)
+		tcache_key_read(look->pid, block, &look->evidence->key);
+}
+
+static bool read_heap(struct heap_look *look)
+{
+	const struct glibc_heap_watcher watcher = {
+		.in_use = on_in_use, .cached = on_cached, .tcache = on_tcache, .arg = look,
+	};
+	__cleanup(smaps_entry_vec_deinit) struct smaps_entry_vec maps = { 0 };
+	struct strbuf text __cleanup_strbuf = { 0 };
+	__cleanup_free int64_t *parts = NULL;
+	struct glibc_heap_census census;
+
+	memset(look->census, 0, sizeof(*look->census));
+	if (procfs_read(look->pid, "smaps", &text) || !text.len)
+		return false;
+	smaps_parse(text.data, &maps);
+	if (!maps.len)
+		return false;
+	parts = xcalloc(maps.len, sizeof(*parts));
+	if (!glibc_heap_read(look->pid, &maps, parts, &watcher, &census) || !census.heaps)
+		return false;
+	return !census.unknown_resident;
+}
+
+static void follow_all(struct heap_look *look, const struct chunk_seen_vec *chunks,
+		       double weight, struct windows *windows)
+{
+	uint64_t now = now_ns();
+
+	vec_for_each(chunk, chunks)
+		if (!map64_get(&look->cached, chunk->block))
+			windows_add_older(windows, chunk->block, chunk->bytes, weight, now);
+}
+
+static void follow_older(struct heap_look *look, struct windows *windows)
+{
+	double weight = look->small.len ?
+		(double)look->small_seen / (double)look->small.len : 1;
+
+	follow_all(look, &look->large, 1, windows);
+	follow_all(look, &look->small, weight, windows);
+}
+
+bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		     struct poll_evidence *evidence, struct heap_census *ret)
+{
+	bool whole = false;
+
+	for (int i = 0; i < READINGS && !whole; i++) {
+		struct heap_look look = {
+			.pid = pid, .census = ret, .evidence = evidence, .collect = windows,
+			.draw = now_ns(),
+		};
+
+		whole = read_heap(&look);
+		if (whole && windows) {
+			pthread_mutex_lock(lock);
+			follow_older(&look, windows);
+			pthread_mutex_unlock(lock);
+		}
+		map64_deinit(&look.cached);
+		chunk_seen_vec_deinit(&look.large);
+		chunk_seen_vec_deinit(&look.small);
+	}
+	return whole;
+}
+
+/* --- what is followed --- */
+
+struct head_reader { uint32_t pid; };
+
+static bool read_head(void *arg, uint64_t chunk, uint64_t *ret)
+{
+	const struct head_reader *reader = arg;
+	struct iovec local = { ret, sizeof(*ret) };
+	struct iovec remote = { (void *)(uintptr_t)(chunk + 8), sizeof(*ret) };
+
+	return process_vm_readv((pid_t)reader->pid, &local, 1, &remote, 1, 0) == sizeof(*ret);
+}
+
+/* One block, read. */
+struct looked {
+	struct chunk_view view;
+	uint64_t next_head;
+};
+
+enum looked_parts { LOOKED_NOTHING, LOOKED_CHUNK, LOOKED_BOTH };
+
+/* Where the chunk behind begins; its head is asked for at once, if the size is known. */
+static uint64_t next_chunk(const struct followed *f)
+{
+	uint64_t size = f->head ? f->head & CHUNK_SIZE_MASK : window_chunk_bytes(f->size);
+
+	return f->addr - HEADER + size;
+}
+
+/*
+ * Reads @count blocks, one after the other until one of them cannot be read
+ * whole: how many could be is returned, how far the next one in @part_ret.
+ * Below 0: the process is gone.
+ */
+static int read_batch(uint32_t pid, const struct followed *all, int count, struct looked *looked,
+		      enum looked_parts *part_ret)
+{
+	struct iovec local[2 * BATCH], remote[2 * BATCH];
+	ssize_t len;
+	int done = 0;
+
+	for (int i = 0; i < count; i++) {
+		local[2 * i] = (struct iovec){ &looked[i].view, sizeof(looked[i].view) };
+		remote[2 * i] = (struct iovec){ (void *)(uintptr_t)(all[i].addr - HEADER),
+						sizeof(looked[i].view) };
+		local[2 * i + 1] = (struct iovec){ &looked[i].next_head, 8 };
+		remote[2 * i + 1] = (struct iovec){
+			(void *)(uintptr_t)(next_chunk(&all[i]) + 8), 8 };
+	}
+	len = process_vm_readv((pid_t)pid, local, 2 * count, remote, 2 * count, 0);
+	if (len < 0 && errno != EFAULT)
+		return -1;
+	for (; len >= (ssize_t)sizeof(looked[0].view) + 8 && done < count; done++)
+		len -= (ssize_t)sizeof(looked[0].view) + 8;
+	*part_ret = len >= (ssize_t)sizeof(looked[0].view) ? LOOKED_CHUNK : LOOKED_NOTHING;
+	return done;
+}
+
+struct poll {
+	uint32_t pid;
+	const struct poll_evidence *evidence;
+	struct followed_vec first, ended;
+};
+
+/* A block is as long as was asked for when it is first read, or it has ended before. */
+static bool begins_ended(const struct followed *f, const struct looked *looked)
+{
+	return !f->control && !chunk_fits_request(looked->view.head, f->size);
+}
+
+static void judge(struct poll *poll, const struct followed *f, const struct looked *looked,
+		  enum looked_parts parts)
+{
+	struct head_reader head_reader = { poll->pid };
+	const struct chunk_reader reader = { read_head, &head_reader };
+	struct chunk_before before = { f->head, f->word0 };
+	struct followed first = *f;
+
+	if (parts == LOOKED_NOTHING) {
+		followed_vec_push(&poll->ended, *f);
+		return;
+	}
+	if (!f->head) {
+		before = (struct chunk_before){ looked->view.head, looked->view.words[0] };
+		first.head = before.head;
+		first.word0 = before.word0;
+		followed_vec_push(&poll->first, first);
+		/* The chunk behind may be another one than was read. */
+		if (next_chunk(&first) != next_chunk(f))
+			parts = LOOKED_CHUNK;
+	}
+	if ((!f->head && begins_ended(f, looked)) ||
+	    chunk_has_ended(f->addr, &before, &looked->view,
+			    parts == LOOKED_BOTH ? &looked->next_head : NULL,
+			    &poll->evidence->key, &reader))
+		followed_vec_push(&poll->ended, first);
+}
+
+/* False when the process is gone. */
+static bool look_at(struct poll *poll, const struct followed *all, size_t count)
+{
+	struct looked looked[BATCH];
+	enum looked_parts part;
+
+	for (size_t at = 0; at < count;) {
+		int want = count - at < BATCH ? (int)(count - at) : BATCH;
+		int done = read_batch(poll->pid, all + at, want, looked, &part);
+
+		if (done < 0)
+			return false;
+		for (int i = 0; i < done; i++)
+			judge(poll, &all[at + i], &looked[i], LOOKED_BOTH);
+		if (done < want) {
+			judge(poll, &all[at + done], &looked[done], part);
+			done++;
+		}
+		at += (size_t)done;
+	}
+	return true;
+}
+
+static void tell(const struct poll *poll, struct windows *windows, pthread_mutex_t *lock)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(lock);
+	vec_for_each(f, &poll->first)
+		windows_note_first(windows, f);
+	vec_for_each(f, &poll->ended)
+		windows_note_end(windows, f, now);
+	pthread_mutex_unlock(lock);
+}
+
+static void keep_new(struct followed_vec *all)
+{
+	size_t kept = 0;
+
+	vec_for_each(f, all)
+		if (!f->head)
+			all->data[kept++] = *f;
+	all->len = kept;
+}
+
+size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		  const struct poll_evidence *evidence, bool only_new)
+{
+	__cleanup(followed_vec_deinit) struct followed_vec all = { 0 };
+	struct poll poll = { .pid = pid, .evidence = evidence };
+
+	pthread_mutex_lock(lock);
+	windows_followed(windows, &all);
+	pthread_mutex_unlock(lock);
+	if (only_new)
+		keep_new(&all);
+	if (look_at(&poll, all.data, all.len))
+		tell(&poll, windows, lock);
+	followed_vec_deinit(&poll.first);
+	followed_vec_deinit(&poll.ended);
+	return all.len;
+}

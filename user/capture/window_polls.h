@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads from outside what has become of blocks that windows have shown
+ * (model/windows.h), and what the heap holds as a whole. Nothing is stopped or
+ * locked for it: /proc and process_vm_readv() alone.
+ *
+ * Only the GNU C library's heap can be read, and only when a look at it makes
+ * sense from its first chunk to its last, and a thread's cache proves where
+ * freed blocks bear their mark. What cannot be read is left unsaid.
+ */
+#ifndef HEAPSONDE_CAPTURE_WINDOW_POLLS_H
+#define HEAPSONDE_CAPTURE_WINDOW_POLLS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/glibc_chunk.h"
+#include "model/windows.h"
+
+/* What of the target can be read. */
+struct poll_evidence {
+	bool heap;		/* its chunks */
+	struct tcache_key key;
+};
+
+/*
+ * Reads the heap of @pid into @ret; the blocks in it go to @windows (NULL: not) as
+ * older ones, a sample of them if they are many. @lock is held for that. False if
+ * it is no heap of glibc's, or could not be read whole.
+ */
+bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		     struct poll_evidence *evidence, struct heap_census *ret);
+
+/*
+ * Looks at all that is followed, or only at what never was, and tells @windows
+ * what has ended. Returns how many it looked at.
+ */
+size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		  const struct poll_evidence *evidence, bool only_new);
+
+#endif

@@ -1,0 +1,608 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The governor of windows; see windows.h. */
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "capture/aside.h"
+#include "capture/session_private.h"
+#include "capture/window_polls.h"
+#include "capture/windows.h"
+#include "heapsonde.skel.h"
+
+#define WINDOW_S 0.010
+#define WINDOW_BUSY_S 0.005	/* when so many hits fall into WINDOW_S */
+#define HITS_BUSY 20000
+#define WINDOW_IDLE_S 0.100	/* at most, when there are fewer than so many */
+#define HITS_IDLE 50
+#define WINDOW_FIRST_S 0.001	/* until it is known how many hits there are */
+#define WINDOW_MIN_S 0.002	/* shorter ones, when there would be few of them */
+#define PERIOD_WANTED_S 0.2
+#define PERIOD_MIN_S 0.060	/* setting and removing probes takes some ten milliseconds */
+#define PERIOD_MAX_S 10.0
+#define MARGIN 1.2		/* of the budget, for what is not foreseen */
+#define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
+#define CALLS_MIN 2000
+#define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
+#define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
+#define SATURATED 0.9
+#define CPU_SHARE_MIN 0.01
+#define HIT_NS_UNKNOWN 1500.0
+#define LOOK_S 0.001		/* how often a window looks whether it is full */
+
+#define POLL_MIN_S 0.020
+#define POLL_SHARE 0.03		/* of one core, for the poller at most */
+#define CENSUS_MIN_S 1.0
+#define CENSUS_SHARE 0.05
+
+DEFINE_VEC(window_probes_vec, struct window_probes *);
+
+/* What the kernel side looks at; in the skeleton's memory. */
+struct window_switch {
+	volatile uint32_t *nr;
+	volatile unsigned long long *calls, *calls_max, *full_ns;
+};
+
+/* One window, from before its probes to after them. */
+struct window_run {
+	const struct window_probes_vec *probes;
+	struct window_switch on;
+	clockid_t cpu_clock;
+	uint64_t length_ns, calls_max;
+	uint64_t begun_ns, open_ns, shut_ns, cpu_open_ns, cpu_shut_ns;
+	bool full;
+	int errnum;
+};
+
+/* How much of its work the target gets done, in windows and outside of them. */
+struct progress {
+	double cpu_in_ns, open_ns, probes_ns;
+	double cpu_out_ns, out_ns;
+	uint32_t windows;
+	uint64_t last_ns, last_cpu_ns;	/* at the end of the last window; 0: none */
+};
+
+struct governor {
+	struct session *s;
+	uint32_t pid;
+	double budget;			/* share of the target's CPU time */
+	struct windows *windows;	/* under the session's lock */
+	struct poll_evidence evidence;
+
+	pthread_mutex_t probes_lock;	/* held while a window is open */
+	struct window_probes_vec probes;
+
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	/* Under the lock. */
+	bool stop, probed;
+	bool look;			/* there is something that was never polled */
+	bool foreign;			/* an allocator other than glibc's is probed */
+	atomic_bool fresh;		/* the target's program is one we know nothing of */
+
+	pthread_t windows_thread, polls_thread;
+	bool windows_started, polls_started;
+	uint64_t random;
+
+	/* The windows thread's own. */
+	double hits_per_s;		/* while a window is open; < 0: not known */
+	double hits_outside;		/* of each: before, after, or of no use */
+	int64_t all_hits;		/* until now */
+	double spent_ns;		/* CPU time that probes have cost the target ... */
+	uint64_t cpu_begun_ns;		/* ... of all that it had since then; 0: not known */
+	double attach_s;
+	double period_s, window_s;
+	struct progress progress;
+
+	struct window_estimate estimate;
+	uint64_t estimated_ns, estimate_took_ns;
+};
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts))
+		return 0;
+	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+}
+
+/* --- one window; aside --- */
+
+static void sleep_ns(uint64_t ns)
+{
+	struct timespec ts = { 0, (long)ns };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
+}
+
+static int set_all(const struct window_probes_vec *all)
+{
+	for (size_t i = 0; i < all->len; i++) {
+		int errnum = window_probes_set(all->data[i]);
+
+		if (errnum) {
+			while (i-- > 0)
+				window_probes_remove(all->data[i]);
+			return errnum;
+		}
+	}
+	return 0;
+}
+
+/* Open until its time is over or the kernel side has shut it. */
+static void hold_open(struct window_run *run)
+{
+	uint32_t nr = *run->on.nr + 1;	/* odd */
+	uint64_t until;
+
+	*run->on.calls = 0;
+	*run->on.calls_max = run->calls_max;
+	run->cpu_open_ns = clock_ns(run->cpu_clock);
+	run->open_ns = clock_ns(CLOCK_MONOTONIC);
+	until = run->open_ns + run->length_ns;
+	*run->on.nr = nr;
+	while (*run->on.nr == nr) {
+		uint64_t now = clock_ns(CLOCK_MONOTONIC), left = until - now;
+
+		if (now >= until)
+			break;
+		sleep_ns(left < (uint64_t)(LOOK_S * NS_PER_S) ? left
+							      : (uint64_t)(LOOK_S * NS_PER_S));
+	}
+	run->full = *run->on.nr != nr;
+	*run->on.nr = nr + 1;
+	run->shut_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
+	run->cpu_shut_ns = clock_ns(run->cpu_clock);
+}
+
+/*
+ * All of it in a process of its own, which nobody stops and which is not kept
+ * from running by the load: whoever is held up while probes are set makes the
+ * target pay for it. Takes no memory and no locks.
+ */
+static void run_window(void *arg)
+{
+	const struct sched_param priority = { .sched_priority = 1 };
+	struct window_run *run = arg;
+
+	sched_setscheduler(0, SCHED_FIFO, &priority);
+	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
+	run->errnum = set_all(run->probes);
+	if (run->errnum)
+		return;
+	hold_open(run);
+	for (size_t i = 0; i < run->probes->len; i++)
+		window_probes_remove(run->probes->data[i]);
+}
+
+/* --- the plan --- */
+
+/* What a hit costs the target; measured, or else on the safe side. */
+static double hit_ns(const struct governor *g)
+{
+	double ns = g->s->cost.ns_per_hit;
+
+	return ns > 0 ? ns : HIT_NS_UNKNOWN;
+}
+
+static double mean(double before, double value)
+{
+	return before < 0 ? value : before + (value - before) / MEMORY_OF_WINDOWS;
+}
+
+
+/* Share of a core that the target uses when it is left alone. */
+static double cpu_share(const struct progress *p)
+{
+	double share = p->out_ns > 0 ? p->cpu_out_ns / p->out_ns : 1;
+
+	return fmax(share, CPU_SHARE_MIN);
+}
+
+/* By how much probes have cost more than the budget, until the last window. */
+static double debt_ns(const struct governor *g)
+{
+	double had = (double)(g->progress.last_cpu_ns - g->cpu_begun_ns);
+
+	return g->cpu_begun_ns ? fmax(g->spent_ns - g->budget * had, 0) : 0;
+}
+
+/* What it depends on lies in the past, or moments with many calls would weigh too little. */
+static double period_length_s(const struct governor *g, double window_s)
+{
+	double hits = fmax(g->hits_per_s, 0) * window_s + fmax(g->hits_outside, 0);
+	double budget = g->budget * cpu_share(&g->progress);
+	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
+
+	/* What was overspent must be earned first. */
+	period = fmax(period, debt_ns(g) / NS_PER_S / budget);
+	return fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
+}
+
+/* Many short windows say more than few long ones, as long as they are not all edges. */
+static double window_length_s(const struct governor *g)
+{
+	double hits = g->hits_per_s * WINDOW_S, period = period_length_s(g, WINDOW_S);
+
+	if (g->hits_per_s < 0)
+		return WINDOW_FIRST_S;
+	if (hits > HITS_BUSY)
+		return WINDOW_BUSY_S;
+	if (hits < HITS_IDLE)
+		return fmin(WINDOW_S * HITS_IDLE / fmax(hits, 1), WINDOW_IDLE_S);
+	return fmin(fmax(WINDOW_S * PERIOD_WANTED_S / period, WINDOW_MIN_S), WINDOW_S);
+}
+
+static double draw(struct governor *g)
+{
+	g->random = g->random * 6364136223846793005u + 1442695040888963407u;
+	return (double)(g->random >> 11) / (double)(1ull << 53);
+}
+
+/* Whether the processors that it uses have no time left in windows. */
+static bool is_saturated(const struct progress *p)
+{
+	double cores = ceil(p->cpu_out_ns / p->out_ns);
+
+	return p->cpu_in_ns > SATURATED * fmax(cores, 1) * p->open_ns;
+}
+
+/*
+ * How much of what it does outside a program gets done in a window, by its CPU
+ * time less that of the probes. One that has time left is taken to lose nothing;
+ * one that waits for answers to its answers loses some all the same.
+ */
+static double progress_share(const struct progress *p)
+{
+	double inside, outside;
+
+	if (p->windows < PROGRESS_WINDOWS || p->open_ns <= 0 || p->out_ns <= 0 ||
+	    p->cpu_out_ns <= 0 || !is_saturated(p))
+		return 1;
+	inside = (p->cpu_in_ns - p->probes_ns) / p->open_ns;
+	outside = p->cpu_out_ns / p->out_ns;
+	return fmin(fmax(inside / outside, 0.1), 1);
+}
+
+static void note_progress(struct governor *g, const struct window_run *run, uint64_t hits)
+{
+	const double keep = 1 - 1 / (8 * MEMORY_OF_WINDOWS);
+	struct progress *p = &g->progress;
+
+	if (p->last_ns && run->begun_ns > p->last_ns) {
+		p->cpu_out_ns = p->cpu_out_ns * keep + (double)(run->cpu_open_ns - p->last_cpu_ns);
+		p->out_ns = p->out_ns * keep + (double)(run->open_ns - p->last_ns);
+	}
+	p->cpu_in_ns = p->cpu_in_ns * keep + (double)(run->cpu_shut_ns - run->cpu_open_ns);
+	p->open_ns = p->open_ns * keep + (double)(run->shut_ns - run->open_ns);
+	p->probes_ns = p->probes_ns * keep + (double)hits * hit_ns(g);
+	p->last_ns = run->shut_ns;
+	p->last_cpu_ns = run->cpu_shut_ns;
+	p->windows++;
+}
+
+/* --- the windows' thread --- */
+
+/* Until @until_ns, the end, or *@also; with the lock held. */
+static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
+{
+	struct timespec ts = { (time_t)(until_ns / NS_PER_S), (long)(until_ns % NS_PER_S) };
+
+	while (!g->stop && !(also && *also) && session_now_ns() < until_ns)
+		if (pthread_cond_timedwait(&g->wake, &g->lock, &ts) == ETIMEDOUT)
+			break;
+}
+
+static void settle(struct governor *g, const struct window_run *run)
+{
+	double open_s = (double)(run->shut_ns - run->open_ns) / NS_PER_S;
+	struct window_facts facts = { run->open_ns, run->shut_ns, 0, run->full };
+	int64_t all;
+	uint64_t hits;
+
+	pthread_mutex_lock(&g->s->lock);
+	all = session_hits(g->s);
+	hits = windows_hits(g->windows);
+	note_progress(g, run, hits);
+	facts.weight = g->period_s / (open_s * progress_share(&g->progress));
+	windows_shut(g->windows, &facts);
+	pthread_mutex_unlock(&g->s->lock);
+	g->hits_per_s = mean(g->hits_per_s, (double)hits / open_s);
+	g->hits_outside = mean(g->hits_outside,
+			       fmax((double)(all - g->all_hits) - (double)hits, 0));
+	g->spent_ns += (double)(all - g->all_hits) * hit_ns(g);
+	g->all_hits = all;
+	if (!g->cpu_begun_ns)
+		g->cpu_begun_ns = run->cpu_open_ns;
+	g->attach_s = mean(g->attach_s, (double)(run->open_ns - run->begun_ns) / NS_PER_S);
+}
+
+/* With the probes' lock held. False if there is nothing to be seen any more. */
+static bool one_window(struct governor *g)
+{
+	struct window_run run = {
+		.probes = &g->probes,
+		.on = { &g->s->skel->bss->window_nr, &g->s->skel->bss->window_calls,
+			&g->s->skel->bss->window_calls_max, &g->s->skel->bss->window_full_ns },
+		.length_ns = (uint64_t)(g->window_s * NS_PER_S),
+		.calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
+						    fmax(g->hits_per_s, 0)),
+	};
+
+	if (clock_getcpuclockid((pid_t)g->pid, &run.cpu_clock))
+		return false;
+	pthread_mutex_lock(&g->s->lock);
+	windows_open(g->windows);
+	pthread_mutex_unlock(&g->s->lock);
+	run_aside(run_window, &run);
+	/* Nothing more of this window can come. */
+	session_drain(g->s);
+	if (run.errnum) {
+		if (run.errnum != ESRCH && run.errnum != ENOENT)
+			log_warn("process %u: no window could be opened: %s", g->pid,
+				 strerror(run.errnum));
+		return false;
+	}
+	settle(g, &run);
+	return true;
+}
+
+static void note_census(struct governor *g, bool first)
+{
+	struct heap_census *census __cleanup_free = xcalloc(1, sizeof(*census));
+
+	if (!polls_read_heap(g->pid, first ? g->windows : NULL, &g->s->lock,
+			     &g->evidence, census))
+		return;
+	g->evidence.heap = true;
+	pthread_mutex_lock(&g->s->lock);
+	windows_note_census(g->windows, census, session_now_ns());
+	pthread_mutex_unlock(&g->s->lock);
+}
+
+/* What a program has when it is first seen is older than all else. */
+static void meet_program(struct governor *g)
+{
+	g->fresh = false;
+	g->evidence = (struct poll_evidence){ 0 };
+	if (!g->foreign)
+		note_census(g, true);
+}
+
+/* Waits for the moment that is drawn from the period. */
+static void await_window(struct governor *g, uint64_t period_ns)
+{
+	double start_s;
+
+	g->window_s = window_length_s(g);
+	g->period_s = period_length_s(g, g->window_s);
+	start_s = fmax(draw(g) * g->period_s - fmax(g->attach_s, 0), 0);
+	wait_until(g, period_ns + (uint64_t)(start_s * NS_PER_S), NULL);
+}
+
+static void await_probes(struct governor *g)
+{
+	while (!g->probed && !g->stop)
+		pthread_cond_wait(&g->wake, &g->lock);
+}
+
+static bool see_program(struct governor *g)
+{
+	bool goes_on;
+
+	pthread_mutex_lock(&g->probes_lock);
+	if (g->fresh)
+		meet_program(g);
+	goes_on = one_window(g);
+	pthread_mutex_unlock(&g->probes_lock);
+	return goes_on;
+}
+
+static void *windows_main(void *arg)
+{
+	struct governor *g = arg;
+	uint64_t period_ns;
+	bool goes_on = true;
+
+	pthread_mutex_lock(&g->lock);
+	await_probes(g);
+	period_ns = session_now_ns();
+	while (goes_on && !g->stop) {
+		await_window(g, period_ns);
+		if (g->stop)
+			break;
+		pthread_mutex_unlock(&g->lock);
+		goes_on = see_program(g);
+		pthread_mutex_lock(&g->lock);
+		g->look = true;
+		pthread_cond_broadcast(&g->wake);
+		period_ns += (uint64_t)(g->period_s * NS_PER_S);
+		/* Whoever comes late begins anew: two windows in a row would not be random. */
+		if (period_ns < session_now_ns())
+			period_ns = session_now_ns();
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+/* --- the poller's thread --- */
+
+static uint64_t max_ns(double least_s, uint64_t cpu_ns, double share)
+{
+	return (uint64_t)fmax(least_s * NS_PER_S, (double)cpu_ns / share);
+}
+
+/* When it is to be done again: so that it costs no more than its share. */
+static uint64_t do_polls(struct governor *g, bool only_new)
+{
+	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	if (g->evidence.heap)
+		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, only_new);
+	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, POLL_SHARE);
+}
+
+static uint64_t do_census(struct governor *g)
+{
+	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+
+	if (!g->foreign && !g->fresh)
+		note_census(g, false);
+	return now + max_ns(CENSUS_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, CENSUS_SHARE);
+}
+
+static void *polls_main(void *arg)
+{
+	struct governor *g = arg;
+	uint64_t next_poll = 0, next_census = 0;
+
+	pthread_mutex_lock(&g->lock);
+	while (!g->stop) {
+		bool look = g->look;
+
+		g->look = false;
+		pthread_mutex_unlock(&g->lock);
+		if (session_now_ns() >= next_poll)
+			next_poll = do_polls(g, false);
+		else if (look)
+			do_polls(g, true);
+		if (session_now_ns() >= next_census)
+			next_census = do_census(g);
+		pthread_mutex_lock(&g->lock);
+		wait_until(g, next_poll, &g->look);
+	}
+	pthread_mutex_unlock(&g->lock);
+	return NULL;
+}
+
+/* --- for the session --- */
+
+struct governor *governor_create(struct session *session, double budget)
+{
+	struct governor *g = xcalloc(1, sizeof(*g));
+	pthread_condattr_t attr;
+
+	g->s = session;
+	g->budget = budget;
+	g->windows = windows_create(session_now_ns());
+	g->fresh = true;
+	g->hits_per_s = g->hits_outside = g->attach_s = -1;
+	if (getrandom(&g->random, sizeof(g->random), 0) < 0)
+		g->random = session_now_ns();
+	pthread_mutex_init(&g->lock, NULL);
+	pthread_mutex_init(&g->probes_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&g->wake, &attr);
+	pthread_condattr_destroy(&attr);
+	return g;
+}
+
+struct error *governor_start(struct governor *g)
+{
+	sigset_t all, before;
+	int ret;
+
+	/* Shut until the first one opens. */
+	g->s->skel->bss->window_nr = 2;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	ret = pthread_create(&g->windows_thread, NULL, windows_main, g);
+	g->windows_started = !ret;
+	if (!ret)
+		ret = pthread_create(&g->polls_thread, NULL, polls_main, g);
+	g->polls_started = !ret;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return ret ? error_errno(ret, "starting a thread") : NULL;
+}
+
+void governor_add_probes(struct governor *g, uint32_t pid, struct window_probes *probes,
+			 bool glibc)
+{
+	pthread_mutex_lock(&g->probes_lock);
+	window_probes_vec_push(&g->probes, probes);
+	pthread_mutex_unlock(&g->probes_lock);
+	pthread_mutex_lock(&g->lock);
+	g->pid = pid;
+	g->probed = true;
+	g->foreign |= !glibc;
+	pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void governor_stop(struct governor *g)
+{
+	if (!g)
+		return;
+	pthread_mutex_lock(&g->lock);
+	g->stop = true;
+	pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+	if (g->windows_started)
+		pthread_join(g->windows_thread, NULL);
+	if (g->polls_started)
+		pthread_join(g->polls_thread, NULL);
+	g->windows_started = g->polls_started = false;
+}
+
+void governor_destroy(struct governor *g)
+{
+	if (!g)
+		return;
+	governor_stop(g);
+	vec_for_each(probes, &g->probes)
+		window_probes_destroy(*probes);
+	window_probes_vec_deinit(&g->probes);
+	windows_destroy(g->windows);
+	window_row_vec_deinit(&g->estimate.rows);
+	pthread_cond_destroy(&g->wake);
+	pthread_mutex_destroy(&g->lock);
+	pthread_mutex_destroy(&g->probes_lock);
+	free(g);
+}
+
+uint32_t governor_pid(const struct governor *g)
+{
+	return g->pid;
+}
+
+void governor_feed(struct governor *g, const void *record, size_t size)
+{
+	windows_feed(g->windows, record, size);
+}
+
+void governor_forget(struct governor *g)
+{
+	windows_clear(g->windows, session_now_ns());
+	g->fresh = true;
+}
+
+#define ESTIMATE_SHARE 0.05	/* of a core */
+#define ESTIMATE_AGE_S 0.2
+
+const struct window_estimate *governor_estimate(struct governor *g, uint64_t now_ns, bool fresh)
+{
+	struct window_estimate *e = &g->estimate;
+	uint64_t next = g->estimated_ns + (uint64_t)(ESTIMATE_AGE_S * NS_PER_S) +
+			(uint64_t)((double)g->estimate_took_ns / ESTIMATE_SHARE);
+
+	if (g->estimated_ns && now_ns < next && !fresh)
+		return e;
+	e->rows.len = 0;
+	pthread_mutex_lock(&g->s->lock);
+	windows_rows(g->windows, now_ns, &e->rows, &e->total, &e->quality);
+	pthread_mutex_unlock(&g->s->lock);
+	e->period_s = g->period_s;
+	e->window_s = g->window_s;
+	e->outside = session_count(g->s, COUNT_OUTSIDE_HITS);
+	g->estimated_ns = now_ns;
+	g->estimate_took_ns = session_now_ns() - now_ns;
+	return e;
+}

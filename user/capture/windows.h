@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The governor of windows: when the target's allocator is probed, and for how
+ * long, so that it costs no more than the budget.
+ *
+ *	governor: draws a moment -> probes set, window open, shut, probes removed
+ *	          (all aside: aside.h) -> ring drained -> model/windows.h
+ *	poller:   reads from outside what became of what was seen (window_polls.h)
+ *
+ * Time is cut into periods, and each has one window that begins at a moment
+ * drawn evenly from all of it, so that every moment has the same chance. How
+ * long the period is follows from what windows have cost until then.
+ */
+#ifndef HEAPSONDE_CAPTURE_WINDOWS_H
+#define HEAPSONDE_CAPTURE_WINDOWS_H
+
+#include "capture/attach.h"
+#include "model/windows.h"
+
+struct session;
+struct governor;
+
+/*
+ * Of one process, for @budget of its CPU time. @session outlives it. Nothing is
+ * probed before governor_start().
+ */
+struct governor *governor_create(struct session *session, double budget);
+struct error *governor_start(struct governor *governor) __must_check;
+/* Takes the probes of one object of @pid more; consumed. @glibc: its heap can be read. */
+void governor_add_probes(struct governor *governor, uint32_t pid, struct window_probes *probes,
+			 bool glibc);
+/* The process; 0 before there are probes. */
+uint32_t governor_pid(const struct governor *governor);
+/* When it returns no window is open and none will be. */
+void governor_stop(struct governor *governor);
+void governor_destroy(struct governor *governor);
+
+/*
+ * For the reader of the ring, with the session's lock held: a record, and that
+ * the target runs another program from here on.
+ */
+void governor_feed(struct governor *governor, const void *record, size_t size);
+void governor_forget(struct governor *governor);
+
+/* The newest estimate, borrowed until the next call; made anew if it is not of now. */
+struct window_estimate {
+	struct window_row_vec rows;
+	struct metrics total;
+	struct window_quality quality;
+	double period_s, window_s;	/* as they are now */
+	int64_t outside;		/* hits of probes that were set while none was open */
+};
+
+const struct window_estimate *governor_estimate(struct governor *governor, uint64_t now_ns,
+						bool fresh);
+
+#endif

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Fates of blocks that were seen in windows; see window_fates.h. */
+#include <math.h>
+#include <string.h>
+
+#include "model/window_fates.h"
+
+#define BIN0_S 1e-3
+#define BIN_RATIO 1.32
+#define BLIND_SHARE 0.3		/* of deaths that are not noticed yet */
+#define HAZARD_BINS 6		/* whose hazard stands in for that of those that follow */
+
+int fate_bin(double age_s)
+{
+	int bin = age_s < BIN0_S ? 0 : 1 + (int)(log(age_s / BIN0_S) / log(BIN_RATIO));
+
+	return bin < FATE_BINS ? bin : FATE_BINS - 1;
+}
+
+double fate_bin_low_s(int bin)
+{
+	return bin ? BIN0_S * pow(BIN_RATIO, bin - 1) : 0;
+}
+
+double fate_bin_middle_s(int bin)
+{
+	return (fate_bin_low_s(bin) + fate_bin_low_s(bin + 1)) / 2;
+}
+
+/* Those that wait have been at risk for half of their bin on average. */
+void delay_fit(const struct fate_counts *controls, struct delay_curve *ret)
+{
+	double at_risk = 0;
+
+	for (int i = 0; i < FATE_BINS; i++)
+		at_risk += controls->noticed[i] + controls->waiting[i];
+	ret->unnoticed[0] = 1;
+	for (int i = 0; i < FATE_BINS; i++) {
+		double risk = at_risk - controls->waiting[i] / 2;
+		double hazard = risk > 0 ? controls->noticed[i] / risk : 0;
+
+		ret->unnoticed[i + 1] = ret->unnoticed[i] * (1 - fmin(hazard, 1));
+		at_risk -= controls->noticed[i] + controls->waiting[i];
+	}
+}
+
+double delay_at(const struct delay_curve *curve, double t_s)
+{
+	double low, part;
+	int bin;
+
+	if (t_s <= 0)
+		return 1;
+	bin = fate_bin(t_s);
+	low = fate_bin_low_s(bin);
+	part = fmin((t_s - low) / (fate_bin_low_s(bin + 1) - low), 1);
+	return curve->unnoticed[bin] + part * (curve->unnoticed[bin + 1] - curve->unnoticed[bin]);
+}
+
+double delay_mean_s(const struct delay_curve *curve)
+{
+	double sum = 0;
+	int last = FATE_BINS;
+
+	while (last > 0 && curve->unnoticed[last] == curve->unnoticed[last - 1])
+		last--;
+	for (int i = 0; i < last; i++)
+		sum += (curve->unnoticed[i] + curve->unnoticed[i + 1]) / 2 *
+		       (fate_bin_low_s(i + 1) - fate_bin_low_s(i));
+	return sum;
+}
+
+void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curve)
+{
+	int blind = 0;
+
+	for (int i = 0; i < FATE_BINS; i++) {
+		double death = fate_bin_middle_s(i);
+
+		for (int j = 0; j < FATE_BINS; j++) {
+			kernel->noticed[i][j] = delay_at(curve, fate_bin_low_s(j) - death) -
+						delay_at(curve, fate_bin_low_s(j + 1) - death);
+			kernel->waiting[i][j] =
+				i < j ? delay_at(curve, fate_bin_middle_s(j) - death) : 1;
+		}
+	}
+	while (blind < FATE_BINS && curve->unnoticed[blind] > BLIND_SHARE)
+		blind++;
+	kernel->blind_s = fate_bin_low_s(blind);
+}
+
+void fate_init(struct fate *fate)
+{
+	for (int i = 0; i < FATE_BINS; i++)
+		fate->dies[i] = 0.5 / FATE_BINS;
+	fate->lives = 0.5;
+}
+
+/* Adds to @sum where the things that were noticed in bin @j may have died. */
+static void share_noticed(const struct fate *fate, const struct fate_kernel *kernel, int j,
+			  double count, struct fate *sum)
+{
+	double total = 0;
+
+	for (int i = 0; i <= j; i++)
+		total += fate->dies[i] * kernel->noticed[i][j];
+	/* Noticed sooner than any control: it must have died just before. */
+	if (total <= 0)
+		sum->dies[j] += count;
+	for (int i = 0; i <= j && total > 0; i++)
+		sum->dies[i] += count * fate->dies[i] * kernel->noticed[i][j] / total;
+}
+
+/* The same of those that nobody has noticed at an age in bin @j. */
+static void share_waiting(const struct fate *fate, const struct fate_kernel *kernel, int j,
+			  double count, struct fate *sum)
+{
+	double total = fate->lives;
+
+	for (int i = 0; i < FATE_BINS; i++)
+		total += fate->dies[i] * kernel->waiting[i][j];
+	if (total <= 0) {
+		sum->lives += count;
+		return;
+	}
+	for (int i = 0; i < FATE_BINS; i++)
+		sum->dies[i] += count * fate->dies[i] * kernel->waiting[i][j] / total;
+	sum->lives += count * fate->lives / total;
+}
+
+static void scale(struct fate *fate, double factor)
+{
+	for (int i = 0; i < FATE_BINS; i++)
+		fate->dies[i] *= factor;
+	fate->lives *= factor;
+}
+
+static double count_all(const struct fate_counts *seen)
+{
+	double sum = 0;
+
+	for (int i = 0; i < FATE_BINS; i++)
+		sum += seen->noticed[i] + seen->waiting[i];
+	return sum;
+}
+
+static void fit_step(struct fate *fate, const struct fate_counts *seen,
+		     const struct fate_kernel *kernel, const struct fate *prior, double weight)
+{
+	struct fate sum = { 0 };
+
+	if (prior && weight > 0) {
+		sum = *prior;
+		scale(&sum, weight);
+	}
+	for (int j = 0; j < FATE_BINS; j++) {
+		if (seen->noticed[j] > 0)
+			share_noticed(fate, kernel, j, seen->noticed[j], &sum);
+		if (seen->waiting[j] > 0)
+			share_waiting(fate, kernel, j, seen->waiting[j], &sum);
+	}
+	scale(&sum, 1 / (count_all(seen) + (prior ? weight : 0)));
+	*fate = sum;
+}
+
+static int oldest_bin(const struct fate_counts *seen)
+{
+	for (int i = FATE_BINS - 1; i > 0; i--)
+		if (seen->noticed[i] > 0 || seen->waiting[i] > 0)
+			return i;
+	return 0;
+}
+
+/* The first bin whose deaths are too recent to tell them from lives. */
+static int first_blind_bin(int oldest, double blind_s)
+{
+	double seen_until = fate_bin_low_s(oldest + 1) - blind_s;
+	int bin = 0;
+
+	while (bin <= oldest && fate_bin_middle_s(bin) <= seen_until)
+		bin++;
+	return bin;
+}
+
+/*
+ * Whoever lives at the largest ages and whoever has just died there look the
+ * same, so that the fit may give either the mass of both. The hazard of the
+ * bins before, where they can be told apart, goes on instead.
+ */
+static void continue_hazard(struct fate *fate, int blind, int oldest)
+{
+	double left = fate->lives, hazard = 0;
+	int from = blind > HAZARD_BINS ? blind - HAZARD_BINS : 0;
+
+	for (int i = blind; i < FATE_BINS; i++)
+		left += fate->dies[i];
+	for (int i = from, n = blind - from; i < blind; i++) {
+		double alive = left;
+
+		for (int k = i; k < blind; k++)
+			alive += fate->dies[k];
+		hazard += alive > 0 ? fate->dies[i] / alive / n : 0;
+	}
+	for (int i = blind; i < FATE_BINS; i++) {
+		fate->dies[i] = i <= oldest ? left * hazard : 0;
+		left -= fate->dies[i];
+	}
+	fate->lives = left;
+}
+
+void fate_fit(struct fate *fate, const struct fate_counts *seen,
+	      const struct fate_kernel *kernel, const struct fate *prior, double prior_weight,
+	      int steps)
+{
+	int oldest = oldest_bin(seen);
+
+	if (count_all(seen) + (prior ? prior_weight : 0) <= 0)
+		return;
+	for (int i = 0; i < steps; i++)
+		fit_step(fate, seen, kernel, prior, prior_weight);
+	continue_hazard(fate, first_blind_bin(oldest, kernel->blind_s), oldest);
+}
+
+double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin)
+{
+	double alive = fate->lives, ghosts = 0;
+
+	for (int i = bin; i < FATE_BINS; i++)
+		alive += fate->dies[i];
+	for (int i = 0; i < bin; i++)
+		ghosts += fate->dies[i] * kernel->waiting[i][bin];
+	return alive + ghosts > 0 ? alive / (alive + ghosts) : 1;
+}

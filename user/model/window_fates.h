@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How many of the blocks that nobody saw die are dead all the same.
+ *
+ * A block seen born in a window is followed afterwards from outside: it dies
+ * unseen, and some time later somebody notices. How long that takes is learnt
+ * from controls, blocks that were seen to be freed and are followed in the
+ * same way: the share of them that is still unnoticed after t seconds is D(t),
+ * by Kaplan and Meier (1958). Lifetimes are then fitted to what was observed, an
+ * interval-censored survival curve, by expectation and maximisation (Turnbull,
+ * 1976): a block noticed at age a died before, one that was not noticed is
+ * alive or a ghost.
+ *
+ * Ages and delays are in bins of a growing width. Pure functions.
+ */
+#ifndef HEAPSONDE_MODEL_WINDOW_FATES_H
+#define HEAPSONDE_MODEL_WINDOW_FATES_H
+
+#define FATE_BINS 64		/* the last reaches to 12 hours, and takes all above */
+
+/* Bin 0 is up to a millisecond, each further one 1.32 times as wide as that before. */
+int fate_bin(double age_s);
+double fate_bin_low_s(int bin);
+double fate_bin_middle_s(int bin);
+
+/* Things by age: how many were noticed at that age, how many have it and were not. */
+struct fate_counts {
+	double noticed[FATE_BINS], waiting[FATE_BINS];
+};
+
+/* D at the lower end of each bin; straight between them. */
+struct delay_curve {
+	double unnoticed[FATE_BINS + 1];
+};
+
+void delay_fit(const struct fate_counts *controls, struct delay_curve *ret);
+double delay_at(const struct delay_curve *curve, double t_s);
+/* The mean of it: how long a ghost lasts, cut off at the longest delay seen. */
+double delay_mean_s(const struct delay_curve *curve);
+
+/* By the bin of death, then that of the observation. */
+struct fate_kernel {
+	double noticed[FATE_BINS][FATE_BINS];	/* the chance to be noticed just then */
+	double waiting[FATE_BINS][FATE_BINS];	/* ... not yet to have been */
+	double blind_s;		/* what died more recently than this is hardly noticed yet */
+};
+
+void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curve);
+
+/* A distribution of lifetimes; its sum is 1. */
+struct fate {
+	double dies[FATE_BINS], lives;
+};
+
+/* What is assumed before anything is known: half live. */
+void fate_init(struct fate *fate);
+/*
+ * Fits @fate, which is also where it starts, to @seen, to which @prior_weight
+ * things like @prior are added (0: none).
+ */
+void fate_fit(struct fate *fate, const struct fate_counts *seen,
+	      const struct fate_kernel *kernel, const struct fate *prior, double prior_weight,
+	      int steps);
+/* The chance that something unnoticed at an age in @bin is alive. */
+double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin);
+
+#endif

@@ -1,0 +1,479 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Estimates out of windows; see windows.h.
+ *
+ *	controls -> how long ghosts stay unnoticed, by size class
+ *	blocks -> lifetimes by stack and class -> each one's chance to be alive
+ *	census -> factors by groups of classes -> rows
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/estimate.h"
+#include "model/window_strata.h"
+#include "model/windows_private.h"
+
+#define CONTROLS_ENOUGH 60	/* for a curve of a class's own */
+#define PRIOR_BLOCKS 0.5
+#define STEPS_FIRST 60
+#define STEPS_AGAIN 12		/* from where the last fit ended */
+#define GROWS 1.01		/* a heap that does not leaks nothing */
+#define SAMPLES_MIN 3
+
+/* What an estimate needs on its way. */
+struct estimate {
+	struct windows *w;
+	uint64_t now_ns, old_ns;	/* blocks from before old_ns count as old */
+	struct fate_counts *waiting;	/* of each cell */
+	double *alive;			/* of each block; 0 if it has ended */
+	struct fate_kernel *kernel;	/* of the class at hand ... */
+	struct fate pool;		/* ... and the lifetimes of all its blocks */
+	double ghosts, unnoticed;	/* blocks */
+	double factor[WINDOW_CLASSES];
+	bool grows[WINDOW_CLASSES], any_grows;
+	double held_variance, unattributed;
+};
+
+/* --- controls --- */
+
+static void add_counts(struct fate_counts *sum, const struct fate_counts *counts)
+{
+	for (int i = 0; i < FATE_BINS; i++) {
+		sum->noticed[i] += counts->noticed[i];
+		sum->waiting[i] += counts->waiting[i];
+	}
+}
+
+static double count_all(const struct fate_counts *counts)
+{
+	double sum = 0;
+
+	for (int i = 0; i < FATE_BINS; i++)
+		sum += counts->noticed[i] + counts->waiting[i];
+	return sum;
+}
+
+/* The controls of each class, and of all together in @pool. */
+static struct fate_counts *count_controls(const struct estimate *e, struct fate_counts *pool)
+{
+	struct fate_counts *counts = xcalloc(WINDOW_CLASSES, sizeof(*counts));
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		counts[i] = e->w->delays[i];
+	vec_for_each(control, &e->w->controls)
+		if (!control->ended)
+			counts[control->class].waiting[
+				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		add_counts(pool, &counts[i]);
+	return counts;
+}
+
+/* --- lifetimes --- */
+
+static void count_waiting(struct estimate *e)
+{
+	e->waiting = xcalloc(e->w->cells.len + 1, sizeof(*e->waiting));
+	vec_for_each(block, &e->w->blocks)
+		if (!block->ended && block->weight)
+			e->waiting[block->cell].waiting[
+				fate_bin(age_s(block->f.since_ns, e->now_ns))] +=
+				block->stands_for;
+	for (size_t i = 0; i < e->w->cells.len; i++)
+		memcpy(e->waiting[i].noticed, e->w->cells.data[i].ended.noticed,
+		       sizeof(e->waiting[i].noticed));
+}
+
+static void fit_pool(struct estimate *e, int class)
+{
+	struct fate_counts all = { 0 };
+
+	for (size_t i = 0; i < e->w->cells.len; i++)
+		if (e->w->cells.data[i].class == class)
+			add_counts(&all, &e->waiting[i]);
+	fate_init(&e->pool);
+	fate_fit(&e->pool, &all, e->kernel, NULL, 0, STEPS_FIRST);
+}
+
+static void fit_class(struct estimate *e, int class)
+{
+	fit_pool(e, class);
+	for (size_t i = 0; i < e->w->cells.len; i++) {
+		struct cell *cell = &e->w->cells.data[i];
+
+		if (cell->class != class)
+			continue;
+		if (!cell->fitted)
+			fate_init(&cell->fate);
+		fate_fit(&cell->fate, &e->waiting[i], e->kernel, &e->pool, PRIOR_BLOCKS,
+			 cell->fitted ? STEPS_AGAIN : STEPS_FIRST);
+		cell->fitted = true;
+	}
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+
+		if (block->ended || !block->weight || block->class != class)
+			continue;
+		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate, e->kernel,
+					 fate_bin(age_s(block->f.since_ns, e->now_ns)));
+		e->unnoticed += block->stands_for;
+		e->ghosts += block->stands_for * (1 - e->alive[i]);
+	}
+}
+
+/* Each block's chance to be alive. Returns how long a ghost stays unnoticed. */
+static double fit_lifetimes(struct estimate *e)
+{
+	struct fate_counts pool = { 0 };
+	struct fate_counts *controls __cleanup_free = count_controls(e, &pool);
+	bool known[WINDOW_CLASSES] = { false };
+	struct delay_curve pooled, curve;
+
+	delay_fit(&pool, &pooled);
+	count_waiting(e);
+	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
+	e->kernel = xcalloc(1, sizeof(*e->kernel));
+	vec_for_each(cell, &e->w->cells)
+		known[cell->class] = true;
+	for (int class = 0; class < WINDOW_CLASSES; class++) {
+		if (!known[class])
+			continue;
+		curve = pooled;
+		if (count_all(&controls[class]) >= CONTROLS_ENOUGH)
+			delay_fit(&controls[class], &curve);
+		fate_kernel_init(e->kernel, &curve);
+		fit_class(e, class);
+	}
+	free(e->kernel);
+	return delay_mean_s(&pooled);
+}
+
+/* --- the census --- */
+
+static double chunk_bytes(const struct follow *block)
+{
+	return block->row == OLDER_ROW ? (double)block->size :
+	       (double)window_chunk_bytes(block->size);
+}
+
+/* Sums by class of what is younger and older, and by group of the windows' variance. */
+struct class_sums {
+	double count[WINDOW_CLASSES], bytes[WINDOW_CLASSES];
+	struct stratum strata[WINDOW_CLASSES];
+	unsigned short group[WINDOW_CLASSES];
+};
+
+static double class_bytes(int class)
+{
+	return class <= 65 ? class * 16.0 :
+	       ldexp(16 + (class - 66) % 16, 10 + (class - 66) / 16 - 4);
+}
+
+static void count_classes(const struct estimate *e, struct class_sums *sums)
+{
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		sums->bytes[i] = class_bytes(i);
+	for (size_t i = 0; i < e->w->blocks.len; i++)
+		if (e->alive[i] > 0 && e->w->blocks.data[i].row != OLDER_ROW)
+			sums->count[e->w->blocks.data[i].class] += e->alive[i];
+}
+
+/* Blocks stand in the order of their windows: each group's windows come one by one. */
+static void fill_strata(const struct estimate *e, struct class_sums *sums)
+{
+	double in_window[WINDOW_CLASSES] = { 0 };
+	uint32_t window[WINDOW_CLASSES] = { 0 };
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		sums->strata[sums->group[i]].held += e->w->census->bytes[i];
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+		unsigned short g = sums->group[block->class];
+		struct stratum *s = &sums->strata[g];
+		double z = block->weight * chunk_bytes(block) * e->alive[i];
+
+		if (block->row == OLDER_ROW) {
+			s->older += z;
+			continue;
+		}
+		if (window[g] != block->window) {
+			s->variance += in_window[g] * in_window[g];
+			in_window[g] = 0;
+			window[g] = block->window;
+		}
+		in_window[g] += z;
+		s->estimate += z;
+	}
+	for (int g = 0; g < WINDOW_CLASSES; g++)
+		sums->strata[g].variance += in_window[g] * in_window[g];
+}
+
+static void calibrate(struct estimate *e)
+{
+	struct class_sums *sums __cleanup_free = NULL;
+	size_t groups;
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		e->factor[i] = 1;
+	if (!e->w->census)
+		return;
+	sums = xcalloc(1, sizeof(*sums));
+	count_classes(e, sums);
+	groups = strata_group(sums->count, sums->bytes, WINDOW_CLASSES, sums->group);
+	fill_strata(e, sums);
+	for (int i = 0; i < WINDOW_CLASSES; i++) {
+		double variance;
+
+		e->factor[i] = stratum_factor(&sums->strata[sums->group[i]], &variance);
+	}
+	for (size_t g = 0; g < groups; g++) {
+		double variance;
+
+		stratum_factor(&sums->strata[g], &variance);
+		e->held_variance += variance;
+		e->unattributed += stratum_unattributed(&sums->strata[g]);
+	}
+}
+
+static double mean_held(const struct windows *w, double from_s, double to_s, int class)
+{
+	double sum = 0;
+	int n = 0;
+
+	for (size_t i = 0; i < w->censuses_len; i++) {
+		double t = age_s(w->start_ns, w->censuses[i].time_ns);
+
+		if (t < from_s || t > to_s)
+			continue;
+		n++;
+		for (int c = 0; c < WINDOW_CLASSES; c++)
+			if (class < 0 || c == class)
+				sum += w->censuses[i].census.bytes[c];
+	}
+	return n ? sum / n : -1;
+}
+
+/* Of all, or of a class: whether more is held at the end than half-way. */
+static bool has_grown(const struct windows *w, double now_s, int class)
+{
+	double middle = mean_held(w, now_s / 4, now_s / 2, class);
+	double end = mean_held(w, now_s * 3 / 4, now_s, class);
+
+	return middle < 0 || end < 0 || end > GROWS * middle;
+}
+
+static void judge_growth(struct estimate *e)
+{
+	double now_s = age_s(e->w->start_ns, e->now_ns);
+
+	e->any_grows = has_grown(e->w, now_s, -1);
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		e->grows[i] = has_grown(e->w, now_s, i);
+}
+
+/* --- rows --- */
+
+/* Sums over windows of one stack's blocks that live. */
+struct live_row {
+	struct draw_sum bytes, count, old;
+	double in_bytes, in_count, in_old;
+	uint32_t window;
+	uint64_t samples, oldest_ns;
+	bool grows;
+};
+
+static void end_window(struct live_row *row)
+{
+	draw_sum_add(&row->bytes, row->in_bytes);
+	draw_sum_add(&row->count, row->in_count);
+	draw_sum_add(&row->old, row->in_old);
+	row->in_bytes = row->in_count = row->in_old = 0;
+}
+
+static struct live_row *sum_rows(const struct estimate *e)
+{
+	struct live_row *rows = xcalloc(e->w->rows.len, sizeof(*rows));
+
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+		struct live_row *row = &rows[block->row];
+		double count = block->weight * e->alive[i] * e->factor[block->class];
+
+		if (!e->alive[i] || block->row == OLDER_ROW)
+			continue;
+		if (row->window != block->window)
+			end_window(row);
+		row->window = block->window;
+		row->in_count += count;
+		row->in_bytes += count * (double)block->size;
+		if (block->f.since_ns < e->old_ns)
+			row->in_old += count * (double)block->size;
+		row->grows |= e->grows[block->class];
+		if (e->alive[i] < 0.5)
+			continue;
+		row->samples++;
+		if (!row->oldest_ns || block->f.since_ns < row->oldest_ns)
+			row->oldest_ns = block->f.since_ns;
+	}
+	for (size_t i = 0; i < e->w->rows.len; i++)
+		end_window(&rows[i]);
+	return rows;
+}
+
+static double sum_error(const struct draw_sum *sum)
+{
+	return estimate_error(sum->y, sum->squares, sum->largest);
+}
+
+/* Of a sum that may have no sample yet: one would have weighed @sample. */
+static double open_error(const struct draw_sum *sum, double sample)
+{
+	return estimate_error(sum->y, sum->squares, fmax(sum->largest, sample));
+}
+
+static double at_least(double low, double value)
+{
+	return value > low ? value : low;
+}
+
+/* Samples of equal weight that would say as much. */
+static double effective_samples(const struct draw_sum *sum)
+{
+	return sum->squares > 0 ? sum->y * sum->y / sum->squares : 0;
+}
+
+/*
+ * What was allocated in the first half of the time and still lives, by that
+ * half: of a leak it is the rate, of what comes and goes it is nothing. The
+ * confidence is the chance that so many samples are no accident of three.
+ */
+static void set_growth(const struct estimate *e, const struct live_row *live, struct metrics *m)
+{
+	double half_s = age_s(e->w->start_ns, e->now_ns) / 2;
+	double n = effective_samples(&live->old);
+
+	if (half_s <= 0 || n < SAMPLES_MIN || (!e->any_grows && !live->grows) ||
+	    live->old.y <= sum_error(&live->old) / 2)
+		return;
+	m->growth_bytes_per_s = live->old.y / half_s;
+	m->growth_confidence = 1 - exp(-n / SAMPLES_MIN);
+}
+
+static struct metrics row_metrics(const struct estimate *e, const struct birth_row *births,
+				  const struct live_row *live)
+{
+	double alloc_bytes = at_least(live->bytes.y, births->bytes.y);
+	double alloc_count = at_least(live->count.y, births->count.y);
+	double weight = (double)(e->now_ns - e->w->start_ns) /
+			at_least(1, (double)e->w->open_total_ns);
+	double size = births->count.y > 0 ? births->bytes.y / births->count.y : 0;
+	struct metrics m = {
+		.live_bytes = llround(live->bytes.y),
+		.live_count = llround(live->count.y),
+		.alloc_bytes = llround(alloc_bytes),
+		.alloc_count = llround(alloc_count),
+		.free_bytes = llround(alloc_bytes) - llround(live->bytes.y),
+		.free_count = llround(alloc_count) - llround(live->count.y),
+		.temporary_count = llround(births->temporary.y),
+		.peak_live_bytes = llround(births->peak_live),
+		.oldest_live_s = live->oldest_ns ? age_s(live->oldest_ns, e->now_ns) : 0,
+	};
+
+	m.live_bytes_error = open_error(&live->bytes, weight * size);
+	m.live_count_error = open_error(&live->count, weight);
+	m.alloc_bytes_error = sum_error(&births->bytes);
+	m.alloc_count_error = sum_error(&births->count);
+	m.free_bytes_error = m.alloc_bytes_error + m.live_bytes_error;
+	m.free_count_error = m.alloc_count_error + m.live_count_error;
+	m.temporary_count_error = sum_error(&births->temporary);
+	m.peak_live_bytes_error = m.live_bytes_error;
+	set_growth(e, live, &m);
+	return m;
+}
+
+/* If this is the highest total so far, every stack's share of it is noted. */
+static void note_peak(struct estimate *e, const struct live_row *live, double total)
+{
+	if (total <= e->w->peak_live)
+		return;
+	e->w->peak_live = total;
+	for (size_t i = 1; i < e->w->rows.len; i++)
+		e->w->rows.data[i].peak_live = live[i].bytes.y;
+}
+
+static double total_live(const struct estimate *e, const struct live_row *live)
+{
+	double sum = e->unattributed;
+
+	for (size_t i = 1; i < e->w->rows.len; i++)
+		sum += live[i].bytes.y;
+	return sum;
+}
+
+static void add_unattributed(const struct estimate *e, struct window_row_vec *rows,
+			     struct metrics *total)
+{
+	struct metrics m = { .live_bytes = llround(e->unattributed) };
+
+	if (m.live_bytes <= 0)
+		return;
+	m.alloc_bytes = m.live_bytes;
+	m.live_bytes_error = m.alloc_bytes_error = e->unattributed;
+	window_row_vec_push(rows, (struct window_row){ .m = m });
+	total->live_bytes += m.live_bytes;
+	total->alloc_bytes += m.alloc_bytes;
+}
+
+static void judge_quality(const struct estimate *e, double ghost_s, struct window_quality *q)
+{
+	double watched = (double)(e->now_ns - e->w->start_ns);
+
+	*q = (struct window_quality){
+		.windows = e->w->number,
+		.truncated = e->w->truncated,
+		.covered = watched > 0 ? (double)e->w->open_total_ns / watched : 0,
+		.samples = (uint64_t)llround(e->unnoticed),
+		.ghost_share = e->unnoticed > 0 ? e->ghosts / e->unnoticed : 0,
+		.ghost_s = ghost_s,
+		.has_census = e->w->census,
+	};
+	vec_for_each(control, &e->w->controls)
+		q->controls += !control->ended;
+	q->detectable_count = q->covered > 0 ? 3 / q->covered : 0;
+}
+
+void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *rows,
+		  struct metrics *total, struct window_quality *quality)
+{
+	struct estimate e = {
+		.w = w, .now_ns = now_ns,
+		.old_ns = w->start_ns + (now_ns - w->start_ns) / 2,
+	};
+	struct live_row *live __cleanup_free = NULL;
+
+	judge_quality(&e, fit_lifetimes(&e), quality);
+	calibrate(&e);
+	quality->unattributed = e.unattributed;
+	judge_growth(&e);
+	live = sum_rows(&e);
+	note_peak(&e, live, total_live(&e, live));
+	*total = (struct metrics){ 0 };
+	for (size_t i = 1; i < w->rows.len; i++) {
+		struct window_row row = {
+			.stack_id = w->rows.data[i].stack_id,
+			.m = row_metrics(&e, &w->rows.data[i], &live[i]),
+			.samples = live[i].samples,
+		};
+
+		metrics_combine(total, &row.m);
+		window_row_vec_push(rows, row);
+	}
+	/* What was read says more of the sum than its parts do. */
+	if (w->census)
+		total->live_bytes_error = 1.96 * sqrt(e.held_variance);
+	add_unattributed(&e, rows, total);
+	total->peak_live_bytes = llround(w->peak_live);
+	free(e.alive);
+	free(e.waiting);
+}

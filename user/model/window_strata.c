@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Post-stratification; see window_strata.h. */
+#include <math.h>
+
+#include "model/window_strata.h"
+
+#define BLOCKS_ENOUGH 5
+#define RATIO_MAX 1.3
+#define READ_ERROR 0.02		/* of a heap that changes while it is read */
+#define OLDER_ERROR 0.1		/* of the estimate of what is older */
+#define CHUNK 16
+
+double stratum_factor(const struct stratum *s, double *variance_ret)
+{
+	double target = fmax(s->held - s->older, 0);
+	double v1 = fmax(s->variance, 1);
+	double v2 = OLDER_ERROR * s->older + READ_ERROR * s->held + CHUNK;
+
+	*variance_ret = 0;
+	if (s->estimate <= 0)
+		return 1;
+	v2 *= v2;
+	*variance_ret = 1 / (1 / v1 + 1 / v2);
+	return (s->estimate / v1 + target / v2) * *variance_ret / s->estimate;
+}
+
+double stratum_unattributed(const struct stratum *s)
+{
+	return s->estimate > 0 ? 0 : fmax(s->held - s->older, 0);
+}
+
+size_t strata_group(const double *count, const double *bytes, size_t classes,
+		    unsigned short *group_ret)
+{
+	size_t groups = 0, first = 0;
+	double sum = 0;
+
+	for (size_t i = 0; i < classes; i++) {
+		if (i && (sum >= BLOCKS_ENOUGH || bytes[i] > RATIO_MAX * bytes[first])) {
+			groups++;
+			first = i;
+			sum = 0;
+		}
+		group_ret[i] = (unsigned short)groups;
+		sum += count[i];
+	}
+	return groups + 1;
+}

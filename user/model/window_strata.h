@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Post-stratification of what windows estimate: reading the program's heap says
+ * how many bytes chunks of each size hold, of whatever stack, and the
+ * estimates of blocks of that size are brought to add up to it (calibration;
+ * Deville and Särndal, 1992). Pure functions.
+ */
+#ifndef HEAPSONDE_MODEL_WINDOW_STRATA_H
+#define HEAPSONDE_MODEL_WINDOW_STRATA_H
+
+#include <stddef.h>
+
+/* Chunks of neighbouring size classes, all in bytes. */
+struct stratum {
+	double held;		/* in use, as read */
+	double older;		/* of these, estimated to be from before the first window */
+	double estimate;	/* by windows, of those since */
+	double variance;	/* of that */
+	double count;		/* blocks behind it */
+};
+
+/*
+ * What the estimate is to be multiplied by: the mean of both figures by their
+ * certainty. The variance of the product's value is in @variance_ret. With no
+ * block behind it there is nothing to multiply, and all is unattributed.
+ */
+double stratum_factor(const struct stratum *s, double *variance_ret);
+/* Bytes that are held, are not older, and that no block stands for. */
+double stratum_unattributed(const struct stratum *s);
+
+/*
+ * Groups classes, ascending, so that each group has blocks enough to say
+ * something, or sizes too far apart: the number of the group of each class.
+ * @count has the blocks of a class, @bytes its chunk size. Returns how many.
+ */
+size_t strata_group(const double *count, const double *bytes, size_t classes,
+		    unsigned short *group_ret);
+
+#endif

@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What windows show, and what is followed after them; see windows.h. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/windows_private.h"
+
+#define BLOCKS_MAX 200000	/* followed at once; beyond, every second goes */
+#define CONTROLS_MAX 20000
+#define CONTROLS_A_WINDOW 100
+#define SWEEP_MIN 1024
+
+static void windows_init(struct windows *w, uint64_t start_ns)
+{
+	*w = (struct windows){ .start_ns = start_ns, .census_stride = 1 };
+	birth_row_vec_push(&w->rows, (struct birth_row){ 0 });
+}
+
+static void windows_deinit(struct windows *w)
+{
+	follow_vec_deinit(&w->blocks);
+	follow_vec_deinit(&w->controls);
+	map64_deinit(&w->block_at);
+	map64_deinit(&w->control_at);
+	birth_row_vec_deinit(&w->rows);
+	map64_deinit(&w->row_of);
+	row_number_vec_deinit(&w->touched);
+	cell_vec_deinit(&w->cells);
+	map64_deinit(&w->cell_of);
+	thread_now_vec_deinit(&w->threads);
+	map64_deinit(&w->thread_of);
+	free(w->census);
+}
+
+struct windows *windows_create(uint64_t start_ns)
+{
+	struct windows *w = xcalloc(1, sizeof(*w));
+
+	windows_init(w, start_ns);
+	return w;
+}
+
+void windows_destroy(struct windows *w)
+{
+	if (!w)
+		return;
+	windows_deinit(w);
+	free(w);
+}
+
+/* Serial numbers go on: whoever still has one must not take another thing for it. */
+void windows_clear(struct windows *w, uint64_t start_ns)
+{
+	uint64_t serial = w->serial;
+
+	windows_deinit(w);
+	windows_init(w, start_ns);
+	w->serial = serial;
+}
+
+int window_class(uint64_t chunk_bytes)
+{
+	int octave;
+
+	if (chunk_bytes <= 1040)
+		return (int)(chunk_bytes / 16);
+	octave = 63 - __builtin_clzll(chunk_bytes);
+	octave = 66 + (octave - 10) * 16 + (int)(chunk_bytes >> (octave - 4) & 15);
+	return octave < WINDOW_CLASSES ? octave : WINDOW_CLASSES - 1;
+}
+
+uint64_t window_chunk_bytes(uint64_t size)
+{
+	uint64_t bytes = (size + 8 + 15) & ~15ull;
+
+	return bytes < 32 ? 32 : bytes;
+}
+
+void draw_sum_add(struct draw_sum *sum, double z)
+{
+	sum->y += z;
+	sum->squares += z * z;
+	sum->largest = fmax(sum->largest, z);
+}
+
+static uint64_t untag(uint64_t addr)
+{
+	return addr & (UINT64_MAX >> 8);
+}
+
+static struct birth_row *row_of(struct windows *w, uint64_t stack_id, uint32_t *number_ret)
+{
+	uint32_t number = map64_get(&w->row_of, stack_id);
+
+	if (!number) {
+		number = w->rows.len;
+		birth_row_vec_push(&w->rows, (struct birth_row){ .stack_id = stack_id });
+		map64_set(&w->row_of, stack_id, number);
+	}
+	*number_ret = number;
+	return &w->rows.data[number];
+}
+
+static uint32_t cell_of(struct windows *w, uint32_t row, uint16_t class)
+{
+	uint64_t key = (uint64_t)row << 16 | class;
+	uint32_t number = map64_get(&w->cell_of, key);
+
+	if (!number) {
+		cell_vec_push(&w->cells, (struct cell){ .row = row, .class = class });
+		number = w->cells.len;
+		map64_set(&w->cell_of, key, number);
+	}
+	return number - 1;
+}
+
+static struct thread_now *thread_of(struct windows *w, uint32_t tid)
+{
+	uint32_t number = map64_get(&w->thread_of, tid);
+
+	if (!number) {
+		thread_now_vec_push(&w->threads, (struct thread_now){ 0 });
+		number = w->threads.len;
+		map64_set(&w->thread_of, tid, number);
+	}
+	return &w->threads.data[number - 1];
+}
+
+/* What is followed at @addr and has not ended, or NULL. */
+static struct follow *find(const struct map64 *map, const struct follow_vec *all, uint64_t addr)
+{
+	uint32_t i = map64_get(map, addr);
+
+	return i && !all->data[i - 1].ended ? &all->data[i - 1] : NULL;
+}
+
+static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
+{
+	struct cell *cell = &w->cells.data[block->cell];
+
+	cell->ended.noticed[fate_bin(age_s(block->f.since_ns, now_ns))] += block->stands_for;
+	block->ended = true;
+	w->ended++;
+	map64_remove(&w->block_at, block->f.addr);
+}
+
+static void end_control(struct windows *w, struct follow *control, uint64_t now_ns)
+{
+	w->delays[control->class].noticed[fate_bin(age_s(control->f.since_ns, now_ns))]++;
+	control->ended = true;
+	w->ended++;
+	map64_remove(&w->control_at, control->f.addr);
+}
+
+/* What an older window left at an address of which something is heard now. */
+static void end_older(struct windows *w, uint64_t addr, uint64_t now_ns)
+{
+	struct follow *block = find(&w->block_at, &w->blocks, addr);
+	struct follow *control = find(&w->control_at, &w->controls, addr);
+
+	if (block && block->window != w->number)
+		end_block(w, block, now_ns);
+	if (control && control->window != w->number)
+		end_control(w, control, now_ns);
+}
+
+/* --- records --- */
+
+static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
+{
+	size_t count = w->controls.len - w->controls_first;
+	struct follow control = {
+		.f = { .addr = addr, .serial = ++w->serial, .since_ns = now_ns, .control = true },
+		.window = w->number,
+		.stands_for = 1,
+	};
+
+	if (find(&w->control_at, &w->controls, addr) || count >= CONTROLS_A_WINDOW)
+		return;
+	follow_vec_push(&w->controls, control);
+	map64_set(&w->control_at, addr, w->controls.len);
+}
+
+/* A block ends in the open window; @by its thread. True if it also began there. */
+static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uint64_t now_ns)
+{
+	struct follow *block = find(&w->block_at, &w->blocks, addr);
+
+	if (block && block->window == w->number) {
+		struct birth_row *row = &w->rows.data[block->row];
+
+		row->now_temporary += by && by->last == addr;
+		block->ended = true;
+		map64_remove(&w->block_at, addr);
+		return true;
+	}
+	end_older(w, addr, now_ns);
+	add_control(w, addr, now_ns);
+	return false;
+}
+
+static void on_alloc(struct windows *w, const struct ev_alloc *ev)
+{
+	uint64_t addr = untag(ev->addr);
+	struct birth_row *row;
+	uint32_t number;
+
+	if (!addr)
+		return;
+	end_older(w, addr, ev->h.time_ns);
+	row = row_of(w, ev->stack_id, &number);
+	row->now_bytes += (double)ev->size;
+	row->now_count++;
+	if (!row->touched)
+		row_number_vec_push(&w->touched, number);
+	row->touched = true;
+	follow_vec_push(&w->blocks, (struct follow){
+		.f = { .addr = addr, .serial = ++w->serial, .since_ns = ev->h.time_ns,
+		       .size = ev->size < UINT32_MAX ? (uint32_t)ev->size : UINT32_MAX },
+		.size = ev->size,
+		.row = number,
+		.window = w->number,
+		.class = (uint16_t)window_class(window_chunk_bytes(ev->size)),
+		.stands_for = 1,
+	});
+	map64_set(&w->block_at, addr, w->blocks.len);
+	thread_of(w, ev->h.tid)->last = addr;
+}
+
+/* The old block is taken for ended until the realloc has failed. */
+static void on_realloc_begin(struct windows *w, const struct ev_free *ev)
+{
+	struct thread_now *thread = thread_of(w, ev->h.tid);
+	uint64_t addr = untag(ev->addr);
+
+	thread->pending = map64_get(&w->block_at, addr);
+	thread->pending_ended = on_free(w, addr, thread, ev->h.time_ns);
+}
+
+/* A block of this window that a failed realloc left where it was lives again. */
+static void on_realloc(struct windows *w, const struct ev_realloc *ev)
+{
+	struct thread_now *thread = thread_of(w, ev->a.h.tid);
+
+	if (!ev->a.addr && ev->a.size && thread->pending && thread->pending_ended) {
+		struct follow *block = &w->blocks.data[thread->pending - 1];
+
+		block->ended = false;
+		map64_set(&w->block_at, block->f.addr, (uint32_t)thread->pending);
+	}
+	thread->pending = 0;
+	if (ev->a.addr && ev->a.stack_id)
+		on_alloc(w, &ev->a);
+	else if (ev->a.addr)
+		end_older(w, untag(ev->a.addr), ev->a.h.time_ns);
+}
+
+bool windows_takes(uint16_t kind)
+{
+	return kind == EV_ALLOC || kind == EV_FREE || kind == EV_REALLOC_BEGIN ||
+	       kind == EV_REALLOC;
+}
+
+void windows_feed(struct windows *w, const void *record, size_t size)
+{
+	const struct ev_header *h = record;
+
+	switch (h->kind) {
+	case EV_ALLOC:
+		if (size < sizeof(struct ev_alloc))
+			return;
+		w->hits += 2;
+		on_alloc(w, record);
+		break;
+	case EV_FREE:
+	case EV_REALLOC_BEGIN: {
+		const struct ev_free *ev = record;
+
+		if (size < sizeof(*ev))
+			return;
+		if (h->kind == EV_REALLOC_BEGIN) {
+			on_realloc_begin(w, ev);
+			break;
+		}
+		w->hits++;
+		on_free(w, untag(ev->addr), thread_of(w, h->tid), h->time_ns);
+		break;
+	}
+	case EV_REALLOC:
+		if (size < sizeof(struct ev_realloc))
+			return;
+		w->hits += 2;
+		on_realloc(w, record);
+		break;
+	}
+}
+
+uint64_t windows_hits(const struct windows *w)
+{
+	return w->hits;
+}
+
+/* --- windows --- */
+
+void windows_open(struct windows *w)
+{
+	w->number++;
+	w->hits = 0;
+	w->window_first = w->blocks.len;
+	w->controls_first = w->controls.len;
+}
+
+static void note_births(struct windows *w, double weight)
+{
+	vec_for_each(number, &w->touched) {
+		struct birth_row *row = &w->rows.data[*number];
+
+		draw_sum_add(&row->bytes, weight * row->now_bytes);
+		draw_sum_add(&row->count, weight * row->now_count);
+		draw_sum_add(&row->temporary, weight * row->now_temporary);
+		row->now_bytes = row->now_count = row->now_temporary = 0;
+		row->touched = false;
+	}
+	w->touched.len = 0;
+}
+
+/* Those that outlived the window close ranks; from now on they are followed. */
+static void keep_survivors(struct windows *w, uint64_t now_ns, double weight)
+{
+	size_t kept = w->window_first;
+
+	for (size_t i = w->window_first; i < w->blocks.len; i++) {
+		struct follow *block = &w->blocks.data[kept];
+
+		if (w->blocks.data[i].ended)
+			continue;
+		*block = w->blocks.data[i];
+		block->f.since_ns = now_ns;
+		block->weight = (float)weight;
+		block->cell = cell_of(w, block->row, block->class);
+		map64_set(&w->block_at, block->f.addr, (uint32_t)++kept);
+	}
+	w->blocks.len = kept;
+}
+
+/* Drops what has ended; the order stays. */
+static void sweep(struct follow_vec *all, struct map64 *map)
+{
+	size_t kept = 0;
+
+	map64_deinit(map);
+	*map = (struct map64){ 0 };
+	vec_for_each(follow, all)
+		if (!follow->ended) {
+			all->data[kept] = *follow;
+			map64_set(map, follow->f.addr, (uint32_t)++kept);
+		}
+	all->len = kept;
+}
+
+static bool toss(uint64_t serial)
+{
+	return serial * 0x9e3779b97f4a7c15u >> 63;
+}
+
+/* Half of the blocks go, chosen at random; the others stand for them. */
+static void thin_blocks(struct windows *w)
+{
+	vec_for_each(block, &w->blocks) {
+		block->ended |= toss(block->f.serial);
+		block->stands_for *= 2;
+		block->weight *= 2;
+		/* Or the same would be chosen the next time. */
+		block->f.serial = block->f.serial * 2 + 1;
+	}
+	sweep(&w->blocks, &w->block_at);
+}
+
+/* The same of controls, which simply are not watched any longer. */
+static void thin_controls(struct windows *w, uint64_t now_ns)
+{
+	vec_for_each(control, &w->controls) {
+		if (control->ended || !toss(control->f.serial + w->number))
+			continue;
+		control->ended = true;
+		w->delays[control->class].waiting[fate_bin(age_s(control->f.since_ns,
+								 now_ns))]++;
+	}
+	sweep(&w->controls, &w->control_at);
+}
+
+static void tidy(struct windows *w, uint64_t now_ns)
+{
+	size_t all = w->blocks.len + w->controls.len;
+
+	if (w->ended > SWEEP_MIN && w->ended > all / 4) {
+		sweep(&w->blocks, &w->block_at);
+		sweep(&w->controls, &w->control_at);
+		w->ended = 0;
+	}
+	if (w->blocks.len > BLOCKS_MAX)
+		thin_blocks(w);
+	if (w->controls.len > CONTROLS_MAX)
+		thin_controls(w, now_ns);
+}
+
+void windows_shut(struct windows *w, const struct window_facts *facts)
+{
+	w->open_total_ns += facts->shut_ns - facts->open_ns;
+	w->truncated += facts->truncated;
+	note_births(w, facts->weight);
+	keep_survivors(w, facts->shut_ns, facts->weight);
+	tidy(w, facts->shut_ns);
+	w->threads.len = 0;
+	map64_deinit(&w->thread_of);
+	w->thread_of = (struct map64){ 0 };
+}
+
+/* --- what is followed --- */
+
+void windows_followed(struct windows *w, struct followed_vec *ret)
+{
+	followed_vec_reserve(ret, ret->len + w->blocks.len + w->controls.len);
+	vec_for_each(block, &w->blocks)
+		if (!block->ended && block->weight)
+			followed_vec_push(ret, block->f);
+	vec_for_each(control, &w->controls)
+		if (!control->ended)
+			followed_vec_push(ret, control->f);
+}
+
+static struct follow *find_followed(struct windows *w, const struct followed *f)
+{
+	struct follow *found = f->control ? find(&w->control_at, &w->controls, f->addr)
+					  : find(&w->block_at, &w->blocks, f->addr);
+
+	return found && found->f.serial == f->serial ? found : NULL;
+}
+
+void windows_note_first(struct windows *w, const struct followed *f)
+{
+	struct follow *found = find_followed(w, f);
+
+	if (!found)
+		return;
+	found->f.head = f->head;
+	found->f.word0 = f->word0;
+	if (found->f.control)
+		found->class = (uint16_t)window_class(f->head & ~7ull);
+}
+
+void windows_note_end(struct windows *w, const struct followed *f, uint64_t now_ns)
+{
+	struct follow *found = find_followed(w, f);
+
+	/* Of the open window nothing is settled yet. */
+	if (!found || (!found->f.control && !found->weight))
+		return;
+	if (found->f.control)
+		end_control(w, found, now_ns);
+	else
+		end_block(w, found, now_ns);
+}
+
+void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, double weight,
+		       uint64_t now_ns)
+{
+	uint16_t class = (uint16_t)window_class(chunk_bytes);
+
+	if (find(&w->block_at, &w->blocks, addr))
+		return;
+	follow_vec_push(&w->blocks, (struct follow){
+		.f = { .addr = addr, .serial = ++w->serial, .since_ns = now_ns,
+		       .head = chunk_bytes },
+		.size = chunk_bytes,
+		.row = OLDER_ROW,
+		.class = class,
+		.cell = cell_of(w, OLDER_ROW, class),
+		.weight = (float)weight,
+		.stands_for = 1,
+	});
+	map64_set(&w->block_at, addr, w->blocks.len);
+}
+
+void windows_note_census(struct windows *w, const struct heap_census *census, uint64_t now_ns)
+{
+	if (!w->census)
+		w->census = xcalloc(1, sizeof(*w->census));
+	*w->census = *census;
+	if (w->census_calls++ % w->census_stride)
+		return;
+	if (w->censuses_len == CENSUSES_MAX) {
+		for (size_t i = 0; i < CENSUSES_MAX / 2; i++)
+			w->censuses[i] = w->censuses[2 * i];
+		w->censuses_len = CENSUSES_MAX / 2;
+		w->census_stride *= 2;
+	}
+	w->censuses[w->censuses_len++] = (struct census_mark){ now_ns, *census };
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of a program whose allocator is watched in short windows only:
+ * all that happens in a window exactly, nothing of what happens between them.
+ *
+ * A window stands for the time that it was drawn for: everything in it weighs
+ * that time by its own (Horvitz and Thompson, 1952). Blocks that are born in a
+ * window and outlive it are followed afterwards: an older block has ended when
+ * its free, or another birth at its address, is seen in a later window, or
+ * when somebody who reads the program's memory says so (windows_note_end()). How
+ * many of the others are alive is estimated (window_fates.h, window_rows.c).
+ *
+ *	records -> windows_feed() -> blocks that are followed -> windows_rows()
+ *	           who reads the target's memory <-> windows_followed(), _note_end()
+ *
+ * One process image; addresses of another one mean nothing. Not thread-safe:
+ * the caller locks. Times are CLOCK_MONOTONIC.
+ */
+#ifndef HEAPSONDE_MODEL_WINDOWS_H
+#define HEAPSONDE_MODEL_WINDOWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/cleanup.h"
+#include "base/vec.h"
+#include "bpf/events.h"
+#include "model/metrics.h"
+
+struct windows;
+
+struct windows *windows_create(uint64_t start_ns);
+void windows_destroy(struct windows *windows);
+/* Forgets everything: the process runs another program. */
+void windows_clear(struct windows *windows, uint64_t start_ns);
+DEFINE_CLEANUP(struct windows *, windows_destroy);
+
+/* A window begins: what is fed from here on belongs to it. */
+void windows_open(struct windows *windows);
+/* Whether records of that kind are an allocator's, and belong in here. */
+bool windows_takes(uint16_t kind);
+void windows_feed(struct windows *windows, const void *record, size_t size);
+/* How it was: open when, how heavy, and whether it shut sooner than meant. */
+struct window_facts {
+	uint64_t open_ns, shut_ns;
+	double weight;
+	bool truncated;
+};
+
+/* It is over, and all of it was fed. */
+void windows_shut(struct windows *windows, const struct window_facts *facts);
+
+/* Records of the open window so far, in probe hits. */
+uint64_t windows_hits(const struct windows *windows);
+
+/*
+ * Something that is followed: a block that was seen to be born, or, as a
+ * control, an address whose block was seen to be freed.
+ */
+struct followed {
+	uint64_t addr;
+	uint64_t serial;	/* names it for good */
+	uint64_t since_ns;	/* alive at the end of its window; freed */
+	uint64_t head, word0;	/* of its chunk, when it was first read; head 0: never */
+	uint32_t size;		/* asked for, at most UINT32_MAX; of controls 0 */
+	bool control;
+};
+
+DEFINE_VEC(followed_vec, struct followed);
+
+/* Appends all of them, as of now. */
+void windows_followed(struct windows *windows, struct followed_vec *ret);
+/* What was read of it first. Ignored if it is followed no longer. */
+void windows_note_first(struct windows *windows, const struct followed *followed);
+/* It is no more. */
+void windows_note_end(struct windows *windows, const struct followed *followed, uint64_t now_ns);
+
+/*
+ * Blocks that were there before the first window: so many of chunk @bytes each
+ * are followed in the place of @weight times as many.
+ */
+void windows_add_older(struct windows *windows, uint64_t addr, uint64_t chunk_bytes,
+		       double weight, uint64_t now_ns);
+
+/* Classes of chunk sizes: in steps of 16 bytes to 1040, then 16 to the octave. */
+#define WINDOW_CLASSES 512
+int window_class(uint64_t chunk_bytes);
+/* The chunk that glibc gives for a request. */
+uint64_t window_chunk_bytes(uint64_t size);
+
+/* What all chunks of a class hold that the program has, found by reading its heap. */
+struct heap_census {
+	double bytes[WINDOW_CLASSES];
+};
+
+/* Takes a copy. */
+void windows_note_census(struct windows *windows, const struct heap_census *census,
+			 uint64_t now_ns);
+
+/* One row a stack; stack_id 0 stands for bytes that no stack can be given. */
+struct window_row {
+	uint64_t stack_id;
+	struct metrics m;
+	uint64_t samples;	/* blocks seen that are likely alive */
+};
+
+DEFINE_VEC(window_row_vec, struct window_row);
+
+/* How good the estimate is. */
+struct window_quality {
+	uint64_t windows, truncated;
+	double covered;			/* share of the time that windows were open */
+	uint64_t samples, controls;	/* followed now */
+	double ghost_share;		/* of the samples */
+	double ghost_s;			/* how long one stays unnoticed, on average */
+	double detectable_count;	/* blocks that a stack must have kept to be seen */
+	double unattributed;		/* bytes */
+	bool has_census;		/* totals come from reading the heap */
+};
+
+/*
+ * Estimates as of now; expensive: some milliseconds for a thousand stacks. @rows
+ * are appended to, @total is their sum with its own error.
+ */
+void windows_rows(struct windows *windows, uint64_t now_ns, struct window_row_vec *rows,
+		  struct metrics *total, struct window_quality *quality);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of windows.h, for its two files: windows.c (records in, what is
+ * followed), window_rows.c (estimates out).
+ */
+#ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
+#define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
+
+#include "model/map64.h"
+#include "model/window_fates.h"
+#include "model/windows.h"
+
+#define OLDER_ROW 0		/* of blocks from before the first window */
+
+/* A block, or a control, that is followed. */
+struct follow {
+	struct followed f;
+	uint64_t size;
+	uint32_t row, window, cell;
+	uint16_t class;
+	float weight;
+	float stands_for;	/* followed blocks, after thinning */
+	bool ended;
+};
+
+DEFINE_VEC(follow_vec, struct follow);
+
+/* Blocks of one stack and class of sizes: whose fates are taken for alike. */
+struct cell {
+	uint32_t row;
+	uint16_t class;
+	struct fate_counts ended;	/* those that were noticed; waiting is unused */
+	struct fate fate;		/* as last fitted */
+	bool fitted;
+};
+
+DEFINE_VEC(cell_vec, struct cell);
+
+/* A sum over windows, of which each is a draw. */
+struct draw_sum { double y, squares, largest; };
+
+/* A stack's births. */
+struct birth_row {
+	uint64_t stack_id;
+	double now_bytes, now_count, now_temporary;	/* in the open window */
+	struct draw_sum bytes, count, temporary;
+	double peak_live;		/* when the total was highest */
+	bool touched;
+};
+
+DEFINE_VEC(birth_row_vec, struct birth_row);
+DEFINE_VEC(row_number_vec, uint32_t);
+
+struct thread_now {
+	uint64_t last;		/* block that it allocated last */
+	uint64_t pending;	/* index + 1 of the block that a realloc may end */
+	bool pending_ended;
+};
+
+DEFINE_VEC(thread_now_vec, struct thread_now);
+
+/* Census totals at some moments, thinned as they grow many. */
+#define CENSUSES_MAX 24
+
+struct census_mark {
+	uint64_t time_ns;
+	struct heap_census census;
+};
+
+struct windows {
+	uint64_t start_ns, open_total_ns;
+	uint32_t number;		/* of the window that is or was open, from 1 */
+	uint64_t hits, truncated, serial;
+	struct follow_vec blocks, controls;
+	size_t window_first;		/* blocks of the open window begin here */
+	size_t controls_first;
+	size_t ended;			/* of blocks and controls, not yet swept */
+	struct map64 block_at, control_at;	/* address -> index + 1 */
+	struct birth_row_vec rows;	/* [0] is OLDER_ROW */
+	struct map64 row_of;		/* stack -> row */
+	struct row_number_vec touched;
+	struct cell_vec cells;
+	struct map64 cell_of;		/* row and class -> index + 1 */
+	struct fate_counts delays[WINDOW_CLASSES];	/* of controls that were noticed */
+	struct thread_now_vec threads;
+	struct map64 thread_of;		/* tid -> index + 1 */
+	double thinned;			/* blocks that one followed stands for */
+	struct census_mark censuses[CENSUSES_MAX];
+	size_t censuses_len, census_calls, census_stride;
+	struct heap_census *census;	/* the newest; NULL: none */
+	double peak_live;
+};
+
+static inline double age_s(uint64_t since_ns, uint64_t now_ns)
+{
+	return now_ns > since_ns ? (double)(now_ns - since_ns) / 1e9 : 0;
+}
+
+void draw_sum_add(struct draw_sum *sum, double z);
+
+#endif
