@@ -372,8 +372,8 @@ def heapsonde(*args, timeout=50, **kwargs):
 class Watch:
     """heapsonde report -p PID --json, running. Extra options as given."""
 
-    def __init__(self, pid, *options, mode="exact", attach=None, settle=0.25):
-        argv = [TOOL, "report", "-p", pid, "--json", "--limit", "0", "--mode", mode]
+    def __init__(self, pid, *options, mode="exact", attach=None, settle=0.25, tool=(TOOL,)):
+        argv = [*tool, "report", "-p", pid, "--json", "--limit", "0", "--mode", mode]
         if attach:
             argv += ["--attach", attach]
         self.out = open(scratch(f"report-{len(_started)}.json"), "w+b")

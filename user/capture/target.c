@@ -100,7 +100,8 @@ static struct error *check_executable(uint32_t pid)
 				    pid);
 	if (fd < 0)
 		return error_create(ERROR_PERMISSION,
-				    "not allowed to look into process %" PRIu32 ": %s; run as root",
+				    "not allowed to look into process %" PRIu32 ": %s; run as "
+				    "root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
 				    pid, strerror(errno));
 	if (read(fd, ident, sizeof(ident)) == sizeof(ident) &&
 	    !memcmp(ident, ELFMAG, SELFMAG) && ident[EI_CLASS] == ELFCLASS32)
