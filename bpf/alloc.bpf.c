@@ -24,6 +24,7 @@
  * where that is possible.
  */
 #include "bpf/call.bpf.h"
+#include "bpf/go.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/report.bpf.h"
 #include "bpf/sampling.bpf.h"
@@ -511,3 +512,34 @@ int alloc_report_plain(struct pt_regs *ctx)
 	on_report(ctx, false);
 	return 0;
 }
+
+/* Go's allocator: a hit without a record of its own is counted. */
+#define GO_PROGRAM(name, on_hit)					\
+	SEC("uprobe")							\
+	int name(struct pt_regs *ctx)					\
+	{								\
+		__u64 begun;						\
+									\
+		bpf_preempt_disable();					\
+		begun = timing_begin();					\
+		if (!on_hit(ctx))					\
+			count(COUNT_QUIET_HITS);			\
+		timing_end(begun);					\
+		bpf_preempt_enable();					\
+		return 0;						\
+	}								\
+									\
+	SEC("uprobe")							\
+	int name##_plain(struct pt_regs *ctx)				\
+	{								\
+		__u64 begun = timing_begin();				\
+									\
+		if (!on_hit(ctx))					\
+			count(COUNT_QUIET_HITS);			\
+		timing_end(begun);					\
+		return 0;						\
+	}
+
+GO_PROGRAM(go_refill, go_on_refill)
+GO_PROGRAM(go_large, go_on_large)
+GO_PROGRAM(go_sweep, go_on_sweep)

@@ -47,7 +47,11 @@
 	X(EV_LOADED,        0, "a target's loader has mapped an object")  \
 	X(EV_UNLOADING,     0, "a target's loader unmaps an object")	  \
 	X(EV_STACK_MEMORY,  0, "a piece of a stack that user space is to walk") \
-	X(EV_UNFINISHED,    0, "... and its registers, after all pieces")
+	X(EV_UNFINISHED,    0, "... and its registers, after all pieces")	  \
+	X(EV_GO_STACK,      0, "frames of a Go stack, with the runtime's own") \
+	X(EV_GO_ALLOC,      1, "a Go object is about to be allocated: a sample") \
+	X(EV_GO_DEAD,       0, "the collector did not mark that sample")  \
+	X(EV_GO_SWEEP,      1, "it has marked all that is live, and samples were looked at")
 
 enum event_kind {
 #define X(kind, hits, text) kind,
@@ -147,6 +151,18 @@ struct ev_realloc {
 	__u64 old_addr;		/* 0: realloc(NULL, size) */
 };
 
+/*
+ * EV_GO_ALLOC is a struct ev_alloc whose size is that of the size class, and
+ * whose weight is what the kernel side knows: the exact counts of the runtime
+ * correct it (capture/go_live.h). EV_GO_STACK is a struct ev_stack, EV_GO_DEAD
+ * a struct ev_free.
+ */
+struct ev_go_sweep {
+	struct ev_header h;
+	__u64 took_ns;		/* while the world was stopped */
+	__u32 checked, dead;	/* samples */
+};
+
 struct ev_pool {		/* EV_POOL_ADD; EV_POOL_CLEAR, which has no block */
 	struct ev_header h;
 	__u64 pool;
@@ -185,6 +201,7 @@ EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
 EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
+EV_ASSERT(sizeof(struct ev_go_sweep) == 40, "ev_go_sweep");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
 EV_ASSERT(sizeof(struct ev_process) == 56, "ev_process");
 

@@ -66,7 +66,7 @@ def equals_memstats(path, steps):
     for step in steps:
         server.tell(step)
         shown_json = report(server.proc.pid)
-        check_equal("mode", shown_json["mode"], "growth")
+        check_equal("mode", shown_json["mode"], "sampled")
         runtime, own = shown_json["runtime"], server.mem()
         check_equal("language", runtime["language"], "go")
         check_same(step, runtime, own)

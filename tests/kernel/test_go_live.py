@@ -97,6 +97,76 @@ def own_profile(path, godebug):
     remark(f"{shown['runtime']['version']}, {len(sites)} sites")
 
 
+# In the midst of an allocation the runtime may need a small object for itself.
+RUNTIMES = 2048
+# Half-widths of 95 % intervals; of some hundred comparisons in a run a few
+# lie outside of one, and none this far.
+FAR = 2.5
+WORK = ("work 60000", "gc", "drop", "work 20000", "gc")
+TINY = "main.siteTiny4"         # four of its objects share a block, which is what is seen
+
+
+def watched(path, *options, commands=WORK):
+    """(the program, the report of it, its books) after it obeyed the commands."""
+    program = Sites(path)
+    watch = Watch(program.pid, *options, mode="auto")
+    for command in commands:
+        program.tell(command)
+    return program, watch.finish(), {b["site"]: b for b in program.ask("books")}
+
+
+def compare(name, shown, error, true, outside):
+    distance = abs(shown - true)
+    check(distance <= FAR * error + RUNTIMES,
+          f"{name} is {shown} +- {error}, in truth {true}")
+    if distance > error + RUNTIMES:
+        outside.append(name)
+
+
+def sampled_sites(path):
+    program, shown, books = watched(path)
+    check_equal("mode", shown.data["mode"], "sampled")
+    check(shown.loss["complete"], f"lost: {shown.loss}")
+    stacks = {}
+    for stack in shown.stacks:
+        if stack["frames"] and stack["frames"][0]["function"] in books:
+            site = stack["frames"][0]["function"]
+            check(site not in stacks, f"two call paths lead to {site}")
+            check_equal("status", stack["status"], "complete")
+            check_equal("root", stack["frames"][-1]["function"], "runtime.goexit")
+            stacks[site] = stack
+    outside, total_true = [], 0
+    for site, book in books.items():
+        total_true += book["live_count"] * book["size"]
+        if site == TINY:
+            continue
+        check(site in stacks, f"{site} was not seen: {sorted(stacks)}")
+        for what in ("live", "alloc"):
+            compare(f"{what}_bytes of {site}", stacks[site][f"{what}_bytes"],
+                    stacks[site].get(f"{what}_bytes_error", 0),
+                    book[f"{what}_count"] * book["size"], outside)
+    check(len(outside) <= 6, f"too many lie outside of their intervals: {outside}")
+    compare("live_bytes of all", shown.totals["live_bytes"],
+            shown.totals["live_bytes_error"], total_true, outside)
+    # How many objects a size class gave is known exactly, whatever the samples were.
+    of_one_class = [site for site in books if "48" in site]
+    true = sum(books[site]["alloc_count"] for site in of_one_class)
+    seen = sum(stacks[site]["alloc_count"] for site in of_one_class)
+    check(abs(seen - true) <= 400 + 0.02 * true, f"of one class {seen} were seen, not {true}")
+    remark(f"{shown.data['runtime']['version']}, {len(outside)} outside")
+
+
+def attached_often(path):
+    program = Sites(path)
+    for _ in range(5):
+        watch = Watch(program.pid, mode="auto")
+        program.tell("work 3000")
+        watch.finish()
+        wait_unprobed(program.pid)
+    program.tell("gc")
+    check_equal("status", program.proc.poll(), None)
+
+
 @case()
 def programs_are_there():
     if not programs("default") or not programs("profile"):
@@ -108,6 +178,13 @@ for path in programs("profile"):
     add_case(f"own_profile_{toolchain}", own_profile, path, "")
     add_case(f"own_profile_of_every_object_{toolchain}", own_profile, path,
              "memprofilerate=1")
+
+for kind in ("default", "small", "pie"):
+    for path in programs(kind):
+        toolchain = path.split(os.sep)[-2]
+        add_case(f"sampled_{toolchain}_{kind}", sampled_sites, path)
+        if kind == "small":
+            add_case(f"attached_often_{toolchain}", attached_often, path)
 
 
 main()

@@ -562,8 +562,8 @@ void window_probes_remove(struct window_probes *probes)
 	each_at_once(probes, unset_link);
 }
 
-bool attach_function(struct attachment *att, struct bpf_program *prog,
-		     const struct object *object, uint64_t offset, uint32_t pid)
+static bool attach_one(struct attachment *att, uint32_t attach_type, struct bpf_program *prog,
+		       const struct object *object, uint64_t offset, uint32_t pid)
 {
 	struct link_batch batch __cleanup(link_batch_deinit);
 	__cleanup(probe_arrays_deinit) struct probe_arrays arrays;
@@ -572,7 +572,21 @@ bool attach_function(struct attachment *att, struct bpf_program *prog,
 	probe_arrays_reserve(&arrays, 1);
 	probe_arrays_add(&arrays, offset, 0, (union probe_cookie){ .value = pid });
 	request_single(&batch, prog, &arrays, 0, false);
+	batch.requests.data[0].attach_type = attach_type;
 	return !link_batch_make(&batch, att);
+}
+
+bool attach_function(struct attachment *att, struct bpf_program *prog,
+		     const struct object *object, uint64_t offset, uint32_t pid)
+{
+	return attach_one(att, 0, prog, object, offset, pid);
+}
+
+bool attach_point(struct attachment *att, enum attach_method method, struct bpf_program *prog,
+		  const struct object *object, uint64_t offset, uint32_t pid)
+{
+	return attach_one(att, method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI, prog,
+			  object, offset, pid);
 }
 
 void attachment_move(struct attachment *to, struct attachment *from)

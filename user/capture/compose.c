@@ -341,7 +341,7 @@ static bool is_sampled(const struct session *s)
 /* A Go program without C's allocator is watched by its runtime's books alone. */
 static const char *level(const struct session *s)
 {
-	if (session_has_profile(s, NULL))
+	if (session_has_profile(s, NULL) || s->go_sampled.len)
 		return "sampled";
 	if (s->runtime.language && !session_has_probes(s))
 		return "growth";
@@ -356,7 +356,8 @@ static int64_t sample_bytes(const struct session *s)
 
 	if (s->sample_bytes)
 		return (int64_t)s->sample_bytes;
-	session_has_profile(s, &rate);
+	if (!session_has_profile(s, &rate))
+		session_samples_go(s, &rate);
 	return rate;
 }
 

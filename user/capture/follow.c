@@ -70,8 +70,10 @@ struct image *session_add_image(struct session *s, uint32_t pid)
 
 void session_detach(struct session *s)
 {
-	vec_for_each(w, &s->watched)
+	vec_for_each(w, &s->watched) {
 		attachment_move(&s->retired, &w->attachment);
+		attachment_move(&s->retired, &w->go);
+	}
 	session_finish_removal(s);
 }
 
@@ -97,7 +99,7 @@ bool session_all_ended(const struct session *s)
 	return true;
 }
 
-static struct watched *watched_process(struct session *s, uint32_t pid)
+struct watched *session_watched(struct session *s, uint32_t pid)
 {
 	struct watched *w;
 
@@ -217,7 +219,7 @@ static struct error *attach_new_object(struct session *s, const struct image *im
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
-	struct watched *w = watched_process(s, image->pid);
+	struct watched *w = session_watched(s, image->pid);
 	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators);
 	bool frees_nest, reports;
 
@@ -254,7 +256,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 
 static bool has_probes(struct session *s, uint32_t pid)
 {
-	return watched_process(s, pid)->probed.len;
+	return session_watched(s, pid)->probed.len;
 }
 
 struct error *session_watch_pid(struct session *s, uint32_t pid)
@@ -283,7 +285,7 @@ static const struct mapping *loader_mapping(const struct image *image)
 static void follow_loader(struct session *s, const struct image *image)
 {
 	const struct mapping *mapping = loader_mapping(image);
-	struct watched *w = watched_process(s, image->pid);
+	struct watched *w = session_watched(s, image->pid);
 	struct loader loader = { .changes = 1 };
 	struct object_symbol function;
 	uint64_t offset, debug;
@@ -346,15 +348,23 @@ struct error *session_find_runtime(struct image *image)
 }
 
 /* What of a Go program's memory will be seen, and what not. */
-static void note_runtime(const struct image *image, bool probed, const struct error *err)
+static void note_runtime(const struct image *image, const struct error *err)
 {
-	if (err)
+	const char *seen = "only what its runtime knows is shown, its allocations are not traced";
+
+	if (err) {
 		log_warn("process %" PRIu32 " (%s): its C allocations are seen, but it is %s",
 			 image->pid, image->id.comm, err->message);
-	else if (image->go && !probed)
-		log_info("process %" PRIu32 " (%s): no allocator of C is mapped in it: what its Go "
-			 "runtime (%s) knows is shown, allocations are not traced", image->pid,
-			 image->id.comm, go_runtime_version(image->go));
+		return;
+	}
+	if (!image->go)
+		return;
+	if (image->sampled)
+		seen = "its allocations are sampled, and what the collector leaves is live";
+	else if (image->profile.rate)
+		seen = "the heap profile that it keeps of itself is shown";
+	log_info("process %" PRIu32 " (%s) is a Go program (%s): %s", image->pid, image->id.comm,
+		 go_runtime_version(image->go), seen);
 }
 
 struct error *session_attach_pid(struct session *s, uint32_t pid)
@@ -370,7 +380,8 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	cost_watch(&s->cost, pid, false);
 	err = session_find_runtime(image);
 	if (has_probes(s, pid) || image->go) {
-		note_runtime(image, has_probes(s, pid), err);
+		session_begin_go(s);
+		note_runtime(image, err);
 		error_destroy(err);
 		return NULL;
 	}
@@ -400,7 +411,7 @@ bool session_has_started(pid_t pid, uint64_t ip, void *arg)
 		return false;
 	if (!loader || !at || at->bias != loader)
 		return true;
-	return is_probed(watched_process(s, pid), at->object);
+	return is_probed(session_watched(s, pid), at->object);
 }
 
 static void end_image(struct image *image, char *reason)
@@ -438,7 +449,7 @@ static void follow_exec(struct session *s, const struct ev_process *ev)
 			end_image(old, xasprintf("replaced by exec of %s", image->id.exe));
 	unwinder_forget(s->unwinder, ev->h.tgid);
 	if (ev->child != ev->h.tgid)
-		drop_probes(s, watched_process(s, ev->h.tgid));
+		drop_probes(s, session_watched(s, ev->h.tgid));
 	err = address_space_refresh(image->names, NULL);
 	if (!err)
 		err = session_take_over(s, image);

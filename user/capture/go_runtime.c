@@ -57,6 +57,7 @@ struct books {
 struct go_runtime {
 	uint32_t pid;
 	uint64_t bias;
+	struct object *object;
 	struct go_binary *binary;
 	const struct go_layout *layout;	/* NULL: not proven yet */
 	struct iovec_vec local, remote;
@@ -238,17 +239,23 @@ static struct sums freed(const struct books *b, const struct go_layout *l)
 		       l->delta_small_free_count);
 }
 
+/* What was taken out of a span since it is cached; read torn, it may be negative. */
+static int64_t used_slots(const uint8_t *span, const struct go_layout *l)
+{
+	return (int16_t)(quarter(span, l->span_alloc_count) -
+			 quarter(span, l->span_count_before_cache));
+}
+
 static struct sums cached(const struct books *b, const struct go_layout *l)
 {
 	struct sums sums = { 0 };
 
 	for (size_t i = 0; i < b->spans.len; i++) {
 		const uint8_t *span = b->spans.data[i].bytes;
-		int16_t used = (int16_t)(quarter(span, l->span_alloc_count) -
-					 quarter(span, l->span_count_before_cache));
+		uint64_t used = (uint64_t)used_slots(span, l);
 
-		sums.count += (uint64_t)(int64_t)used;
-		sums.bytes += (uint64_t)(int64_t)used * go_class_sizes[b->classes.data[i]];
+		sums.count += used;
+		sums.bytes += used * go_class_sizes[b->classes.data[i]];
 	}
 	return sums;
 }
@@ -516,7 +523,7 @@ struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret
 /* --- life --- */
 
 static struct error *open_binary(const struct address_space *as, struct go_binary **binary,
-				 uint64_t *bias)
+				 struct object **object, uint64_t *bias)
 {
 	const struct object *before = NULL;
 
@@ -529,6 +536,7 @@ static struct error *open_binary(const struct address_space *as, struct go_binar
 		err = go_binary_open(mapping->object, binary);
 		if (err || *binary) {
 			*bias = mapping->bias;
+			*object = mapping->object;
 			return err;
 		}
 	}
@@ -539,8 +547,9 @@ struct error *go_runtime_open(uint32_t pid, const struct address_space *as,
 			      struct go_runtime **ret)
 {
 	struct go_binary *binary = NULL;
+	struct object *object = NULL;
 	uint64_t bias = 0;
-	struct error *err = open_binary(as, &binary, &bias);
+	struct error *err = open_binary(as, &binary, &object, &bias);
 
 	*ret = NULL;
 	if (err || !binary)
@@ -548,6 +557,7 @@ struct error *go_runtime_open(uint32_t pid, const struct address_space *as,
 	*ret = xcalloc(1, sizeof(**ret));
 	(*ret)->pid = pid;
 	(*ret)->bias = bias;
+	(*ret)->object = object_ref(object);
 	(*ret)->binary = binary;
 	return NULL;
 }
@@ -557,6 +567,7 @@ void go_runtime_close(struct go_runtime *go)
 	if (!go)
 		return;
 	go_binary_close(go->binary);
+	object_destroy(go->object);
 	iovec_vec_deinit(&go->local);
 	iovec_vec_deinit(&go->remote);
 	address_vec_deinit(&go->books.processors);
@@ -590,6 +601,32 @@ uint64_t go_runtime_bias(const struct go_runtime *go)
 const struct go_layout *go_runtime_layout(const struct go_runtime *go)
 {
 	return go->layout;
+}
+
+uint64_t go_runtime_arenas(const struct go_runtime *go)
+{
+	return go->books.arenas;
+}
+
+const struct object *go_runtime_object(const struct go_runtime *go)
+{
+	return go->object;
+}
+
+void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLASSES])
+{
+	const struct go_layout *l = go->layout;
+	const struct books *b = &go->books;
+
+	ret[0] = delta(b, l, l->delta_large_alloc);
+	for (int i = 1; i < GO_SIZE_CLASSES; i++)
+		ret[i] = delta(b, l, l->delta_small_alloc_count + i * 8) * go_class_sizes[i];
+	for (size_t i = 0; i < b->spans.len; i++) {
+		int class = b->classes.data[i];
+
+		ret[class] += (uint64_t)used_slots(b->spans.data[i].bytes, l) *
+			      go_class_sizes[class];
+	}
 }
 
 #define PAUSES 256	/* of the last collections, by their number */

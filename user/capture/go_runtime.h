@@ -12,14 +12,16 @@
 #ifndef HEAPSONDE_CAPTURE_GO_RUNTIME_H
 #define HEAPSONDE_CAPTURE_GO_RUNTIME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "model/runtime.h"
+#include "symbol/go_binary.h"
 #include "symbol/go_layout.h"
 
 struct address_space;
-struct go_binary;
+struct object;
 struct go_runtime;
 
 /*
@@ -46,6 +48,12 @@ const struct go_layout *go_runtime_layout(const struct go_runtime *go);
  */
 struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret) __must_check;
 
+/* Of the last go_runtime_read(): bytes allocated since the start, by size class; 0 is large. */
+void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLASSES]);
+/* The address of the heap's table of arenas; 0 if none was read yet. */
+uint64_t go_runtime_arenas(const struct go_runtime *go);
+/* The program's file. */
+const struct object *go_runtime_object(const struct go_runtime *go);
 /* Of the last go_runtime_read(): when the last collection but @back ended, in ns since 1970; 0. */
 uint64_t go_runtime_collected_ns(const struct go_runtime *go, unsigned int back);
 

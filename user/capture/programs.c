@@ -17,6 +17,9 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
 	ret->report = guarded ? skel->progs.alloc_report : skel->progs.alloc_report_plain;
 	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
+	ret->go_refill = guarded ? skel->progs.go_refill : skel->progs.go_refill_plain;
+	ret->go_large = guarded ? skel->progs.go_large : skel->progs.go_large_plain;
+	ret->go_sweep = guarded ? skel->progs.go_sweep : skel->progs.go_sweep_plain;
 	if (method == ATTACH_SESSION) {
 		ret->session = skel->progs.alloc_session;
 		return;
@@ -49,6 +52,9 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->entry, multi);
 	load_program(ret->report, multi);
 	load_program(ret->returns, multi);
+	load_program(ret->go_refill, multi);
+	load_program(ret->go_large, multi);
+	load_program(ret->go_sweep, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
 	load_program(skel->progs.loader_changed, 0);
 }

@@ -55,7 +55,7 @@ double session_own_cpu_s(void)
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static void keep_fresh_stack(struct session *s, const struct ev_stack *ev, size_t size)
+void session_keep_stack(struct session *s, const struct ev_stack *ev, size_t size)
 {
 	uint32_t count = ev->count;
 
@@ -112,7 +112,7 @@ static void keep_news(struct session *s, const void *data, size_t size)
 
 	switch (h->kind) {
 	case EV_STACK:
-		keep_fresh_stack(s, data, size);
+		session_keep_stack(s, data, size);
 		break;
 	case EV_STACK_MEMORY:
 		keep_piece(s, data, size);
@@ -151,7 +151,9 @@ static int on_record(void *arg, void *data, size_t size)
 
 	if (s->frozen)
 		return 0;
-	if (s->governor && windows_takes(h->kind))
+	if (h->kind >= EV_GO_STACK && h->kind <= EV_GO_SWEEP)
+		session_take_go_record(s, h, size);
+	else if (s->governor && windows_takes(h->kind))
 		governor_feed(s->governor, data, size);
 	else if (is_models(h->kind))
 		model_feed(s->model, data, size);
@@ -308,6 +310,7 @@ static void take_sample(struct session *s)
 	uint64_t now = session_now_ns();
 	int64_t rss = rss_of_all(s);
 
+	session_read_runtimes(s, s->frozen);
 	pthread_mutex_lock(&s->lock);
 	model_mark_time(s->model, now);
 	model_rows(s->model, now, 0, NULL, &totals);
@@ -315,7 +318,6 @@ static void take_sample(struct session *s)
 	if (s->governor)
 		metrics_combine(&totals.m, &governor_estimate(s->governor, now, false)->total);
 	read_ledger(s);
-	session_read_runtimes(s);
 	session_add_profile_totals(s, &totals.m);
 	session_update_cost(s);
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
@@ -359,6 +361,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_serve_command(s);
 		session_follow_exits(s);
 		session_remove_retired(s);
+		session_begin_go(s);
 		note_loss(s);
 		s->skel->bss->timing = now < s->timed_until_s;
 		note_growth(s, now);
@@ -624,6 +627,7 @@ void session_destroy(struct session *s)
 	heapsonde_bpf__destroy(s->skel);
 	session_free_targets(s);
 	session_free_news(s);
+	session_free_go(s);
 	snapshot_sample_vec_deinit(&s->timeline);
 	ledger_deinit(&s->ledger);
 	unwinder_destroy(s->unwinder);

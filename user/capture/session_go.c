@@ -3,23 +3,169 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "base/log.h"
-#include "capture/session_private.h"
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 
-/* What is read is gone for good with a process, so the last figures stay. */
-static void read_image_runtime(struct session *s, struct image *image)
+#include "base/log.h"
+#include "bpf/go.h"
+#include "capture/session_private.h"
+#include "heapsonde.skel.h"
+
+static struct go_sampled *find_sampled(struct session *s, uint32_t pid)
+{
+	vec_for_each(sampled, &s->go_sampled)
+		if (sampled->pid == pid)
+			return sampled;
+	return NULL;
+}
+
+/* --- attaching --- */
+
+/* What was watched under that number, before an exec, is no more. */
+static void clear_samples(struct session *s, uint32_t pid)
+{
+	int fd = bpf_map__fd(s->skel->maps.go_samples);
+	const struct go_sample none = { 0 };
+
+	for (uint32_t i = 0; i < GO_SAMPLES; i++) {
+		struct go_sample sample;
+
+		if (bpf_map_lookup_elem(fd, &i, &sample) || sample.owner != pid)
+			continue;
+		bpf_map_update_elem(fd, &i, &none, BPF_ANY);
+		__atomic_fetch_sub(&s->skel->bss->go_samples_used, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+static uint64_t wanted_mean(const struct session *s, const struct go_live *live)
+{
+	return s->settings.sample_bytes ? s->settings.sample_bytes :
+	       go_live_mean(live, s->runtime.f.NextGC);
+}
+
+static bool publish_target(const struct session *s, const struct go_runtime *go, uint64_t mean)
+{
+	const struct go_layout *l = go_runtime_layout(go);
+	uint32_t pid = go_runtime_pid(go);
+	struct go_target target = {
+		.mean = mean,
+		.arenas = go_runtime_arenas(go),
+		.arena_inline_marks = l->arena_inline_marks > 0 ? l->arena_inline_marks : 0,
+		.span_start = l->span_start,
+		.span_nelems = l->span_nelems,
+		.span_free_index = l->span_free_index,
+		.span_alloc_count = l->span_alloc_count,
+		.span_elemsize = l->span_elemsize,
+		.span_alloc_cache = l->span_alloc_cache,
+		.span_alloc_bits = l->span_alloc_bits,
+		.span_mark_bits = l->span_mark_bits,
+		.wide = go_layout_nelems_size(l) == 8,
+	};
+
+	return target.arenas &&
+	       !bpf_map_update_elem(bpf_map__fd(s->skel->maps.go_targets), &pid, &target, BPF_ANY);
+}
+
+/* Deaths are watched before births. */
+static bool attach_points(struct session *s, const struct go_runtime *go)
+{
+	const struct go_points *points = &go_runtime_binary(go)->points;
+	const struct object *object = go_runtime_object(go);
+	uint32_t pid = go_runtime_pid(go);
+	struct watched *w = session_watched(s, pid);
+	const struct { uint64_t vaddr; struct bpf_program *program; } probes[] = {
+		{ points->sweep, s->programs.go_sweep },
+		{ points->large, s->programs.go_large },
+		{ points->refill, s->programs.go_refill },
+	};
+
+	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
+		uint64_t offset;
+
+		if (!probes[i].vaddr ||
+		    !object_vaddr_to_offset(object, probes[i].vaddr, &offset) ||
+		    !attach_point(&w->go, s->method, probes[i].program, object, offset, pid)) {
+			attachment_deinit(&w->go);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Samples the allocations of a Go program that does not do so itself, if that can be. */
+static void begin_sampling(struct session *s, struct image *image)
+{
+	struct go_sampled *sampled = find_sampled(s, image->pid);
+	struct go_live *live = go_live_create(image->go, s->settings.max_depth);
+
+	image->sampled = true;
+	clear_samples(s, image->pid);
+	pthread_mutex_lock(&s->lock);
+	if (sampled)
+		go_live_destroy(sampled->live);
+	else
+		sampled = go_sampled_vec_append(&s->go_sampled);
+	*sampled = (struct go_sampled){ image->pid, live };
+	pthread_mutex_unlock(&s->lock);
+	if (publish_target(s, image->go, wanted_mean(s, live)) && attach_points(s, image->go))
+		return;
+	log_warn("process %" PRIu32 " (%s): the allocator of its Go runtime (%s) cannot be "
+		 "probed: its call paths are not seen", image->pid, image->id.comm,
+		 go_runtime_version(image->go));
+}
+
+/* --- reading --- */
+
+static void settle(struct session *s, uint32_t pid, enum go_settle which)
+{
+	struct go_sampled *sampled = find_sampled(s, pid);
+
+	if (!sampled)
+		return;
+	session_drain(s);
+	pthread_mutex_lock(&s->lock);
+	go_live_settle(sampled->live, s->model, which);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static struct error *read_figures(struct session *s, struct image *image)
 {
 	struct error *err = session_find_runtime(image);
 	struct runtime_figures figures;
 
 	if (!err && image->go)
 		err = go_runtime_read(image->go, &figures);
-	if (!err && image->go) {
-		s->runtime = (struct snapshot_runtime){
-			"go", go_runtime_version(image->go), figures,
-		};
-		go_profile_read(image->go, &image->profile);
+	if (err || !image->go)
+		return err;
+	s->runtime = (struct snapshot_runtime){
+		"go", go_runtime_version(image->go), figures,
+	};
+	return NULL;
+}
+
+static void read_heap(struct session *s, struct image *image, bool last)
+{
+	if (image->sampled) {
+		struct go_sampled *sampled = find_sampled(s, image->pid);
+
+		settle(s, image->pid, last ? GO_SETTLE_ALL : GO_SETTLE_DUE);
+		if (sampled && !last)
+			publish_target(s, image->go, wanted_mean(s, sampled->live));
+		return;
 	}
+	if (!go_profile_read(image->go, &image->profile))
+		return;
+	if (!image->profile.rate && !last)
+		begin_sampling(s, image);
+}
+
+/* What is read is gone for good with a process, so the last figures stay. */
+static void read_image_runtime(struct session *s, struct image *image, bool last)
+{
+	struct error *err = read_figures(s, image);
+
+	if (!err && image->go)
+		read_heap(s, image, last);
 	if (err && err->code == ERROR_UNSUPPORTED) {
 		log_warn("process %" PRIu32 " (%s): %s", image->pid, image->id.comm, err->message);
 		go_runtime_close(image->go);
@@ -28,11 +174,52 @@ static void read_image_runtime(struct session *s, struct image *image)
 	error_destroy(err);
 }
 
-void session_read_runtimes(struct session *s)
+void session_read_runtimes(struct session *s, bool last)
+{
+	vec_for_each(image, &s->images) {
+		if (!image->ended)
+			read_image_runtime(s, image, last);
+		else if (image->sampled)
+			settle(s, image->pid, GO_SETTLE_ENDED);
+	}
+}
+
+void session_begin_go(struct session *s)
 {
 	vec_for_each(image, &s->images)
-		if (!image->ended)
-			read_image_runtime(s, image);
+		if (!image->ended && (image->go || !image->looked_for_go) && !image->sampled &&
+		    !image->profile.rate)
+			read_image_runtime(s, image, false);
+}
+
+void session_take_go_record(struct session *s, const struct ev_header *record, size_t size)
+{
+	struct go_sampled *sampled = find_sampled(s, record->tgid);
+	struct ev_stack *stack;
+
+	if (!sampled)
+		return;
+	go_live_take(sampled->live, record, size);
+	while ((stack = go_live_next_stack(sampled->live, &size))) {
+		model_feed(s->model, stack, size);
+		session_keep_stack(s, stack, size);
+		free(stack);
+	}
+}
+
+bool session_samples_go(const struct session *s, int64_t *mean_ret)
+{
+	if (!s->go_sampled.len)
+		return false;
+	*mean_ret = (int64_t)wanted_mean(s, s->go_sampled.data[0].live);
+	return true;
+}
+
+void session_free_go(struct session *s)
+{
+	vec_for_each(sampled, &s->go_sampled)
+		go_live_destroy(sampled->live);
+	go_sampled_vec_deinit(&s->go_sampled);
 }
 
 bool session_has_profile(const struct session *s, int64_t *rate_ret)

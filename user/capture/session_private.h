@@ -14,6 +14,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/cost.h"
+#include "capture/go_live.h"
 #include "capture/go_profile.h"
 #include "capture/distress.h"
 #include "capture/ledger.h"
@@ -45,6 +46,7 @@ struct image {
 	struct go_runtime *go;	/* NULL: no Go program, or not one that can be read */
 	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
+	bool sampled;		/* as a Go program */
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */
 	char *oom_reason;	/* of one that the OOM killer chose; NULL: none */
@@ -60,6 +62,7 @@ DEFINE_VEC(file_id_vec, struct file_id);
 struct watched {
 	uint32_t pid;
 	struct attachment attachment;
+	struct attachment go;	/* the same of its Go runtime */
 	struct file_id_vec probed;
 	bool frees_nest;	/* as the probes were set */
 	bool loader_probed;
@@ -115,6 +118,14 @@ struct removal {
 	atomic_bool done;
 };
 
+/* A Go target whose allocations are sampled. */
+struct go_sampled {
+	uint32_t pid;
+	struct go_live *live;
+};
+
+DEFINE_VEC(go_sampled_vec, struct go_sampled);
+
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
@@ -163,6 +174,7 @@ struct session {
 	bool watches_functions;		/* that give blocks */
 	bool watches_reports;		/* of blocks that a program samples by itself */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
+	struct go_sampled_vec go_sampled;	/* under lock: Go targets that are sampled */
 	struct map64 told;		/* stacks whose names went into a snapshot */
 	struct map64 named;		/* stack and image -> index of named_stacks + 1 */
 	struct named_stack_vec named_stacks;
@@ -182,6 +194,9 @@ struct session {
 
 /* --- session.c --- */
 
+/* Has a stack of the image that @ev's process runs now named. */
+void session_keep_stack(struct session *s, const struct ev_stack *ev, size_t size);
+
 uint64_t session_now_ns(void);
 double session_own_cpu_s(void);
 /* Whether there is news that should be looked at at once. */
@@ -193,6 +208,8 @@ void session_drain(struct session *s);
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
 struct image *session_image(struct session *s, uint32_t pid);
+/* The process and its probes, none at first. Dies at the next process. */
+struct watched *session_watched(struct session *s, uint32_t pid);
 /* Whether any function of any target is probed. */
 bool session_has_probes(const struct session *s);
 /* Looks, once, whether the image is a Go program; why not, if one cannot be read. */
@@ -249,8 +266,18 @@ bool session_keep_budget(struct session *s);
 
 /* --- session_go.c --- */
 
-/* The figures and the own heap profile of each Go target. */
-void session_read_runtimes(struct session *s);
+/*
+ * The figures of each Go target and its own heap profile; of one that keeps
+ * none, objects are sampled from now on. @last: of what was sampled nothing waits any more.
+ */
+void session_read_runtimes(struct session *s, bool last);
+/* The same of Go targets of which nothing was read yet. */
+void session_begin_go(struct session *s);
+/* Takes a record of a kind EV_GO_*, under lock. */
+void session_take_go_record(struct session *s, const struct ev_header *record, size_t size);
+/* Whether a Go target is sampled, and the mean between samples of the first. */
+bool session_samples_go(const struct session *s, int64_t *mean_ret);
+void session_free_go(struct session *s);
 /* Whether a target's own heap profile is shown; with the rate of the first. */
 bool session_has_profile(const struct session *s, int64_t *rate_ret);
 /* Adds what these profiles say to @total, which is of all else. */

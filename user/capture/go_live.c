@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Samples of a Go heap, calibrated; see go_live.h. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/vec.h"
+#include "bpf/go.h"
+#include "capture/go_live.h"
+#include "capture/go_stack.h"
+#include "model/map64.h"
+#include "model/sink.h"
+
+#define MEAN_MIN 4096
+#define SAMPLES_WANTED (GO_SAMPLES / 4)	/* of a heap that is as large as it gets */
+#define LOOK_MAX_NS 500000		/* the world may stand still so much longer */
+#define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
+
+/* A record that waits: EV_GO_ALLOC, or EV_GO_DEAD, which has no more than its address. */
+struct waiting {
+	struct ev_alloc ev;
+	uint32_t class;
+};
+
+DEFINE_VEC(waiting_vec, struct waiting);
+DEFINE_VEC(stack_id_vec, uint64_t);
+DEFINE_VEC(stack_record_vec, struct ev_stack *);
+
+struct go_live {
+	const struct go_runtime *go;
+	uint32_t max_depth;
+	struct waiting_vec waiting;
+	uint64_t begun[GO_SIZE_CLASSES];	/* bytes allocated before */
+	double given[GO_SIZE_CLASSES];		/* bytes that the model was told of since */
+	bool swept;				/* since samples were settled */
+	struct map64 trimmed;			/* the kernel side's id -> index of ids + 1 */
+	struct stack_id_vec ids;
+	struct stack_record_vec stacks;		/* not fetched yet */
+	struct go_sweeps sweeps;
+	uint64_t mean_floor;
+};
+
+struct go_live *go_live_create(const struct go_runtime *go, uint32_t max_depth)
+{
+	struct go_live *live = xcalloc(1, sizeof(*live));
+
+	live->go = go;
+	live->max_depth = max_depth;
+	live->mean_floor = MEAN_MIN;
+	go_runtime_allocated(go, live->begun);
+	return live;
+}
+
+void go_live_destroy(struct go_live *live)
+{
+	if (!live)
+		return;
+	vec_for_each(stack, &live->stacks)
+		free(*stack);
+	stack_record_vec_deinit(&live->stacks);
+	stack_id_vec_deinit(&live->ids);
+	map64_deinit(&live->trimmed);
+	waiting_vec_deinit(&live->waiting);
+	free(live);
+}
+
+/* --- records in --- */
+
+/* Class 0 is that of large objects. */
+static uint32_t class_of(uint64_t size)
+{
+	uint32_t low = 1, high = GO_SIZE_CLASSES - 1;
+
+	if (size > go_class_sizes[high])
+		return 0;
+	while (low < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (go_class_sizes[middle] < size)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void take_stack(struct go_live *live, const struct ev_stack *ev, size_t size)
+{
+	uint32_t count = ev->count, skipped;
+	uint64_t pcs[MAX_DEPTH];
+	struct ev_stack *out;
+
+	if (count > MAX_DEPTH || size < sizeof(*ev) + count * sizeof(ev->pcs[0]) ||
+	    map64_get(&live->trimmed, ev->stack_id))
+		return;
+	memcpy(pcs, ev->pcs, count * sizeof(*pcs));
+	skipped = go_stack_trim(live->go, pcs, count);
+	out = xcalloc(1, sizeof(*out) + count * sizeof(out->pcs[0]));
+	*out = *ev;
+	out->h.kind = EV_STACK;
+	out->count = count - skipped;
+	if (out->count > live->max_depth) {
+		out->count = live->max_depth;
+		out->status = UNWIND_TRUNCATED;
+	}
+	memcpy(out->pcs, pcs + skipped, out->count * sizeof(out->pcs[0]));
+	out->stack_id = go_stack_id(pcs + skipped, out->count, GO_STACK_SAMPLE);
+	stack_id_vec_push(&live->ids, out->stack_id);
+	map64_set(&live->trimmed, ev->stack_id, (uint32_t)live->ids.len);
+	stack_record_vec_push(&live->stacks, out);
+}
+
+struct ev_stack *go_live_next_stack(struct go_live *live, size_t *size_ret)
+{
+	struct ev_stack *stack;
+
+	if (!live->stacks.len)
+		return NULL;
+	stack = live->stacks.data[--live->stacks.len];
+	*size_ret = sizeof(*stack) + stack->count * sizeof(stack->pcs[0]);
+	return stack;
+}
+
+static void take_sample(struct go_live *live, const struct ev_alloc *ev)
+{
+	uint32_t known = map64_get(&live->trimmed, ev->stack_id);
+	struct waiting *waiting = waiting_vec_append(&live->waiting);
+
+	*waiting = (struct waiting){ *ev, class_of(ev->size) };
+	if (known)
+		waiting->ev.stack_id = live->ids.data[known - 1];
+}
+
+static void take_death(struct go_live *live, const struct ev_free *ev)
+{
+	waiting_vec_push(&live->waiting, (struct waiting){ .ev = { .h = ev->h,
+								   .addr = ev->addr } });
+}
+
+static void take_sweep(struct go_live *live, const struct ev_go_sweep *ev)
+{
+	int64_t took = (int64_t)ev->took_ns;
+
+	live->swept = true;
+	live->sweeps.count++;
+	live->sweeps.checked += ev->checked;
+	live->sweeps.dead += ev->dead;
+	live->sweeps.took_ns += took;
+	if (took > live->sweeps.longest_ns)
+		live->sweeps.longest_ns = took;
+	/* Fewer new samples; the old ones go as their objects do. */
+	if (took > LOOK_MAX_NS && live->mean_floor < GO_MEAN_MAX / 2)
+		live->mean_floor *= 2;
+}
+
+void go_live_take(struct go_live *live, const struct ev_header *record, size_t size)
+{
+	const void *data = record;
+
+	switch (record->kind) {
+	case EV_GO_STACK:
+		take_stack(live, data, size);
+		break;
+	case EV_GO_ALLOC:
+		take_sample(live, data);
+		break;
+	case EV_GO_DEAD:
+		take_death(live, data);
+		break;
+	case EV_GO_SWEEP:
+		take_sweep(live, data);
+		break;
+	}
+}
+
+/* --- records out --- */
+
+struct class_sum {
+	double estimated;	/* bytes of the samples that wait, by their weights ... */
+	double exact;		/* ... and of those that stand for themselves only */
+	double factor;		/* by which the former are corrected; < 0: let them wait */
+};
+
+static bool is_exact(const struct waiting *waiting)
+{
+	return waiting->ev.weight <= waiting->ev.size;
+}
+
+static void sum_waiting(const struct go_live *live, struct class_sum sums[GO_SIZE_CLASSES])
+{
+	vec_for_each(waiting, &live->waiting) {
+		if (waiting->ev.h.kind != EV_GO_ALLOC)
+			continue;
+		if (is_exact(waiting))
+			sums[waiting->class].exact += (double)waiting->ev.weight;
+		else
+			sums[waiting->class].estimated += (double)waiting->ev.weight;
+	}
+}
+
+static void find_factors(const struct go_live *live, enum go_settle which,
+			 struct class_sum sums[GO_SIZE_CLASSES])
+{
+	bool all = which != GO_SETTLE_DUE || live->swept;
+	uint64_t now[GO_SIZE_CLASSES];
+
+	go_runtime_allocated(live->go, now);
+	for (int i = 0; i < GO_SIZE_CLASSES; i++) {
+		double left = (double)(now[i] - live->begun[i]) - live->given[i] - sums[i].exact;
+
+		sums[i].factor = 1;
+		if (!sums[i].estimated || which == GO_SETTLE_ENDED)
+			continue;
+		sums[i].factor = left > 0 ? left / sums[i].estimated : 0;
+		if (!all && sums[i].factor < FILLED)
+			sums[i].factor = -1;
+	}
+}
+
+static void feed_sample(struct go_live *live, struct model *model, const struct waiting *waiting,
+			double factor)
+{
+	struct ev_alloc ev = waiting->ev;
+
+	ev.h.kind = EV_ALLOC;
+	if (!is_exact(waiting)) {
+		double weight = (double)ev.weight * factor;
+
+		ev.weight = weight > (double)ev.size ? (uint64_t)weight : ev.size;
+	}
+	live->given[waiting->class] += (double)ev.weight;
+	model_feed(model, &ev, sizeof(ev));
+}
+
+static void feed_death(struct model *model, const struct waiting *waiting)
+{
+	struct ev_free ev = { .h = waiting->ev.h, .addr = waiting->ev.addr };
+
+	ev.h.kind = EV_FREE_LATER;
+	model_feed(model, &ev, sizeof(ev));
+}
+
+void go_live_settle(struct go_live *live, struct model *model, enum go_settle which)
+{
+	struct class_sum sums[GO_SIZE_CLASSES] = { 0 };
+	struct map64 kept = { 0 };	/* addresses of samples that go on waiting */
+	size_t len = 0;
+
+	sum_waiting(live, sums);
+	find_factors(live, which, sums);
+	live->swept = false;
+	vec_for_each(waiting, &live->waiting) {
+		bool birth = waiting->ev.h.kind == EV_GO_ALLOC;
+		double factor = sums[waiting->class].factor;
+
+		if (birth ? factor < 0 && !is_exact(waiting) :
+			    map64_get(&kept, waiting->ev.addr) != 0) {
+			map64_set(&kept, waiting->ev.addr, 1);
+			live->waiting.data[len++] = *waiting;
+		} else if (birth) {
+			feed_sample(live, model, waiting, factor);
+		} else {
+			feed_death(model, waiting);
+		}
+	}
+	live->waiting.len = len;
+	map64_deinit(&kept);
+}
+
+const struct go_sweeps *go_live_sweeps(const struct go_live *live)
+{
+	return &live->sweeps;
+}
+
+uint64_t go_live_mean(const struct go_live *live, int64_t next_gc_bytes)
+{
+	uint64_t mean = (uint64_t)next_gc_bytes / SAMPLES_WANTED;
+
+	if (next_gc_bytes <= 0 || mean < live->mean_floor)
+		mean = live->mean_floor;
+	return mean < GO_MEAN_MAX ? mean : GO_MEAN_MAX;
+}
