@@ -44,6 +44,25 @@ TEST(smaps_fields)
 	smaps_entry_vec_deinit(&maps);
 }
 
+/* As when a heap grows while its line is read. */
+TEST(smaps_of_two_moments)
+{
+	char text[] =
+		"7f0000000000-7f0000021000 rw-p 00000000 00:00 0 \n"
+		"Rss:                 132 kB\n"
+		"7f0000000000-7f0000042000 rw-p 00000000 00:00 0 \n"
+		"Rss:                 200 kB\n"
+		"7f0000042000-7f0004000000 ---p 00000000 00:00 0 \n"
+		"Rss:                   0 kB\n";
+	struct smaps_entry_vec maps = { 0 };
+
+	smaps_parse(text, &maps);
+	check_int(maps.len, 2);
+	check_int(maps.data[0].rss, 200 << 10);
+	check_int(maps.data[0].end - maps.data[0].start, 0x42000);
+	smaps_entry_vec_deinit(&maps);
+}
+
 /* Touched, only read, untouched: the page of zeros is not resident. */
 TEST(pages_that_are_there)
 {

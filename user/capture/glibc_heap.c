@@ -5,13 +5,9 @@
 
 #include "base/cleanup.h"
 #include "capture/glibc_heap.h"
+#include "capture/heap_chunks.h"
 
 #define HEAP_MAX (64ull << 20)		/* HEAP_MAX_SIZE: threads' heaps are aligned to it */
-#define CHUNK_FLAGS 7ull
-#define PREV_INUSE 1ull
-#define IS_MAPPED 2ull
-#define CHUNK_HEADER 16ull
-#define CHUNK_MIN 32ull
 #define PAGE 4096ull
 
 /* struct malloc_state, the same in all these versions. */
@@ -25,9 +21,6 @@
 #define TCACHE_BINS 64
 #define TCACHE_CHUNK 0x290ull
 
-#define RETRIES 3
-#define WINDOW_BYTES (64u << 10)
-#define WINDOW_SMALL 4096u
 #define CHAIN_MAX 200000
 #define STRANGE_PAGES_MAX 4096	/* of a mapping that shows no chunk */
 #define DATA_MAX (4u << 20)
@@ -60,9 +53,6 @@ struct walk {
 	struct heap_vec heaps;
 	struct address_vec arenas;
 	struct address_vec tcaches;	/* blocks that may be a thread's cache */
-	uint64_t window_at;
-	size_t window_len;
-	unsigned char window[WINDOW_BYTES];
 };
 
 static bool read_remote(uint32_t pid, uint64_t addr, void *buf, size_t len)
@@ -151,95 +141,44 @@ static void tell_cached(struct walk *w, enum chunk_use use, uint64_t addr, uint6
 		w->watcher->cached(w->watcher->arg, addr + CHUNK_HEADER, size);
 }
 
-/* The size word of the chunk at @addr, if its page is resident. */
-static bool read_head(struct walk *w, const struct area *area, uint64_t addr, size_t ahead,
-		      uint64_t *ret)
-{
-	uint64_t end;
+struct telling { struct walk *w; const struct area *area; };
 
-	if (addr < w->window_at || addr + CHUNK_HEADER > w->window_at + w->window_len) {
-		end = pages_run_end(&area->pages, addr);
-		w->window_at = addr;
-		w->window_len = end - addr < ahead ? end - addr : ahead;
-		if (w->window_len < CHUNK_HEADER ||
-		    !read_remote(w->pid, addr, w->window, w->window_len)) {
-			w->window_len = 0;
-			return false;
-		}
-	}
-	memcpy(ret, w->window + (addr - w->window_at) + 8, sizeof(*ret));
-	return true;
+static void tell_chunk(void *arg, enum chunk_kind kind, uint64_t addr, uint64_t size)
+{
+	static const enum chunk_use uses[] = {
+		[CHUNK_KIND_IN_USE] = CHUNK_IN_USE, [CHUNK_KIND_FREE] = CHUNK_FREE,
+		[CHUNK_KIND_TOP] = CHUNK_TOP, [CHUNK_KIND_FENCE] = CHUNK_ADMIN,
+	};
+	const struct telling *telling = arg;
+
+	tell(telling->w, telling->area, uses[kind], addr, size);
 }
 
-/* Whether a chunk of @head can be at @addr of a heap that ends at @end. */
-static bool head_fits(uint64_t addr, uint64_t head, uint64_t end)
+static void walk_heap(struct walk *w, const struct area *area, const struct heap *heap,
+		      uint64_t arena, uint64_t limit)
 {
-	uint64_t size = head & ~CHUNK_FLAGS;
-
-	return size >= CHUNK_HEADER && !(size % 16) && size <= end - addr && !(head & IS_MAPPED);
-}
-
-/* As read_head(), again while the answer cannot be true. */
-static bool read_fitting(struct walk *w, const struct area *area, uint64_t addr, uint64_t end,
-			 size_t ahead, uint64_t *ret)
-{
-	for (int i = 0; i <= RETRIES; i++) {
-		if (!read_head(w, area, addr, ahead, ret))
-			return false;
-		if (head_fits(addr, *ret, end) || (*ret & ~CHUNK_FLAGS) == 0)
-			return true;
-		w->window_len = 0;
-		w->census->retries++;
-	}
-	return false;
-}
-
-/*
- * Walks from the first chunk to the end: the top, or the fence post of size 0
- * where an arena went on in another heap. Where it got to.
- */
-static uint64_t walk_chunks(struct walk *w, const struct area *area, const struct heap *heap)
-{
-	uint64_t addr = heap->first, head, next_head;
-
-	w->window_len = 0;
-	if (!read_fitting(w, area, addr, heap->end, WINDOW_BYTES, &head))
-		return addr;
-	while (head & ~CHUNK_FLAGS) {
-		uint64_t size = head & ~CHUNK_FLAGS, next = addr + size;
-
-		if (next == heap->end) {
-			tell(w, area, CHUNK_TOP, addr, size);
-			return next;
-		}
-		if (!read_fitting(w, area, next, heap->end,
-				  size < 1024 ? WINDOW_BYTES : WINDOW_SMALL, &next_head))
-			return addr;
-		if (size < CHUNK_MIN)
-			tell(w, area, CHUNK_ADMIN, addr, size);
-		else
-			tell(w, area, next_head & PREV_INUSE ? CHUNK_IN_USE : CHUNK_FREE, addr,
-			     size);
-		addr = next;
-		head = next_head;
-	}
-	if (heap->end - addr > 2 * CHUNK_HEADER)
-		return addr;
-	tell(w, area, CHUNK_ADMIN, addr, heap->end - addr);
-	return heap->end;
-}
-
-static void walk_heap(struct walk *w, const struct area *area, const struct heap *heap)
-{
+	struct telling telling = { w, area };
+	struct chunk_walk chunks = {
+		.pid = w->pid, .pages = &area->pages, .first = heap->first, .end = heap->end,
+		.limit = limit,
+		.top_at = arena + ARENA_TOP, .tell = tell_chunk, .arg = &telling,
+	};
 	uint64_t reached;
+	int64_t behind;
 
 	heap_vec_push(&w->heaps, *heap);
 	w->census->heaps++;
 	if (heap->first > heap->start)
 		tell(w, area, CHUNK_ADMIN, heap->start, heap->first - heap->start);
-	reached = walk_chunks(w, area, heap);
-	w->census->unknown_resident +=
-		(int64_t)pages_resident(&area->pages, reached, heap->end);
+	reached = chunk_walk(&chunks);
+	w->census->retries += chunks.retries;
+	w->census->unfinished += !chunks.finished;
+	behind = (int64_t)pages_resident(&area->pages, reached, heap->end);
+	/* A heap that was trimmed meanwhile had that much more at its top. */
+	if (chunks.finished)
+		w->census->use[CHUNK_TOP].resident += behind;
+	else
+		w->census->unknown_resident += behind;
 	cover(w, area, heap->start, heap->end);
 }
 
@@ -310,7 +249,8 @@ static void read_main(struct walk *w, size_t map, size_t maps)
 	if (!area)
 		return;
 	address_vec_push(&w->arenas, arena);
-	walk_heap(w, area, &(struct heap){ start, start, end });
+	walk_heap(w, area, &(struct heap){ start, start, end }, arena,
+		  map + maps < w->maps->len ? w->maps->data[map + maps].start : UINT64_MAX);
 }
 
 /* The threads' arenas */
@@ -355,14 +295,12 @@ static uint64_t read_thread_heap(struct walk *w, const struct area *area, uint64
 	if (pages_run_end(&area->pages, start) == start ||
 	    !read_remote(w->pid, start, &info, sizeof(info)) || !is_heap(&info))
 		return 0;
-	/* It may have grown since the mappings were read: then its end is not known. */
+	/* It may have grown since the mappings were read. */
 	heap = (struct heap){ start, first_chunk(&info, start), start + info.size };
-	if (heap.end > end)
-		heap.end = end;
 	if (info.arena - start == info_bytes(info.arena))
 		address_vec_push(&w->arenas, info.arena);
-	walk_heap(w, area, &heap);
-	return heap.end;
+	walk_heap(w, area, &heap, info.arena, start + HEAP_MAX);
+	return heap.end < end ? heap.end : end;
 }
 
 /* Chunks with a mapping of their own */
@@ -376,7 +314,7 @@ static uint64_t mapped_chunk(struct walk *w, uint64_t addr, uint64_t end)
 	if (!read_remote(w->pid, addr, words, sizeof(words)))
 		return 0;
 	size = words[1] & ~CHUNK_FLAGS;
-	return !words[0] && (words[1] & CHUNK_FLAGS) == IS_MAPPED && size && !(size % PAGE) &&
+	return !words[0] && (words[1] & CHUNK_FLAGS) == CHUNK_IS_MAPPED && size && !(size % PAGE) &&
 	       size <= end - addr ? size : 0;
 }
 

@@ -7,11 +7,11 @@
  * What it relies on is the layout of glibc 2.31 to 2.41 on 64-bit machines
  * (malloc/malloc.c, malloc/arena.c there: malloc_chunk, heap_info,
  * malloc_state, tcache_perthread_struct), and on nothing else: no symbols are
- * needed. Chunks lie end to end, each with its size, whose lowest bit says
- * whether the chunk before is in use, so that a heap is walked from its first
- * chunk to its top. Nothing is locked, so what is read may be torn: a size that
- * cannot be is read again, and if it stays so, the rest of that heap counts
- * as unknown. Only resident pages are read: nothing is brought in.
+ * needed. Nothing is locked, so what is read may be torn: heap_chunks.h says how
+ * that is noticed and made good. Where it cannot be, the rest of that heap counts
+ * as unknown. Only resident pages are read: nothing is brought in. Threads' caches
+ * and fast bins are lists that change many times a second; what is counted of them
+ * can be wrong by what they hold at most (seven blocks of each size a thread).
  */
 #ifndef HEAPSONDE_CAPTURE_GLIBC_HEAP_H
 #define HEAPSONDE_CAPTURE_GLIBC_HEAP_H
@@ -46,6 +46,7 @@ struct glibc_heap_census {
 	struct chunk_sum use[CHUNK_USES_COUNT];
 	struct chunk_sum classes[CHUNK_CLASSES];	/* chunks in use, by size */
 	int64_t heaps;			/* walked from end to end, or until they made no sense */
+	int64_t unfinished;		/* of these, those that could not be walked to the end */
 	int64_t unknown_resident;	/* resident bytes of heaps that could not be walked */
 	int64_t retries;		/* sizes that were read again */
 };

@@ -124,3 +124,18 @@ uint64_t pages_run_end(const struct pages *pages, uint64_t addr)
 		nr++;
 	return pages->start + nr * page;
 }
+
+uint64_t pages_resident_now(uint32_t pid, uint64_t addr)
+{
+	uint64_t page = page_size(), entry;
+	__cleanup_close int fd = -1;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/pagemap", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread(fd, &entry, sizeof(entry),
+			    (off_t)(addr / page * sizeof(entry))) != sizeof(entry) ||
+	    !is_resident(entry, zero_frame()))
+		return 0;
+	return page - addr % page;
+}

@@ -25,4 +25,7 @@ uint64_t pages_resident(const struct pages *pages, uint64_t from, uint64_t to);
 /* Where the run of resident pages that @addr lies in ends; @addr itself if its page is not. */
 uint64_t pages_run_end(const struct pages *pages, uint64_t addr);
 
+/* Bytes from @addr to the end of its page if that is in memory now, else 0. */
+uint64_t pages_resident_now(uint32_t pid, uint64_t addr);
+
 #endif

@@ -41,6 +41,17 @@ static void parse_field(const char *line, struct smaps_entry *entry)
 	}
 }
 
+/*
+ * The file is not of one moment. A mapping that grew while it was read is there
+ * twice, the second time with what it grew by, which is then the one that counts.
+ */
+static void add_entry(struct smaps_entry_vec *entries, const struct smaps_entry *entry)
+{
+	while (entries->len && entries->data[entries->len - 1].start >= entry->start)
+		entries->len--;
+	smaps_entry_vec_push(entries, *entry);
+}
+
 /* Fields begin with a capital letter, mappings with a digit or a small one. */
 void smaps_parse(char *text, struct smaps_entry_vec *ret)
 {
@@ -54,7 +65,7 @@ void smaps_parse(char *text, struct smaps_entry_vec *ret)
 			if (ret->len)
 				parse_field(text, &ret->data[ret->len - 1]);
 		} else if (parse_head(text, &entry)) {
-			smaps_entry_vec_push(ret, entry);
+			add_entry(ret, &entry);
 		}
 	}
 }

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Walking the chunks of one of glibc's heaps from outside while its owner goes
+ * on changing it, so that no size is believed that was not one.
+ *
+ * Chunks lie end to end, each with its size, whose lowest bit says whether the
+ * chunk before is in use; a free one has its size at its end, too. A stretch is
+ * read twice, and counts up to the first header that differs: what is the same
+ * before and after was so in between. What joins two stretches is the last chunk
+ * of the one, which is read again with the next. That is sound, because chunks
+ * do not move: the border between two of them, A and B, goes away only when A
+ * grows over it (its size changes), or A was joined to the chunk before it when
+ * it became free (then B says that A is free, of another size). So a border at
+ * which neither happened is still one, and all behind it can be believed.
+ * Where it happened, the walk goes back to a border before.
+ *
+ * It ends at the top chunk, where the arena says that is, or at a fence post.
+ */
+#ifndef HEAPSONDE_CAPTURE_HEAP_CHUNKS_H
+#define HEAPSONDE_CAPTURE_HEAP_CHUNKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/pages.h"
+
+/* Of the size word. */
+#define CHUNK_FLAGS 7ull
+#define CHUNK_PREV_IN_USE 1ull
+#define CHUNK_IS_MAPPED 2ull
+#define CHUNK_HEADER 16ull
+#define CHUNK_MIN 32ull
+
+/* What a chunk is, as its neighbours say. */
+enum chunk_kind { CHUNK_KIND_IN_USE, CHUNK_KIND_FREE, CHUNK_KIND_TOP, CHUNK_KIND_FENCE };
+
+struct chunk_walk {
+	uint32_t pid;
+	const struct pages *pages;	/* of the mapping; only what is resident is read */
+	uint64_t first, end;		/* chunks, as they were when it was found */
+	uint64_t limit;			/* it may grow up to here meanwhile */
+	uint64_t top_at;		/* where the arena notes its top chunk; 0: not known */
+	void (*tell)(void *arg, enum chunk_kind kind, uint64_t addr, uint64_t size);
+	void *arg;
+	int64_t retries;		/* stretches that were read again */
+	bool finished;			/* it was walked to its end */
+};
+
+/* Tells each chunk once, in order. Where it got to: the end, or what cannot be read. */
+uint64_t chunk_walk(struct chunk_walk *walk);
+
+#endif
