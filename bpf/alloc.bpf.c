@@ -292,6 +292,18 @@ static __noinline int judge_result(struct thread_state *t, __u64 result)
 	return 0;
 }
 
+/* At a jump into what returns its first argument: that. */
+static __always_inline __u64 result(struct pt_regs *ctx)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
+	__u64 result = *(volatile __u64 *)&PT_REGS_RC(ctx);
+
+	if (cookie.kind == PROBE_EXIT && cookie.ptr_arg < PROBE_ARGS)
+		result = *(volatile __u64 *)&PT_REGS_PARM1(ctx);
+	return result;
+}
+
 /*
  * @start: UNWIND_AT_RETURN, or UNWIND_AT_ENTRY where the return instruction is
  * still to come. It goes through memory, so that the verifier looks at the
@@ -314,7 +326,7 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 		count(COUNT_QUIET_HITS);
 		return 0;
 	}
-	judge_result(t, PT_REGS_RC(ctx));
+	judge_result(t, result(ctx));
 	addr = *(volatile __u64 *)&t->call.given;
 	if (*(volatile bool *)&t->call.walk)
 		stack_id = capture_stack(t, ctx, guarded);	/* long to verify: once */

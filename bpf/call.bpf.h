@@ -105,12 +105,18 @@ static __noinline bool return_pending(__u64 sp)
 #endif
 }
 
-/* The same where exits are probed: the return address is still where it was. */
+/*
+ * The same where exits are probed: the return address is still where it was, or
+ * another's return probe stands there, be it that of another process's session (see
+ * enum probe_role in capture/attach.c).
+ */
 static __noinline bool exit_pending(__u64 sp, __u64 address)
 {
 	__u64 slot = 0;
 
-	return !bpf_probe_read_user(&slot, sizeof(slot), (void *)sp) && slot == address;
+	if (!bpf_probe_read_user(&slot, sizeof(slot), (void *)sp) && slot == address)
+		return true;
+	return RETURN_SLOT && return_pending(sp);
 }
 
 /* Whether an entry at @sp can stand inside the call that was entered at @outer. */
@@ -154,7 +160,7 @@ static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
 	if (!t->call.cookie.returns) {
 		/* At the same depth the inner function's record covers a tail call. */
 		if (sp < t->call.sp && !t->call.left &&
-		    exit_pending(t->call.sp, t->call.old_size))
+		    exit_pending(t->call.sp, t->call.returns_to))
 			return true;
 	} else if (is_below(sp, t->call.sp) && !t->call.left && return_pending(t->call.sp)) {
 		return true;
@@ -199,7 +205,7 @@ static __noinline __u64 current_pool(__u64 cookie)
 
 static __noinline int remember_return_address(struct thread_state *t)
 {
-	if (bpf_probe_read_user(&t->call.old_size, sizeof(t->call.old_size),
+	if (bpf_probe_read_user(&t->call.returns_to, sizeof(t->call.returns_to),
 				(void *)t->call.sp))
 		count(COUNT_READ_FAULT);
 	return 1;

@@ -220,7 +220,7 @@ enum probe_kind {
 	PROBE_MREMAP,		/* (ptr, count = old size, size) returns the mapping */
 	PROBE_BRK,		/* moves the program break, whatever it returns */
 	PROBE_LEAVE,		/* longjmp and its kin: may leave a call unreturned */
-	PROBE_EXIT,		/* a function is about to return: stands for a return probe */
+	PROBE_EXIT,		/* a function is about to return [ptr]: stands for a return probe */
 	PROBE_REPORT_ALLOC,	/* no function: the program tells of an allocation ... */
 	PROBE_REPORT_FREE,	/* ... and of its end; operands in struct probe_operands */
 };

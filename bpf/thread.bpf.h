@@ -29,7 +29,8 @@ struct pending_call {
 	__u64 ptr;		/* old block or mapping, out-pointer, or old program break */
 	__u64 pool;		/* that the block will belong to; 0: none */
 	__u64 given;		/* the block, once the call has returned */
-	__u64 old_size;		/* mremap's; the return address, where exits are probed */
+	__u64 old_size;		/* mremap's */
+	__u64 returns_to;	/* where exits are probed */
 	__u64 weight;		/* bytes it stands for; 0: not sampled, while sampling */
 	__u32 window;		/* window_nr at the entry */
 	__u32 start;		/* enum unwind_start */

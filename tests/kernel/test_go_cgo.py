@@ -87,6 +87,66 @@ for path in PROGRAMS:
     add_case(f"both_heaps_{path.split(os.sep)[-2]}", both_heaps, path)
 
 
+def newest():
+    if not PROGRAMS:
+        raise Skip("no Go program: make fetch-targets go-programs")
+    return max(PROGRAMS, key=lambda path: [int(n) for n in re.findall(r"\d+", path)] or [0])
+
+
+@case()
+def no_return_probe_is_planned():
+    program = Program(newest())
+    out = heapsonde("doctor", "-p", program.pid)
+    lines = [line for line in out.stdout.splitlines() if re.match(r"    \w+ +\+\d", line)]
+    for function in ("malloc", "calloc", "realloc", "posix_memalign", "mmap"):
+        line = next((line for line in lines if line.split()[0] == function), "")
+        check("its returns too, in a Go program" in line, f"{function}: '{line}'\n{out.stdout}")
+
+
+@case(timeout=120)
+def a_million_hits_while_stacks_move():
+    """Goroutines' stacks are copied and shrunk all the while, threads come and go."""
+    program = Program(newest())
+    watch = Watch(program.pid)
+    for _ in range(7):
+        check_equal("answer", program.tell("churn 50000 100").strip(), "ok")
+    own = program.mem()
+    report = watch.finish()
+    check_complete(report)
+    check(report.data["cost"]["probe_hits"] >= 1000000, f"only {report.data['cost']}")
+    churned = sum(s["alloc_count"] for s in report.stacks
+                  if any(f["function"] == "main.descend" for f in s["frames"]))
+    check(churned >= 350000, f"only {churned} blocks")
+    check_equal("live", report.totals["live_bytes"] - own["c_bytes"] < 1 << 20, True)
+    check_equal("it lives on", program.tell("c 1 1").strip(), "ok")
+    wait_unprobed(program.pid)
+
+
+@case(timeout=120)
+def attached_and_detached_while_it_works():
+    program = Program(newest())
+    program.proc.stdin.write(b"churn 3000000 100\n")
+    program.proc.stdin.flush()
+    for _ in range(20):
+        out = heapsonde("report", "-q", "-p", program.pid, "-d", "0.05", "--json",
+                        "--mode", "exact")
+        check_equal(f"status ({out.stderr})", out.returncode, 0)
+    check_equal("it lives on", program.proc.poll(), None)
+    wait_unprobed(program.pid)
+
+
+@case()
+def a_new_image_is_watched_as_well():
+    program = Program(newest())
+    watch = Watch(program.pid)
+    program.tell("c 101 1000")
+    program.tell("exec")
+    program.tell("mem")         # answered by the new image; probes are the file's, and stay
+    program.tell("c 103 1000")
+    report = watch.finish()
+    check(any(s["live_count"] == 103 for s in report.stacks), "the second image is not seen")
+
+
 @case()
 def programs_are_there():
     if not PROGRAMS:

@@ -51,7 +51,8 @@ bool attach_frees_nest(const struct probe_plan *plan)
 {
 	vec_for_each(object, &plan->objects)
 		vec_for_each(probe, &object->probes)
-			if (probe->function->kind == PROBE_FREE && probe->returns)
+			if (probe->function->kind == PROBE_FREE &&
+			    (probe->returns || probe->by_exits))
 				return true;
 	return false;
 }
@@ -165,14 +166,18 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 	}
 }
 
-/* What tells a function's return instructions from its entry. */
-static union probe_cookie exit_cookie(const struct attach_job *job)
+/*
+ * What tells a function's return instructions, of which none is emulated, from its
+ * entry; or @tail: a jump into what will return its first argument.
+ */
+static union probe_cookie exit_cookie(const struct attach_job *job, bool tail)
 {
 	union probe_cookie cookie = { 0 };
 
 	cookie.tgid = job->pid;
 	cookie.kind = PROBE_EXIT;
-	cookie.stepped = true;		/* no return instruction is emulated */
+	cookie.ptr_arg = tail ? 0 : PROBE_NO_ARG;
+	cookie.stepped = !tail;
 	return cookie;
 }
 
@@ -205,18 +210,28 @@ static void probe_arrays_reserve(struct probe_arrays *arrays, size_t most)
 	arrays->count = 0;
 }
 
+static void probe_arrays_add_exits(struct probe_arrays *arrays, const struct attach_job *job)
+{
+	vec_for_each(probe, &job->object->probes) {
+		if (!in_part(job, probe))
+			continue;
+		vec_for_each(offset, &probe->exits)
+			probe_arrays_add(arrays, *offset, 0, exit_cookie(job, false));
+		vec_for_each(offset, &probe->tails)
+			probe_arrays_add(arrays, *offset, 0, exit_cookie(job, true));
+	}
+}
+
 static void probe_arrays_init(struct probe_arrays *arrays, const struct attach_job *job,
 			      enum probe_role role)
 {
 	size_t most = job->object->probes.len;
 
 	vec_for_each(probe, &job->object->probes)
-		most += probe->exits.len;
+		most += probe->exits.len + probe->tails.len;
 	probe_arrays_reserve(arrays, most);
-	vec_for_each(probe, &job->object->probes)
-		for (size_t i = 0; i < probe->exits.len && role == ROLE_EXITS &&
-				   in_part(job, probe); i++)
-			probe_arrays_add(arrays, probe->exits.data[i], 0, exit_cookie(job));
+	if (role == ROLE_EXITS)
+		probe_arrays_add_exits(arrays, job);
 	for (int rank = 0; rank < ATTACH_RANKS; rank++) {
 		vec_for_each(probe, &job->object->probes) {
 			if (attach_rank(probe) != rank || !has_role(job, probe, role))

@@ -299,12 +299,28 @@ static void find_wrappers(struct candidate_vec *candidates)
 		c->wraps = allocators > 1 && c->has_heap && !c->allocator;
 }
 
+/*
+ * Go copies its stacks, and a return probe's trampoline with them, which ends the
+ * process. C functions run on stacks that are not copied; but none is worth finding
+ * out otherwise.
+ */
+static void find_go(struct candidate_vec *candidates, const struct address_space *as)
+{
+	bool found = false;
+
+	vec_for_each(mapping, address_space_mappings(as))
+		found |= object_is_go(mapping->object);
+	vec_for_each(c, candidates)
+		c->in_go = found;
+}
+
 void candidates_init(struct candidate_vec *candidates, const struct address_space *as,
 		     const struct allocator_choice *choice, struct note_vec *notes)
 {
 	*candidates = (struct candidate_vec){ 0 };
 	find_candidates(candidates, as, choice, notes);
 	find_wrappers(candidates);
+	find_go(candidates, as);
 }
 
 void candidates_deinit(struct candidate_vec *candidates)

@@ -36,6 +36,7 @@ struct candidate {
 	bool is_glibcs;		/* ... which is glibc's own */
 	bool left_out;		/* ... that is not to be probed, by the user's choice */
 	bool c_library;
+	bool in_go;		/* of a Go program: no return probe is set in it, ever */
 	bool wraps;		/* another allocator may stand behind this one */
 	const char *allocator;	/* its name, or NULL */
 	const struct allocator_choice *choice;

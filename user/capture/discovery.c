@@ -53,6 +53,8 @@ static void list_function(struct probe_plan *plan, struct object_plan *op,
 			  const struct object_symbol *symbol)
 {
 	const struct allocator_function *function = row(c->choice, func);
+	bool returns = allocator_kind_returns(function->kind) || passes_on(c, function);
+	bool by_exits = returns && (c->in_go || allocator_function_throws(function));
 
 	if (is_alias(plan, op, function, symbol))
 		return;
@@ -60,8 +62,8 @@ static void list_function(struct probe_plan *plan, struct object_plan *op,
 		.function = function,
 		.func = func,
 		.symbol = *symbol,
-		.returns = (allocator_kind_returns(function->kind) || passes_on(c, function)) &&
-			   !allocator_function_throws(function),
+		.returns = returns && !by_exits,
+		.by_exits = by_exits,
 	});
 }
 
@@ -170,6 +172,12 @@ static void mark_described(struct probe_plan *plan, const struct planned_probe *
 		plan->described[probe->func - allocator_functions_count] = true;
 }
 
+static void planned_probe_deinit(struct planned_probe *probe)
+{
+	offset_vec_deinit(&probe->exits);
+	offset_vec_deinit(&probe->tails);
+}
+
 /* Stubs may jump to each other, so all are found before one is dropped. */
 static struct error *plan_object(struct probe_plan *plan, const struct candidate *c,
 				 struct object_plan *op)
@@ -192,7 +200,7 @@ static struct error *plan_object(struct probe_plan *plan, const struct candidate
 		if (good)
 			planned_probe_vec_push(&kept, *probe);
 		else
-			offset_vec_deinit(&probe->exits);
+			planned_probe_deinit(probe);
 	}
 	planned_probe_vec_deinit(&op->probes);
 	op->probes = kept;
@@ -204,7 +212,7 @@ static struct error *plan_object(struct probe_plan *plan, const struct candidate
 static void object_plan_deinit(struct object_plan *op)
 {
 	vec_for_each(probe, &op->probes)
-		offset_vec_deinit(&probe->exits);
+		planned_probe_deinit(probe);
 	planned_probe_vec_deinit(&op->probes);
 }
 

@@ -30,7 +30,9 @@ struct planned_probe {
 	uint64_t variable;		/* its address in the target; for PROBE_VARIABLE */
 	bool returns;			/* needs a return probe as well */
 	/* Instead, where a return probe would do harm: the function's return instructions. */
+	bool by_exits;
 	struct offset_vec exits;	/* in the file */
+	struct offset_vec tails;	/* and jumps into what returns its first argument */
 	struct placement placement;
 	struct probe_operands operands;	/* of PROBE_REPORT_* */
 	uint64_t semaphore;		/* counts its listeners; where in the file; 0: none */

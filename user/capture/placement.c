@@ -39,6 +39,7 @@ struct isa {
 	bool (*ends_block)(csh cs, const cs_insn *insn);
 	bool (*is_return)(const cs_insn *insn);
 	bool (*is_call)(const cs_insn *insn);
+	bool (*is_jump)(const cs_insn *insn);	/* without a condition */
 	/* Where a direct branch or call goes; false for everything else. */
 	bool (*branch_target)(const cs_insn *insn, uint64_t *ret);
 	/*
@@ -200,6 +201,13 @@ static bool x86_is_call(const cs_insn *insn)
 	return x86_opcode(insn).at[0] == 0xe8;
 }
 
+static bool x86_is_jump(const cs_insn *insn)
+{
+	uint8_t opcode = x86_opcode(insn).at[0];
+
+	return opcode == 0xe9 || opcode == 0xeb;
+}
+
 /* The integer argument registers of the System V ABI, in every width. */
 static const uint16_t x86_arguments[6][5] = {
 	{ X86_REG_RDI, X86_REG_EDI,  X86_REG_DI,   X86_REG_DIL, X86_REG_INVALID },
@@ -326,6 +334,7 @@ static const struct isa native_isa = {
 	.ends_block = x86_ends_block,
 	.is_return = x86_is_return,
 	.is_call = x86_is_call,
+	.is_jump = x86_is_jump,
 	.branch_target = x86_branch_target,
 	.spoils = x86_spoils,
 };
@@ -560,7 +569,8 @@ static void add_exit(struct function_exit_vec *exits, const struct isa *isa, con
 	else if (isa->branch_target(insn, &target) && !isa->is_call(insn) &&
 		 (target < begin || target >= end))
 		function_exit_vec_push(exits, (struct function_exit){
-			.vaddr = insn->address, .target = target });
+			.vaddr = insn->address, .target = target,
+			.always = isa->is_jump(insn) });
 }
 
 struct error *placement_exits(const uint8_t *code, size_t size, uint64_t vaddr,

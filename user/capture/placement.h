@@ -52,6 +52,7 @@ struct function_exit {
 	uint64_t vaddr;
 	bool returns;
 	uint64_t target;	/* of a jump */
+	bool always;		/* that has no condition */
 };
 
 DEFINE_VEC(function_exit_vec, struct function_exit);

@@ -132,22 +132,27 @@ static bool is_planned(const struct object_plan *op, uint64_t vaddr)
 	return false;
 }
 
-/*
- * Where control goes on that leaves a function by the jump to @target: into a
- * part of it that lies apart, or into another function of the object, whose
- * returns are then its own; false if it is probed itself, or lies elsewhere.
- */
-static bool leads_on(const struct candidate *c, const struct object_plan *op, uint64_t target,
-		     struct object_symbol *ret)
+enum destination {
+	TO_PROBED,	/* whose own probes see what becomes of the call */
+	TO_FUNCTION,	/* or a part that lies apart: its returns are the call's */
+	TO_UNKNOWN,	/* in another object, or by a pointer */
+};
+
+/* Where control goes on that leaves a function by the jump to @target. */
+static enum destination destination(const struct candidate *c, const struct object_plan *op,
+				    uint64_t target, struct object_symbol *ret)
 {
 	__cleanup(jump_deinit) struct jump jump = { 0 };
 
 	if (jump_at(c->object, target, &jump) && jump.name) {
 		if (!object_find_exported(c->object, jump.name, ret, 1))
-			return false;
+			return TO_UNKNOWN;
 		target = ret->vaddr;
 	}
-	return !is_planned(op, target) && function_at(c->object, target, ret);
+	if (is_planned(op, target))
+		return TO_PROBED;
+	return function_at(c->object, target, ret) && !jump_at(c->object, target, &jump) ?
+	       TO_FUNCTION : TO_UNKNOWN;
 }
 
 DEFINE_VEC(symbol_vec, struct object_symbol);
@@ -160,7 +165,44 @@ static void push_new(struct symbol_vec *functions, const struct object_symbol *s
 	symbol_vec_push(functions, *symbol);
 }
 
-/* The return instructions by which @probe's function is left. */
+/* What a calloc jumps to in the end clears the block, and returns it as memset does. */
+static bool ends_in_memset(const struct planned_probe *probe, const struct function_exit *exit)
+{
+	return exit->always && probe->function->kind == PROBE_ALLOC &&
+	       probe->function->count_arg != PROBE_NO_ARG;
+}
+
+static void push_offset(const struct candidate *c, uint64_t vaddr, struct offset_vec *ret)
+{
+	uint64_t offset;
+
+	if (object_vaddr_to_offset(c->object, vaddr, &offset))
+		offset_vec_push(ret, offset);
+}
+
+static struct error *follow_exit(const struct candidate *c, const struct object_plan *op,
+				 const struct function_exit *exit, struct planned_probe *probe,
+				 struct symbol_vec *functions)
+{
+	enum destination to;
+	struct object_symbol next;
+
+	if (exit->returns) {
+		push_offset(c, exit->vaddr, &probe->exits);
+		return NULL;
+	}
+	to = destination(c, op, exit->target, &next);
+	if (to != TO_PROBED && ends_in_memset(probe, exit))
+		push_offset(c, exit->vaddr, &probe->tails);
+	else if (to == TO_FUNCTION)
+		push_new(functions, &next);
+	else if (to == TO_UNKNOWN && c->in_go)
+		return error_create(ERROR_UNSUPPORTED, "it is left for where its return cannot "
+				    "be seen, and a return probe could end a Go program");
+	return NULL;
+}
+
+/* The instructions by which @probe's function is left. */
 static struct error *find_exits(const struct candidate *c, const struct object_plan *op,
 				struct planned_probe *probe)
 {
@@ -173,18 +215,11 @@ static struct error *find_exits(const struct candidate *c, const struct object_p
 		__cleanup_free uint8_t *code = NULL;
 		size_t size = read_function(c->object, &function, &code);
 		struct error *err = placement_exits(code, size, function.vaddr, &exits);
-		struct object_symbol next;
-		uint64_t offset;
 
+		for (size_t k = 0; !err && k < exits.len; k++)
+			err = follow_exit(c, op, &exits.data[k], probe, &functions);
 		if (err)
 			return err;
-		vec_for_each(exit, &exits) {
-			if (!exit->returns && leads_on(c, op, exit->target, &next))
-				push_new(&functions, &next);
-			else if (exit->returns &&
-				 object_vaddr_to_offset(c->object, exit->vaddr, &offset))
-				offset_vec_push(&probe->exits, offset);
-		}
 	}
 	return NULL;
 }
@@ -197,8 +232,14 @@ struct error *probe_complete(struct note_vec *notes, const struct candidate *c,
 	struct error *err = place_probe(object, probe);
 
 	*ret = false;
-	if (!err && allocator_function_throws(probe->function))
+	if (!err && object_is_go_code(object, probe->symbol.vaddr))
+		err = error_create(ERROR_UNSUPPORTED,
+				   "it is Go code, which passes arguments in other ways");
+	if (!err && probe->by_exits)
 		err = find_exits(c, op, probe);
+	if (!err && c->in_go && probe->by_exits && !probe->exits.len)
+		err = error_create(ERROR_UNSUPPORTED, "where it returns cannot be seen, and a "
+				   "return probe could end a Go program");
 	if (err && err->code != ERROR_UNSUPPORTED)
 		return error_wrap(err, "%s: %s", object->path, probe->symbol.name);
 	if (err) {
@@ -214,8 +255,9 @@ struct error *probe_complete(struct note_vec *notes, const struct candidate *c,
 	}
 	if (probe->function->kind == PROBE_FREE && probe->returns)
 		add_reason(&probe->placement, "its return tells nested frees");
-	if (probe->exits.len)
-		add_reason(&probe->placement, "its returns too, it may throw");
+	if (probe->exits.len + probe->tails.len)
+		add_reason(&probe->placement, c->in_go ? "its returns too, in a Go program" :
+							 "its returns too, it may throw");
 	*ret = true;
 	return NULL;
 }

@@ -462,6 +462,20 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
 	return lines ? dwarf_lines_find(lines, vaddr, ret) : 0;
 }
 
+/* ---- Go ---- */
+
+bool object_is_go(struct object *obj)
+{
+	return go_of(obj);
+}
+
+bool object_is_go_code(struct object *obj, uint64_t vaddr)
+{
+	const struct source_frame *frames;
+
+	return go_of(obj) && go_lines_find(obj->priv->go, vaddr, &frames);
+}
+
 /* ---- A debug file from elsewhere ---- */
 
 bool object_lacks_lines(struct object *obj)

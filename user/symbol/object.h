@@ -109,6 +109,13 @@ bool object_find_variable(const struct object *obj, const char *name, uint64_t *
 struct source_frame;
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);
 
+/*
+ * Whether the file is a Go program, and whether Go code is at @vaddr. Go moves its
+ * stacks and passes arguments in ways of its own.
+ */
+bool object_is_go(struct object *obj);
+bool object_is_go_code(struct object *obj, uint64_t vaddr);
+
 /* Whether there are no lines for it, neither in the file nor in a separate one found here. */
 bool object_lacks_lines(struct object *obj);
 

@@ -8,6 +8,8 @@
 //	thread N SIZE     the same where a thread that C made calls Go
 //	go N SIZE         Go keeps N more objects
 //	free              C frees all of its blocks
+//	churn N SIZE      goroutines whose stacks grow allocate and free N blocks in C
+//	exec              begins anew, by execve
 //	mem               bytes and blocks that C keeps, HeapAlloc and Mallocs of Go
 package main
 
@@ -71,6 +73,15 @@ static void call_from_thread(int n, size_t size)
 		pthread_join(thread, NULL);
 }
 
+static __attribute__((noinline)) void churn_in_c(int n, size_t size)
+{
+	for (int i = 0; i < n; i++) {
+		void *volatile block = malloc(size);
+
+		free(block);
+	}
+}
+
 static size_t c_live_bytes(void) { return live_bytes; }
 static size_t c_live_blocks(void) { return live_blocks; }
 */
@@ -81,6 +92,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
+	"syscall"
 )
 
 var kept [][]byte
@@ -117,6 +130,35 @@ func keepInGo(n, size int) {
 	}
 }
 
+// Each level needs more of the stack, which moves again and again on the way down.
+//
+//go:noinline
+func descend(depth, size int) byte {
+	var room [256]byte
+	C.churn_in_c(1, C.size_t(size))
+	room[depth%len(room)] = 1
+	if depth == 0 {
+		return room[0]
+	}
+	return descend(depth-1, size) + room[depth%len(room)]
+}
+
+func churn(n, size int) {
+	const depth = 250
+	var wait sync.WaitGroup
+	for done := 0; done < n; done += 4 * (depth + 1) {
+		for i := 0; i < 4; i++ {
+			wait.Add(1)
+			go func() {
+				descend(depth, size)
+				wait.Done()
+			}()
+		}
+		wait.Wait()
+		runtime.GC() // stacks shrink
+	}
+}
+
 func mem() string {
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
@@ -136,6 +178,11 @@ func do(command string, n, size int) (answer string) {
 		keepInGo(n, size)
 	case "free":
 		C.free_in_c()
+	case "churn":
+		churn(n, size)
+	case "exec":
+		fmt.Println("ok")
+		fmt.Println(syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 	case "mem":
 		answer = mem()
 	default:
