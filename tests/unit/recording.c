@@ -443,7 +443,7 @@ TEST(bounded_packed)
 
 TEST(bounded_rows)
 {
-	check_bounded(false, 500000, 200);
+	check_bounded(false, 510000, 200);
 	check_bounded(false, 410000, 100);
 }
 
