@@ -416,6 +416,7 @@ static void fill_windows(const struct window_estimate *estimate, struct snapshot
 		.samples = (int64_t)q->samples, .controls = (int64_t)q->controls,
 		.ghost_share = q->ghost_share, .ghost_s = q->ghost_s,
 		.detectable_count = (int64_t)ceil(q->detectable_count),
+		.held_bytes = (int64_t)q->held, .older_bytes = (int64_t)q->older,
 		.unattributed_bytes = (int64_t)q->unattributed,
 		.evidence = evidence(q),
 	};

@@ -257,7 +257,7 @@ DEFINE_VEC(pid_vec, uint32_t);
 static void read_ledger(struct session *s)
 {
 	const struct ledger_live live = { find_live, s };
-	bool all_known = !s->sampled && s->settings.min_size == 0 &&
+	bool all_known = !s->sampled && !s->governor && s->settings.min_size == 0 &&
 			 s->settings.max_size == UINT64_MAX;
 	__cleanup(pid_vec_deinit) struct pid_vec pids = { 0 };
 	double begun = session_watched_s(s);
@@ -363,7 +363,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_remove_retired(s);
 		session_begin_go(s);
 		note_loss(s);
-		s->skel->bss->timing = now < s->timed_until_s;
+		s->skel->bss->timing = s->governor || now < s->timed_until_s;
 		note_growth(s, now);
 		if (now >= s->next_sample_s) {
 			take_sample(s);

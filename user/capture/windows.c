@@ -28,7 +28,7 @@
 #define PERIOD_MAX_S 10.0
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
-#define CALLS_MIN 2000
+#define CALLS_MIN 500
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
 #define SATURATED 0.9
@@ -549,6 +549,10 @@ void governor_stop(struct governor *g)
 		pthread_join(g->windows_thread, NULL);
 	if (g->polls_started)
 		pthread_join(g->polls_thread, NULL);
+	if (g->windows_started && g->evidence.heap) {
+		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, false);
+		note_census(g, false);
+	}
 	g->windows_started = g->polls_started = false;
 }
 

@@ -31,7 +31,7 @@ void governor_add_probes(struct governor *governor, uint32_t pid, struct window_
 			 bool glibc);
 /* The process; 0 before there are probes. */
 uint32_t governor_pid(const struct governor *governor);
-/* When it returns no window is open and none will be. */
+/* When it returns no window is open and none will be; the heap was read a last time. */
 void governor_stop(struct governor *governor);
 void governor_destroy(struct governor *governor);
 

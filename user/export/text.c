@@ -227,6 +227,29 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 	}
 }
 
+/* How the estimates came about, and what they can and cannot tell. */
+static void put_windows(FILE *f, const struct snapshot_windows *w)
+{
+	char n[FORMAT_MAX], least[FORMAT_MAX], held[FORMAT_MAX];
+
+	fprintf(f, ";\n  %-10s %10s windows of %.0f ms, one each %.2g s: %.2g %% of the time",
+		"", format_count(w->windows, n), w->window_s * 1e3, w->period_s,
+		w->covered_share * 100);
+	if (w->truncated)
+		fprintf(f, "; %" PRId64 " shut early", w->truncated);
+	fprintf(f, "\n  %-10s %10s blocks followed, some %.0f %% of them dead unnoticed for %.2g s",
+		"", format_count(w->samples, n), w->ghost_share * 100, w->ghost_s);
+	fprintf(f, "\n  %-10s %10s blocks a call path must have kept to be seen for sure", "",
+		format_count(w->detectable_count, least));
+	if (w->held_bytes)
+		fprintf(f, "\n  %-10s %10s in use by the heap walk, %.0f %% of it from before",
+			"", bytes(w->held_bytes, held),
+			100 * (double)w->older_bytes / (double)w->held_bytes);
+	else
+		fprintf(f, "\n  %-10s %10s heap can be read: live bytes are too high", "", "no");
+	fprintf(f, "\n  %-10s %10s estimates, with ± half of their 95 %% interval", "", "");
+}
+
 static void put_cost(FILE *f, const struct snapshot *snap)
 {
 	const struct snapshot_cost *cost = &snap->cost;
@@ -237,6 +260,8 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 	if (snap->sample_bytes >= 0)
 		fprintf(f, ", one sample each %s;\n  %-10s %10s estimates, with ± half of "
 			"their 95 %% interval", bytes(snap->sample_bytes, buf), "", "");
+	if (snap->windows.evidence)
+		put_windows(f, &snap->windows);
 	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
 	if (cost->probe_ns_per_hit >= 0)
 		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);

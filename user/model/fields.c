@@ -99,6 +99,8 @@ static const struct field windows[] = {
 	FIELD(FIELD_DOUBLE, ghost_share, struct snapshot, windows.ghost_share),
 	FIELD(FIELD_DOUBLE, ghost_s, struct snapshot, windows.ghost_s),
 	FIELD(FIELD_INT64, detectable_count, struct snapshot, windows.detectable_count),
+	FIELD(FIELD_INT64, held_bytes, struct snapshot, windows.held_bytes),
+	FIELD(FIELD_INT64, older_bytes, struct snapshot, windows.older_bytes),
 	FIELD(FIELD_INT64, unattributed_bytes, struct snapshot, windows.unattributed_bytes),
 };
 

@@ -163,6 +163,7 @@ struct snapshot_windows {
 	double ghost_share;		/* of the samples: dead, and nobody has noticed */
 	double ghost_s;			/* how long that lasts on average */
 	int64_t detectable_count;	/* a stack that kept more blocks would have been seen */
+	int64_t held_bytes, older_bytes;	/* chunks in use; of these, from before */
 	int64_t unattributed_bytes;	/* held, of no stack that was seen */
 	const char *evidence;		/* what estimates rest on; NULL: there were no windows */
 };

@@ -20,6 +20,7 @@
 #define STEPS_AGAIN 12		/* from where the last fit ended */
 #define GROWS 1.01		/* a heap that does not leaks nothing */
 #define SAMPLES_MIN 3
+#define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
 
 /* What an estimate needs on its way. */
 struct estimate {
@@ -32,7 +33,7 @@ struct estimate {
 	double ghosts, unnoticed;	/* blocks */
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
-	double held_variance, unattributed;
+	double held_variance, unattributed, held, older;
 };
 
 /* --- controls --- */
@@ -233,6 +234,8 @@ static void calibrate(struct estimate *e)
 		stratum_factor(&sums->strata[g], &variance);
 		e->held_variance += variance;
 		e->unattributed += stratum_unattributed(&sums->strata[g]);
+		e->held += sums->strata[g].held;
+		e->older += sums->strata[g].older;
 	}
 }
 
@@ -455,6 +458,8 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	judge_quality(&e, fit_lifetimes(&e), quality);
 	calibrate(&e);
 	quality->unattributed = e.unattributed;
+	quality->held = e.held;
+	quality->older = e.older;
 	judge_growth(&e);
 	live = sum_rows(&e);
 	note_peak(&e, live, total_live(&e, live));
@@ -471,7 +476,8 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	}
 	/* What was read says more of the sum than its parts do. */
 	if (w->census)
-		total->live_bytes_error = 1.96 * sqrt(e.held_variance);
+		total->live_bytes_error = hypot(1.96 * sqrt(e.held_variance),
+						OLDER_ERROR * e.older);
 	add_unattributed(&e, rows, total);
 	total->peak_live_bytes = llround(w->peak_live);
 	free(e.alive);

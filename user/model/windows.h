@@ -116,6 +116,7 @@ struct window_quality {
 	double ghost_s;			/* how long one stays unnoticed, on average */
 	double detectable_count;	/* blocks that a stack must have kept to be seen */
 	double unattributed;		/* bytes */
+	double held, older;		/* bytes of chunks in use; of these, from before */
 	bool has_census;		/* totals come from reading the heap */
 };
 
