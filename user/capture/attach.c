@@ -454,68 +454,67 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 }
 
 #define HELPER_STACK (64 << 10)
-#define LINKS_MAX 4
+#define LINKS_MAX 8
 
-/* What is done to one link, perhaps by a process of its own. */
+/* A link, and what a process of its own needs to make or remove it. */
 struct window_link {
-	const struct link_batch *batch;
-	struct link_request *request;
+	struct link_batch batch;
 	char *stack;
 };
 
-DEFINE_VEC(window_link_vec, struct window_link);
-
 struct window_probes {
-	struct link_batch batch;
-	struct window_link_vec links;
+	struct window_link links[LINKS_MAX];
+	size_t len;
 };
 
-static void prepare_links(struct window_probes *probes)
+struct window_probes *window_probes_create(void)
 {
-	vec_for_each(request, &probes->batch.requests) {
-		request->fd = -1;
-		window_link_vec_push(&probes->links, (struct window_link){
-			&probes->batch, request, xmalloc(HELPER_STACK) });
-	}
-}
-
-/*
- * One link where there are sessions, for links are made, and go live, one after
- * the other. Frees are in it: their return is waived, and that of free may be
- * probed in any process without harm.
- */
-struct window_probes *window_probes_create(const struct attach_programs *programs,
-					   const struct attach_job *job)
-{
-	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
-	struct window_probes *probes = xcalloc(1, sizeof(*probes));
-	size_t count = 0;
-
-	link_batch_init(&probes->batch, job->object->object, job->pid);
-	if (job->method == ATTACH_SESSION) {
-		request_role(&probes->batch, programs->session, session, job, ROLE_WINDOW);
-	} else {
-		request_role(&probes->batch, programs->returns, multi, job, ROLE_RETURNS);
-		request_role(&probes->batch, programs->entry, multi, job, ROLE_WINDOW);
-	}
-	vec_for_each(request, &probes->batch.requests)
-		count += request->arrays.count;
-	prepare_links(probes);
-	if (count)
-		return probes;
-	window_probes_destroy(probes);
-	return NULL;
+	return xcalloc(1, sizeof(struct window_probes));
 }
 
 void window_probes_destroy(struct window_probes *probes)
 {
 	if (!probes)
 		return;
-	vec_for_each(link, &probes->links)
-		free(link->stack);
-	window_link_vec_deinit(&probes->links);
-	link_batch_deinit(&probes->batch);
+	for (size_t i = 0; i < probes->len; i++) {
+		free(probes->links[i].stack);
+		link_batch_deinit(&probes->links[i].batch);
+	}
 	free(probes);
+}
+
+static bool add_link(struct window_probes *probes, const struct bpf_program *prog,
+		     uint32_t attach_type, const struct attach_job *job, enum probe_role role)
+{
+	struct window_link *link = &probes->links[probes->len];
+
+	link_batch_init(&link->batch, job->object->object, job->pid);
+	request_role(&link->batch, prog, attach_type, job, role);
+	if (!link->batch.requests.len || !link->batch.requests.data[0].arrays.count) {
+		link_batch_deinit(&link->batch);
+		return false;
+	}
+	link->batch.requests.data[0].fd = -1;
+	link->stack = xmalloc(HELPER_STACK);
+	probes->len++;
+	return true;
+}
+
+/*
+ * One link an object where there are sessions. Frees are in it: their return is
+ * waived, and that of free may be probed in any process without harm.
+ */
+bool window_probes_add(struct window_probes *probes, const struct attach_programs *programs,
+		       const struct attach_job *job)
+{
+	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
+
+	if (probes->len + 2 > LINKS_MAX)
+		return false;
+	if (job->method == ATTACH_SESSION)
+		return add_link(probes, programs->session, session, job, ROLE_WINDOW);
+	add_link(probes, programs->returns, multi, job, ROLE_RETURNS);
+	return add_link(probes, programs->entry, multi, job, ROLE_WINDOW);
 }
 
 /*
@@ -524,19 +523,18 @@ void window_probes_destroy(struct window_probes *probes)
  */
 static void each_at_once(struct window_probes *probes, int (*fn)(void *link))
 {
-	size_t len = probes->links.len;
 	pid_t pids[LINKS_MAX];
 
-	for (size_t i = 1; i < len && i < LINKS_MAX; i++) {
-		struct window_link *link = &probes->links.data[i];
+	for (size_t i = 1; i < probes->len; i++) {
+		struct window_link *link = &probes->links[i];
 
 		pids[i] = clone(fn, link->stack + HELPER_STACK, CLONE_VM | CLONE_FILES, link);
 		if (pids[i] < 0)
 			fn(link);
 	}
-	if (len)
-		fn(&probes->links.data[0]);
-	for (size_t i = 1; i < len && i < LINKS_MAX; i++)
+	if (probes->len)
+		fn(&probes->links[0]);
+	for (size_t i = 1; i < probes->len; i++)
 		while (pids[i] > 0 && waitpid(pids[i], NULL, __WALL) < 0 && errno == EINTR)
 			;
 }
@@ -544,18 +542,19 @@ static void each_at_once(struct window_probes *probes, int (*fn)(void *link))
 static int set_link(void *arg)
 {
 	struct window_link *link = arg;
+	struct link_request *request = &link->batch.requests.data[0];
 
-	link->request->fd = make_link(link->batch, link->request);
+	request->fd = make_link(&link->batch, request);
 	return 0;
 }
 
 static int unset_link(void *arg)
 {
-	struct window_link *link = arg;
+	struct link_request *request = &((struct window_link *)arg)->batch.requests.data[0];
 
-	if (link->request->fd >= 0)
-		close(link->request->fd);
-	link->request->fd = -1;
+	if (request->fd >= 0)
+		close(request->fd);
+	request->fd = -1;
 	return 0;
 }
 
@@ -564,9 +563,9 @@ int window_probes_set(struct window_probes *probes)
 	int errnum = 0;
 
 	each_at_once(probes, set_link);
-	vec_for_each(request, &probes->batch.requests)
-		if (request->fd < 0)
-			errnum = -request->fd;
+	for (size_t i = 0; i < probes->len; i++)
+		if (probes->links[i].batch.requests.data[0].fd < 0)
+			errnum = -probes->links[i].batch.requests.data[0].fd;
 	if (errnum)
 		window_probes_remove(probes);
 	return errnum;

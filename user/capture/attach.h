@@ -90,10 +90,14 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
  */
 struct window_probes;
 
-/* NULL if there are none of that kind in the object, which must live as long. */
-struct window_probes *window_probes_create(const struct attach_programs *programs,
-					   const struct attach_job *job);
+struct window_probes *window_probes_create(void);
 void window_probes_destroy(struct window_probes *probes);
+/*
+ * Adds those of an object, which must live as long. False if it has none of that
+ * kind, or if there would be more links than can be made at once.
+ */
+bool window_probes_add(struct window_probes *probes, const struct attach_programs *programs,
+		       const struct attach_job *job);
 /* To be called aside. 0, or an error number, and then nothing is set. */
 int window_probes_set(struct window_probes *probes);
 void window_probes_remove(struct window_probes *probes);

@@ -402,7 +402,7 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 static const char *evidence(const struct window_quality *q)
 {
 	return q->has_census ? "windows, chunk headers, heap walk" :
-	       "windows: frees and addresses used again";
+	       "windows, contents of blocks";
 }
 
 static void fill_windows(const struct window_estimate *estimate, struct snapshot *snap)

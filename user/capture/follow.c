@@ -180,22 +180,38 @@ static bool wants_reports(const struct session *s, const struct probe_plan *plan
 	return false;
 }
 
-/* With windows, only what maps memory is probed all the time. */
-static struct error *attach_in_windows_or_not(struct session *s, struct watched *w,
-					      const struct attach_job *job)
+static bool has_malloc(const struct object_plan *object)
+{
+	vec_for_each(probe, &object->probes)
+		if (probe->function->group == GROUP_MALLOC)
+			return true;
+	return false;
+}
+
+/* Whether another allocator than glibc's stands in front of it, or instead. */
+static bool is_foreign(const struct probe_plan *plan)
+{
+	vec_for_each(object, &plan->objects)
+		if (has_malloc(object) && strcmp(object->allocator ?: "", "glibc"))
+			return true;
+	return false;
+}
+
+/*
+ * With windows, only what maps memory is probed all the time, unless it would be
+ * an allocator that maps it: its calls are not seen between windows. C++'s
+ * operator new is not probed; it calls malloc.
+ */
+static struct error *attach_in_windows(struct session *s, struct watched *w,
+				       const struct attach_job *job)
 {
 	struct attach_job part = *job;
-	struct window_probes *probes;
 
-	if (!s->governor)
-		return attach_object(&w->attachment, &s->programs, job);
 	part.part = ATTACH_WINDOWS;
-	probes = window_probes_create(&s->programs, &part);
-	if (probes)
-		governor_add_probes(s->governor, job->pid, probes,
-				    !strcmp(job->object->allocator ?: "", "glibc"));
+	if (has_malloc(job->object))
+		governor_add_probes(s->governor, &part, s->foreign);
 	part.part = ATTACH_MAPPINGS;
-	return attach_object(&w->attachment, &s->programs, &part);
+	return s->foreign ? NULL : attach_object(&w->attachment, &s->programs, &part);
 }
 
 static struct error *attach_new_object(struct session *s, const struct image *image,
@@ -209,7 +225,8 @@ static struct error *attach_new_object(struct session *s, const struct image *im
 	if (job->reports)
 		err = complete_tables(s, image, job->object);
 	if (!err)
-		err = attach_in_windows_or_not(s, w, job);
+		err = s->governor ? attach_in_windows(s, w, job) :
+			attach_object(&w->attachment, &s->programs, job);
 	if (err)
 		return err;
 	file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });
@@ -234,6 +251,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 		drop_probes(s, w);
 	w->frees_nest = frees_nest;
 	reports = wants_reports(s, &plan);
+	s->foreign |= is_foreign(&plan);
 	s->watches_functions |= probe_plan_has_heap(&plan);
 	s->watches_reports |= reports;
 	s->skel->bss->reports_yield = s->watches_functions;

@@ -138,6 +138,7 @@ struct session {
 	struct spawned *command;	/* NULL: none */
 	int command_status;		/* -1 until it ended */
 	struct governor *governor;	/* NULL unless windows are wanted */
+	bool foreign;			/* another allocator than glibc's is in use */
 	struct attachment retired;	/* probes of processes that have ended */
 	struct removal removal;
 

@@ -15,6 +15,9 @@
 #define OLDER_MAX 20000		/* older blocks that are followed at most, but for large ones */
 #define LARGE_BYTES (64u << 10)
 #define READINGS 3		/* of a heap that grows while it is read */
+#define CONTROL_WORDS 4
+#define CONTENT_WORDS_MIN 2	/* in one alone there is too little to go by */
+#define CONTENT_READ 1		/* in the place of a chunk's head */
 #define BATCH 32		/* blocks read by one system call */
 
 static uint64_t now_ns(void)
@@ -211,6 +214,37 @@ static int read_batch(uint32_t pid, const struct followed *all, int count, struc
 	return done;
 }
 
+/* --- contents --- */
+
+#define CONTENT_WORDS 8
+
+/* A byte of each word, by which words that differ are told apart, all but one in 256. */
+static uint64_t content_print(const uint64_t *words, int count)
+{
+	uint64_t print = 0;
+
+	for (int i = 0; i < count; i++)
+		print |= (words[i] * 0x9e3779b97f4a7c15u >> 56) << 8 * i;
+	return print;
+}
+
+static int same_words(uint64_t a, uint64_t b, int count)
+{
+	int same = 0;
+
+	for (int i = 0; i < count; i++)
+		same += !((a ^ b) >> 8 * i & 0xff);
+	return same;
+}
+
+/* How many words of it are looked at. Of a control's size nothing is known. */
+static int content_words(const struct followed *f)
+{
+	uint32_t words = f->control ? CONTROL_WORDS : f->size / 8;
+
+	return words < CONTENT_WORDS ? (int)words : CONTENT_WORDS;
+}
+
 struct poll {
 	uint32_t pid;
 	const struct poll_evidence *evidence;
@@ -274,6 +308,43 @@ static bool look_at(struct poll *poll, const struct followed *all, size_t count)
 	return true;
 }
 
+/* False when the process is gone. */
+static bool judge_content(struct poll *poll, const struct followed *f)
+{
+	uint64_t words[CONTENT_WORDS], print;
+	int count = content_words(f);
+	struct iovec local = { words, (size_t)count * 8 };
+	struct iovec remote = { (void *)(uintptr_t)f->addr, (size_t)count * 8 };
+	struct followed first = *f;
+
+	if (count < CONTENT_WORDS_MIN)
+		return true;
+	if (process_vm_readv((pid_t)poll->pid, &local, 1, &remote, 1, 0) !=
+	    (ssize_t)local.iov_len) {
+		if (errno != EFAULT)
+			return false;
+		followed_vec_push(&poll->ended, *f);
+		return true;
+	}
+	print = content_print(words, count);
+	if (!f->head) {
+		first.head = CONTENT_READ;
+		first.print = print;
+		followed_vec_push(&poll->first, first);
+	} else if (2 * same_words(f->print, print, count) < count) {
+		followed_vec_push(&poll->ended, *f);
+	}
+	return true;
+}
+
+static bool look_at_contents(struct poll *poll, const struct followed *all, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!judge_content(poll, &all[i]))
+			return false;
+	return true;
+}
+
 static void tell(const struct poll *poll, struct windows *windows, pthread_mutex_t *lock)
 {
 	uint64_t now = now_ns();
@@ -307,7 +378,8 @@ size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 	pthread_mutex_unlock(lock);
 	if (only_new)
 		keep_new(&all);
-	if (look_at(&poll, all.data, all.len))
+	if (evidence->heap ? look_at(&poll, all.data, all.len)
+			   : look_at_contents(&poll, all.data, all.len))
 		tell(&poll, windows, lock);
 	followed_vec_deinit(&poll.first);
 	followed_vec_deinit(&poll.ended);

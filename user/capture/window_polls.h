@@ -6,7 +6,9 @@
  *
  * Only the GNU C library's heap can be read, and only when a look at it makes
  * sense from its first chunk to its last, and a thread's cache proves where
- * freed blocks bear their mark. What cannot be read is left unsaid.
+ * freed blocks bear their mark. Of other allocators' blocks the first bytes are
+ * compared with what they were: a block of which less than half is the same
+ * belongs to somebody else by now.
  */
 #ifndef HEAPSONDE_CAPTURE_WINDOW_POLLS_H
 #define HEAPSONDE_CAPTURE_WINDOW_POLLS_H
@@ -18,9 +20,9 @@
 #include "capture/glibc_chunk.h"
 #include "model/windows.h"
 
-/* What of the target can be read. */
+/* What of the target can be read: its heap, or contents of blocks alone. */
 struct poll_evidence {
-	bool heap;		/* its chunks */
+	bool heap;
 	struct tcache_key key;
 };
 

@@ -29,6 +29,7 @@
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
+#define SHORTEST_PART 8		/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
 #define SATURATED 0.9
@@ -41,8 +42,6 @@
 #define CENSUS_MIN_S 1.0
 #define CENSUS_SHARE 0.05
 
-DEFINE_VEC(window_probes_vec, struct window_probes *);
-
 /* What the kernel side looks at; in the skeleton's memory. */
 struct window_switch {
 	volatile uint32_t *nr;
@@ -51,7 +50,7 @@ struct window_switch {
 
 /* One window, from before its probes to after them. */
 struct window_run {
-	const struct window_probes_vec *probes;
+	struct window_probes *probes;
 	struct window_switch on;
 	clockid_t cpu_clock;
 	uint64_t length_ns, calls_max;
@@ -76,7 +75,7 @@ struct governor {
 	struct poll_evidence evidence;
 
 	pthread_mutex_t probes_lock;	/* held while a window is open */
-	struct window_probes_vec probes;
+	struct window_probes *probes;
 
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
@@ -122,20 +121,6 @@ static void sleep_ns(uint64_t ns)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
 }
 
-static int set_all(const struct window_probes_vec *all)
-{
-	for (size_t i = 0; i < all->len; i++) {
-		int errnum = window_probes_set(all->data[i]);
-
-		if (errnum) {
-			while (i-- > 0)
-				window_probes_remove(all->data[i]);
-			return errnum;
-		}
-	}
-	return 0;
-}
-
 /* Open until its time is over or the kernel side has shut it. */
 static void hold_open(struct window_run *run)
 {
@@ -174,12 +159,11 @@ static void run_window(void *arg)
 
 	sched_setscheduler(0, SCHED_FIFO, &priority);
 	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
-	run->errnum = set_all(run->probes);
+	run->errnum = window_probes_set(run->probes);
 	if (run->errnum)
 		return;
 	hold_open(run);
-	for (size_t i = 0; i < run->probes->len; i++)
-		window_probes_remove(run->probes->data[i]);
+	window_probes_remove(run->probes);
 }
 
 /* --- the plan --- */
@@ -300,7 +284,20 @@ static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
 			break;
 }
 
-static void settle(struct governor *g, const struct window_run *run)
+/*
+ * The time that it stands for: its period, and what was late. One that was shut
+ * at once would weigh more than so little can bear.
+ */
+static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns)
+{
+	double late_s = (double)(session_now_ns() - period_ns) / NS_PER_S;
+	double open_ns = fmax((double)(run->shut_ns - run->open_ns),
+			      (double)run->length_ns / SHORTEST_PART);
+
+	return fmax(g->period_s, late_s) * NS_PER_S / (open_ns * progress_share(&g->progress));
+}
+
+static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
 	double open_s = (double)(run->shut_ns - run->open_ns) / NS_PER_S;
 	struct window_facts facts = { run->open_ns, run->shut_ns, 0, run->full };
@@ -311,7 +308,7 @@ static void settle(struct governor *g, const struct window_run *run)
 	all = session_hits(g->s);
 	hits = windows_hits(g->windows);
 	note_progress(g, run, hits);
-	facts.weight = g->period_s / (open_s * progress_share(&g->progress));
+	facts.weight = weight(g, run, period_ns);
 	windows_shut(g->windows, &facts);
 	pthread_mutex_unlock(&g->s->lock);
 	g->hits_per_s = mean(g->hits_per_s, (double)hits / open_s);
@@ -325,10 +322,10 @@ static void settle(struct governor *g, const struct window_run *run)
 }
 
 /* With the probes' lock held. False if there is nothing to be seen any more. */
-static bool one_window(struct governor *g)
+static bool one_window(struct governor *g, uint64_t period_ns)
 {
 	struct window_run run = {
-		.probes = &g->probes,
+		.probes = g->probes,
 		.on = { &g->s->skel->bss->window_nr, &g->s->skel->bss->window_calls,
 			&g->s->skel->bss->window_calls_max, &g->s->skel->bss->window_full_ns },
 		.length_ns = (uint64_t)(g->window_s * NS_PER_S),
@@ -350,7 +347,7 @@ static bool one_window(struct governor *g)
 				 strerror(run.errnum));
 		return false;
 	}
-	settle(g, &run);
+	settle(g, &run, period_ns);
 	return true;
 }
 
@@ -393,14 +390,14 @@ static void await_probes(struct governor *g)
 		pthread_cond_wait(&g->wake, &g->lock);
 }
 
-static bool see_program(struct governor *g)
+static bool see_program(struct governor *g, uint64_t period_ns)
 {
 	bool goes_on;
 
 	pthread_mutex_lock(&g->probes_lock);
 	if (g->fresh)
 		meet_program(g);
-	goes_on = one_window(g);
+	goes_on = one_window(g, period_ns);
 	pthread_mutex_unlock(&g->probes_lock);
 	return goes_on;
 }
@@ -419,7 +416,7 @@ static void *windows_main(void *arg)
 		if (g->stop)
 			break;
 		pthread_mutex_unlock(&g->lock);
-		goes_on = see_program(g);
+		goes_on = see_program(g, period_ns);
 		pthread_mutex_lock(&g->lock);
 		g->look = true;
 		pthread_cond_broadcast(&g->wake);
@@ -444,7 +441,7 @@ static uint64_t do_polls(struct governor *g, bool only_new)
 {
 	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	if (g->evidence.heap)
+	if (g->evidence.heap || g->foreign)
 		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, only_new);
 	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, POLL_SHARE);
 }
@@ -491,6 +488,7 @@ struct governor *governor_create(struct session *session, double budget)
 
 	g->s = session;
 	g->budget = budget;
+	g->probes = window_probes_create();
 	g->windows = windows_create(session_now_ns());
 	g->fresh = true;
 	g->hits_per_s = g->hits_outside = g->attach_s = -1;
@@ -523,16 +521,24 @@ struct error *governor_start(struct governor *g)
 	return ret ? error_errno(ret, "starting a thread") : NULL;
 }
 
-void governor_add_probes(struct governor *g, uint32_t pid, struct window_probes *probes,
-			 bool glibc)
+void governor_add_probes(struct governor *g, const struct attach_job *job, bool foreign)
 {
+	bool added;
+
 	pthread_mutex_lock(&g->probes_lock);
-	window_probes_vec_push(&g->probes, probes);
+	added = window_probes_add(g->probes, &g->s->programs, job);
 	pthread_mutex_unlock(&g->probes_lock);
+	if (!added)
+		return;
 	pthread_mutex_lock(&g->lock);
-	g->pid = pid;
+	g->pid = job->pid;
 	g->probed = true;
-	g->foreign |= !glibc;
+	g->foreign |= foreign;
+	if (g->foreign) {
+		pthread_mutex_lock(&g->s->lock);
+		windows_follow_contents(g->windows);
+		pthread_mutex_unlock(&g->s->lock);
+	}
 	pthread_cond_broadcast(&g->wake);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -549,9 +555,9 @@ void governor_stop(struct governor *g)
 		pthread_join(g->windows_thread, NULL);
 	if (g->polls_started)
 		pthread_join(g->polls_thread, NULL);
-	if (g->windows_started && g->evidence.heap) {
-		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, false);
-		note_census(g, false);
+	if (g->windows_started) {
+		do_polls(g, false);
+		do_census(g);
 	}
 	g->windows_started = g->polls_started = false;
 }
@@ -561,9 +567,7 @@ void governor_destroy(struct governor *g)
 	if (!g)
 		return;
 	governor_stop(g);
-	vec_for_each(probes, &g->probes)
-		window_probes_destroy(*probes);
-	window_probes_vec_deinit(&g->probes);
+	window_probes_destroy(g->probes);
 	windows_destroy(g->windows);
 	window_row_vec_deinit(&g->estimate.rows);
 	pthread_cond_destroy(&g->wake);

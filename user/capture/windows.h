@@ -26,9 +26,11 @@ struct governor;
  */
 struct governor *governor_create(struct session *session, double budget);
 struct error *governor_start(struct governor *governor) __must_check;
-/* Takes the probes of one object of @pid more; consumed. @glibc: its heap can be read. */
-void governor_add_probes(struct governor *governor, uint32_t pid, struct window_probes *probes,
-			 bool glibc);
+/*
+ * Takes an object's probes in, of those that windows set. @foreign: there is an
+ * allocator in front of glibc's, whose heap cannot be read.
+ */
+void governor_add_probes(struct governor *governor, const struct attach_job *job, bool foreign);
 /* The process; 0 before there are probes. */
 uint32_t governor_pid(const struct governor *governor);
 /* When it returns no window is open and none will be; the heap was read a last time. */

@@ -246,7 +246,9 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 			"", bytes(w->held_bytes, held),
 			100 * (double)w->older_bytes / (double)w->held_bytes);
 	else
-		fprintf(f, "\n  %-10s %10s heap can be read: live bytes are too high", "", "no");
+		fprintf(f, "\n  %-10s %10s heap can be read: what is freed and not used again "
+			"counts as live",
+			"", "no");
 	fprintf(f, "\n  %-10s %10s estimates, with ± half of their 95 %% interval", "", "");
 }
 

@@ -53,10 +53,17 @@ void windows_destroy(struct windows *w)
 void windows_clear(struct windows *w, uint64_t start_ns)
 {
 	uint64_t serial = w->serial;
+	bool by_contents = w->by_contents;
 
 	windows_deinit(w);
 	windows_init(w, start_ns);
 	w->serial = serial;
+	w->by_contents = by_contents;
+}
+
+void windows_follow_contents(struct windows *w)
+{
+	w->by_contents = true;
 }
 
 int window_class(uint64_t chunk_bytes)
@@ -200,6 +207,18 @@ static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uin
 	return false;
 }
 
+/* One of the open window: what an older one left was ended before. */
+static void drop_control(struct windows *w, uint64_t addr)
+{
+	struct follow *control = find(&w->control_at, &w->controls, addr);
+
+	if (!control)
+		return;
+	control->ended = true;
+	w->ended++;
+	map64_remove(&w->control_at, addr);
+}
+
 static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 {
 	uint64_t addr = untag(ev->addr);
@@ -209,6 +228,8 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	if (!addr)
 		return;
 	end_older(w, addr, ev->h.time_ns);
+	if (w->by_contents)
+		drop_control(w, addr);
 	row = row_of(w, ev->stack_id, &number);
 	row->now_bytes += (double)ev->size;
 	row->now_count++;
@@ -446,7 +467,9 @@ void windows_note_first(struct windows *w, const struct followed *f)
 		return;
 	found->f.head = f->head;
 	found->f.word0 = f->word0;
-	if (found->f.control)
+	found->f.print = f->print;
+	/* Controls that are told by their contents have no size, and stand for all. */
+	if (found->f.control && f->head > 7)
 		found->class = (uint16_t)window_class(f->head & ~7ull);
 }
 

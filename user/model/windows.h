@@ -62,7 +62,8 @@ struct followed {
 	uint64_t addr;
 	uint64_t serial;	/* names it for good */
 	uint64_t since_ns;	/* alive at the end of its window; freed */
-	uint64_t head, word0;	/* of its chunk, when it was first read; head 0: never */
+	/* When it was first read: of its chunk, or of its contents. head 0: never. */
+	uint64_t head, word0, print;
 	uint32_t size;		/* asked for, at most UINT32_MAX; of controls 0 */
 	bool control;
 };
@@ -71,6 +72,12 @@ DEFINE_VEC(followed_vec, struct followed);
 
 /* Appends all of them, as of now. */
 void windows_followed(struct windows *windows, struct followed_vec *ret);
+/*
+ * What is followed is told by its contents, not by the allocator's marks. A
+ * control whose address is used again at once is then none: what is first read
+ * there would be the new block's.
+ */
+void windows_follow_contents(struct windows *windows);
 /* What was read of it first. Ignored if it is followed no longer. */
 void windows_note_first(struct windows *windows, const struct followed *followed);
 /* It is no more. */

@@ -84,7 +84,7 @@ struct windows {
 	struct fate_counts delays[WINDOW_CLASSES];	/* of controls that were noticed */
 	struct thread_now_vec threads;
 	struct map64 thread_of;		/* tid -> index + 1 */
-	double thinned;			/* blocks that one followed stands for */
+	bool by_contents;		/* see windows_follow_contents() */
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;
 	struct heap_census *census;	/* the newest; NULL: none */

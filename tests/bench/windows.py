@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How far the estimates of --mode windows are from the truth, and what they cost.
+
+	windows.py [--seconds N] [--budgets 1,2,5,10] [PROGRAM]...
+
+Services of our own (tests/workloads/services.c) keep books. Of real programs
+the truth is what another heapsonde sees that records every allocation of the
+same run; since that makes them slower, the budget is lowered by as much.
+
+Per program and budget: share of the CPU time that the target used more than in
+a run without (paired, and so as noisy as the machine), the share that windows
+themselves claim, error of the total, mean error of stacks above 1 % of the live
+bytes, the rank of the worst leak, and how many 95 % intervals hold.
+"""
+
+import argparse
+import os
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness                  # noqa: E402
+from harness import *           # noqa: E402,F403
+
+LEAKS = {"churn": "site_11", "threads": "site_06", "bursts": "site_04", "adversary": "site_06"}
+
+PYTHON = """
+import random, sys, time
+end, kept, cache = time.monotonic() + float(sys.argv[1]), [], {}
+def leak(n): kept.append([n, "left behind %d" % n])
+def remember(n): cache[n % 5000] = "x" * random.randrange(20, 400)
+def work(n): return sorted(str(i * n) for i in range(200))
+n = 0
+while time.monotonic() < end:
+    n += 1
+    work(n); remember(n)
+    if n % 10 == 0: leak(n)
+    time.sleep(0.0005)
+time.sleep(1e9)
+"""
+
+PERL = """
+use Time::HiRes qw(time sleep);
+my ($end, $n, %cache, @kept) = (time + $ARGV[0], 0);
+sub leak { my $a = { n => $_[0], text => "left behind $_[0]" }; $a->{self} = $a; }
+sub remember { $cache{$_[0] % 5000} = "x" x (20 + rand 400) }
+sub work { return join ",", sort map { "k" . $_ * $_[0] } 1 .. 200 }
+while (time < $end) { $n++; work($n); remember($n); leak($n) if $n % 10 == 0; sleep 0.0005 }
+sleep 1e9;
+"""
+
+
+def cpu_s(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Service:
+    """Of tests/workloads/services.c."""
+
+    def __init__(self, name, seconds):
+        self.name = name
+        self.work = Workload("services", name, str(seconds), "60000")
+        self.pid = self.work.pid
+
+    def run(self):
+        self.books = self.work.work()
+
+    def truth(self, exact):
+        return {s["site"]: s for s in self.books["sites"] if s["alloc_count"]}
+
+    def key(self, chain, stack):
+        return next((f for f in chain if f and f.startswith("site_")), None)
+
+
+class Program:
+    """A real one; @work lets it work for some seconds."""
+
+    def __init__(self, argv, work=None, env=None, seconds=0, stdin=None):
+        self.seconds, self.work = seconds, work
+        self.proc = spawn(argv, env={**os.environ, **(env or {})}, stdin=stdin,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.pid = self.proc.pid
+        time.sleep(0.5)
+
+    def run(self):
+        if self.work:
+            self.work(self)
+        else:
+            time.sleep(self.seconds)
+
+    def truth(self, exact):
+        return {s["id"]: s for s in exact.stacks if s["kind"] == "heap"}
+
+    def key(self, chain, stack):
+        return stack["id"] if stack["kind"] == "heap" else None
+
+
+def redis(seconds):
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    tool = os.path.join(BUILD, "targets", "bin", "redis-server")
+    check(os.path.exists(tool), "make fetch-targets")
+
+    def work(program):
+        deadline = time.monotonic() + seconds
+        with socket.create_connection(("127.0.0.1", port)) as s, s.makefile("rb") as answers:
+            n = 0
+            while time.monotonic() < deadline:
+                batch = []
+                for i in range(50):
+                    n += 1
+                    key = f"session:{n % 20000}"
+                    batch.append(f"SET {key} {'v' * (20 + n % 300)} EX 30")
+                    batch.append(f"LPUSH list:{n % 100} item{n}")
+                    batch.append(f"LTRIM list:{n % 100} 0 50")
+                    if i % 10 == 0:
+                        batch.append(f"HSET kept:{n} field {n}")
+                s.sendall(("\r\n".join(batch) + "\r\n").encode())
+                for _ in batch:
+                    answers.readline()
+                time.sleep(0.002)
+
+    return Program([tool, "--port", str(port), "--save", "", "--dir", harness.scratch()], work,
+                   {"LD_PRELOAD": "libc.so.6"})
+
+
+def sqlite(seconds):
+    def work(program):
+        deadline, n = time.monotonic() + seconds, 0
+        while time.monotonic() < deadline:
+            n += 1
+            program.proc.stdin.write((
+                f"INSERT INTO t VALUES({n}, hex(randomblob({20 + n % 200})));"
+                f"SELECT count(*), max(b) FROM t WHERE a > {n - 40};"
+                f"DELETE FROM t WHERE a < {n - 20000};\n").encode())
+            program.proc.stdin.flush()
+            time.sleep(0.001)
+
+    program = Program(["sqlite3", ":memory:"], work, stdin=subprocess.PIPE)
+    program.proc.stdin.write(b"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);\n")
+    program.proc.stdin.flush()
+    return program
+
+
+def script(language, text, env=None):
+    def start(seconds):
+        return Program([language, "-c" if language == "python3" else "-e", text,
+                        str(seconds + 0.5)], env=env, seconds=seconds)
+    return start
+
+
+PROGRAMS = {
+    **{name: (lambda seconds, name=name: Service(name, seconds))
+       for name in ("churn", "threads", "bursts", "steady", "adversary")},
+    "python": script("python3", PYTHON, {"PYTHONMALLOC": "malloc"}),
+    "perl": script("perl", PERL),
+    "redis": redis,
+    "sqlite": sqlite,
+}
+
+
+def alone(start, seconds):
+    """CPU time of a run that nobody watches."""
+    program = start(seconds)
+    before = cpu_s(program.pid)
+    program.run()
+    return cpu_s(program.pid) - before
+
+
+def watched(start, seconds, budget, exact=False):
+    """CPU time of a watched run; the reports of windows and, if wanted, of the exact level."""
+    program = start(seconds)
+    other = Watch(program.pid, mode="exact") if exact else None
+    watch = Watch(program.pid, "--max-overhead", f"{budget:.3f}", mode="windows")
+    before = cpu_s(program.pid)
+    program.run()
+    used = cpu_s(program.pid) - before
+    report = watch.finish()
+    return program, used, report, other.finish() if other else None
+
+
+def judge(program, report, truth, leak):
+    rows = {}
+    for chain, stack in report.chains():
+        key = program.key(chain, stack)
+        if key is not None:
+            rows[key] = stack
+    live = sum(t["live_bytes"] for t in truth.values())
+    large = [k for k, t in truth.items() if t["live_bytes"] > live / 100]
+    errors = [abs(rows.get(k, {}).get("live_bytes", 0) / truth[k]["live_bytes"] - 1)
+              for k in large]
+    held = [abs(rows.get(k, {}).get("live_bytes", 0) - truth[k]["live_bytes"]) <=
+            rows.get(k, {}).get("live_bytes_error", 0) for k in large]
+    ranked = sorted(rows, key=lambda k: -rows[k]["growth_bytes_per_s"])
+    rank = ranked.index(leak) + 1 if leak in rows and rows[leak]["growth_bytes_per_s"] > 0 else 0
+    got = sum(s["live_bytes"] for s in report.stacks if s["kind"] == "heap")
+    return {
+        "total": got / live - 1 if live else 0,
+        "mare": sum(errors) / len(errors) if errors else 0,
+        "rank": rank,
+        "coverage": sum(held) / len(held) if held else 1,
+        "stacks": len(large),
+    }
+
+
+def measure(name, seconds, budget):
+    start = PROGRAMS[name]
+    exact = name not in ("churn", "threads", "bursts", "steady", "adversary")
+    base = alone(start, seconds)
+    _, used, report, _ = watched(start, seconds, budget)
+    cost = used / base - 1 if base else 0
+    claimed = report.data["cost"]["target_cpu_share"]
+    own = report.data["cost"]["own_cpu_s"] / report.data["duration_s"]
+    if exact:
+        program, slow, report, other = watched(start, seconds, budget, True)
+        truth, leak = program.truth(other), None
+    else:
+        program, _, report, _ = watched(start, seconds, budget)
+        truth, leak = program.truth(None), LEAKS.get(name)
+    result = judge(program, report, truth, leak)
+    print(f"{name} budget {budget:g} %: paired cost {100 * cost:+.1f} %, claimed "
+          f"{100 * (claimed or 0):.2f} %, own {100 * own:.1f} % of a core; total "
+          f"{100 * result['total']:+.1f} %, stacks above 1 % ({result['stacks']}): off by "
+          f"{100 * result['mare']:.0f} %, intervals hold {100 * result['coverage']:.0f} %, "
+          f"leak rank {result['rank'] or '-'}, {report.data['windows']['windows']} windows",
+          flush=True)
+    what = f"windows_{name}_{budget:g}"
+    print(f"bench {what}_claimed {100 * (claimed or 0):.3f} % <={1.1 * budget:g}")
+    print(f"bench {what}_total {abs(100 * result['total']):.2f} %")
+    print(f"bench {what}_stacks {100 * result['mare']:.1f} %", flush=True)
+
+
+def bench():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--budgets", default="2")
+    parser.add_argument("programs", nargs="*")
+    args = parser.parse_args()
+    failed = False
+    for name in args.programs or PROGRAMS:
+        for budget in args.budgets.split(","):
+            line = harness._run_case(harness.Case(
+                name, lambda: measure(name, args.seconds, float(budget)), 600))
+            failed |= not line.startswith("ok")
+            if not line.startswith("ok"):
+                print(line, flush=True)
+    sys.exit(failed)
+
+
+bench()
