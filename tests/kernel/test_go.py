@@ -17,7 +17,8 @@ import urllib.request
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
 
-PROGRAMS = sorted(glob.glob(os.path.join(BUILD, "go", "*", "server-*")))
+PROGRAMS = sorted(path for kind in ("default", "small", "pie")
+                  for path in glob.glob(os.path.join(BUILD, "go", "*", "server-" + kind)))
 # What reading them itself changes: the world stops, which makes a new record of
 # statistics and may shrink a stack; and what the scavenger does meanwhile.
 SLACK = {"HeapAlloc": 64, "TotalAlloc": 64, "Mallocs": 2, "Frees": 2, "HeapObjects": 2,
@@ -119,6 +120,41 @@ def recorded_and_told_in_words():
     for part in ("The Go runtime (go1.", "HeapAlloc", "by GOGC=100, no memory limit",
                  "live when the last collection ended", "GOGC=50 would collect at about"):
         check(part in words, f"'{part}' is not in the report:\n{words}")
+
+
+# Each step, and the kind of event that it must be told as.
+EVENTS = (("keep 400 100000", "go_heap_growth"), ("gc", "gc"), ("gogc 50", "go_gogc"), ("drop", None),
+          ("free", "free_os_memory"), ("keep 300 100000", "go_heap_growth"),
+          ("limit 200000000", "go_memory_limit"))
+
+
+@case()
+def what_the_collector_did_is_told():
+    server, file = Server(any_program()), scratch("go.heapsonde")
+    recorder = spawn([TOOL, "record", "-p", server.proc.pid, "-i", "0.2", "-o", file],
+                     stderr=subprocess.PIPE)
+    while b"Ctrl-C" not in recorder.stderr.readline():
+        check(recorder.poll() is None, "it ended early")
+    before = server.mem()
+    for step, _ in EVENTS:
+        server.tell(step)
+        time.sleep(1 * PATIENCE)        # so that no two steps are between the same readings
+    after = server.mem()
+    recorder.send_signal(signal.SIGINT)
+    check_equal("status", recorder.wait(), 0)
+    told = json.loads(heapsonde("report", file, "--json").stdout)["reclaim"]
+    for step, kind in EVENTS:
+        check(not kind or any(e["kind"] == kind for e in told), f"'{step}': no {kind} in {told}")
+    check_equal("GOGC", [e["detail"] for e in told if e["kind"] == "go_gogc"], ["from 100 to 50"])
+    freed = [e for e in told if e["kind"] == "free_os_memory"]
+    check(len(freed) == 1 and freed[0]["bytes"] > 35e6, f"freed: {freed}")
+    collections = [e for e in told if e["kind"] == "gc"]
+    check(all("stopped the world for" in e["detail"] for e in collections), f"{collections}")
+    check_equal("forced collections", sum("forced" in e["detail"] for e in collections),
+                after["NumForcedGC"] - before["NumForcedGC"])
+    words = heapsonde("report", file).stdout
+    check(re.search(r"FreeOSMemory at \S+ s gave back \S+ MiB; \S+ MiB were taken again within",
+                    words), words)
 
 
 @case()

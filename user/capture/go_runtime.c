@@ -629,17 +629,25 @@ void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLAS
 	}
 }
 
-#define PAUSES 256	/* of the last collections, by their number */
+
+/* The last collection's but @back in one of the rings; 0: not in there. */
+static uint64_t of_collection(const struct go_runtime *go, int32_t ring, unsigned int back)
+{
+	uint32_t count = half(go->books.stats, go->layout->stats_numgc);
+
+	if (back >= count || back >= GO_PAUSES)
+		return 0;
+	return word(go->books.stats, ring + (int32_t)((count - 1 - back) % GO_PAUSES) * 8);
+}
 
 uint64_t go_runtime_collected_ns(const struct go_runtime *go, unsigned int back)
 {
-	const struct go_layout *l = go->layout;
-	uint32_t count = half(go->books.stats, l->stats_numgc);
+	return of_collection(go, go->layout->stats_pause_end, back);
+}
 
-	if (back >= count || back >= PAUSES)
-		return 0;
-	return word(go->books.stats,
-		    l->stats_pause_end + (int32_t)((count - 1 - back) % PAUSES) * 8);
+uint64_t go_runtime_pause_ns(const struct go_runtime *go, unsigned int back)
+{
+	return of_collection(go, go->layout->stats_pause_ns, back);
 }
 
 void go_runtime_pretend(struct go_runtime *go, unsigned int minor)

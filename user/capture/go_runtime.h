@@ -57,6 +57,10 @@ const struct object *go_runtime_object(const struct go_runtime *go);
 /* Of the last go_runtime_read(): when the last collection but @back ended, in ns since 1970; 0. */
 uint64_t go_runtime_collected_ns(const struct go_runtime *go, unsigned int back);
 
+/* ... and for how long the world stood still for it. */
+uint64_t go_runtime_pause_ns(const struct go_runtime *go, unsigned int back);
+#define GO_PAUSES 256u		/* collections that the runtime remembers */
+
 /* For tests: as if the layout of this version of Go were the program's. */
 void go_runtime_pretend(struct go_runtime *go, unsigned int minor);
 

@@ -128,6 +128,11 @@ static void settle(struct session *s, uint32_t pid, enum go_settle which)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void take_event(void *ctx, const struct reclaim_event *event)
+{
+	model_reclaim(ctx, event);
+}
+
 static struct error *read_figures(struct session *s, struct image *image)
 {
 	struct error *err = session_find_runtime(image);
@@ -140,6 +145,9 @@ static struct error *read_figures(struct session *s, struct image *image)
 	s->runtime = (struct snapshot_runtime){
 		"go", go_runtime_version(image->go), figures,
 	};
+	pthread_mutex_lock(&s->lock);
+	go_events_tell(image->go, &figures, &image->pulse, take_event, s->model);
+	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
 

@@ -15,6 +15,7 @@
 #include "capture/rewalk.h"
 #include "capture/cost.h"
 #include "capture/go_live.h"
+#include "capture/go_events.h"
 #include "capture/go_profile.h"
 #include "capture/distress.h"
 #include "capture/ledger.h"
@@ -44,6 +45,7 @@ struct image {
 	struct address_space *names;
 	struct target_identity id;
 	struct go_runtime *go;	/* NULL: no Go program, or not one that can be read */
+	struct go_pulse pulse;		/* of it */
 	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
 	bool sampled;		/* as a Go program */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the runtime says, in words; see runtime_text.h. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/format.h"
 #include "export/runtime_text.h"
+#include "model/reclaim.h"
 
 static const char *bytes(int64_t value, char buf[FORMAT_MAX])
 {
@@ -47,7 +49,7 @@ static void put_goal(const struct runtime_figures *f, FILE *out)
 }
 
 /* What turning the knob would do. */
-static void put_advice(const struct runtime_figures *f, FILE *out)
+static void put_percent_advice(const struct runtime_figures *f, FILE *out)
 {
 	int64_t half = f->GOGC / 2;
 	char a[FORMAT_MAX], b[FORMAT_MAX];
@@ -57,6 +59,81 @@ static void put_advice(const struct runtime_figures *f, FILE *out)
 	fprintf(out, "  GOGC=%" PRId64 " would collect at about %s instead of %s "
 		"(an estimate, from what was live last).\n", half,
 		bytes(runtime_goal(f, half), a), bytes(runtime_goal(f, f->GOGC), b));
+}
+
+/* Go's own advice is to leave a tenth of what the program may have. */
+static void put_limit_advice(const struct snapshot *snap, FILE *out)
+{
+	const struct runtime_figures *f = &snap->runtime.f;
+	int64_t limit = snap->memory.limit_bytes / 10 * 9;
+	int64_t goal = runtime_limit_goal(f, limit);
+	char a[FORMAT_MAX], b[FORMAT_MAX];
+
+	if (!f->NumGC || f->MemoryLimit != RUNTIME_NO_LIMIT || snap->memory.limit_bytes < 0)
+		return;
+	fprintf(out, "  A memory limit of %s (nine tenths of what it may have) would ",
+		bytes(limit, a));
+	if (goal < f->HeapMarked)
+		fprintf(out, "collect without end: what is live needs more.\n");
+	else if (goal > runtime_goal(f, f->GOGC) && f->GOGC >= 0)
+		fprintf(out, "not matter yet.\n");
+	else
+		fprintf(out, "collect at about %s (an estimate).\n", bytes(goal, b));
+}
+
+#define RELEASES_TOLD 3
+#define RETAKEN_WITHIN_S 60
+
+static bool is_kind(const struct snapshot_reclaim *event, enum reclaim_kind kind)
+{
+	return !strcmp(event->kind, reclaim_kind_name(kind));
+}
+
+/* What came of giving back everything: how much the heap took again, and how soon. */
+static void put_release(const struct snapshot *snap, const struct snapshot_reclaim *release,
+			FILE *out)
+{
+	const struct snapshot_reclaim *end = snap->reclaim.data + snap->reclaim.len;
+	int64_t taken = 0;
+	double until_s = release->t_s;
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
+
+	for (const struct snapshot_reclaim *e = release + 1; e < end; e++) {
+		if (e->pid != release->pid || taken >= release->bytes)
+			continue;
+		if (is_kind(e, RECLAIM_GO_FREE) || e->t_s > release->t_s + RETAKEN_WITHIN_S)
+			break;
+		if (!is_kind(e, RECLAIM_GO_GROWTH))
+			continue;
+		taken += e->bytes;
+		until_s = e->t_s;
+	}
+	if (taken > release->bytes)
+		taken = release->bytes;
+	fprintf(out, "  FreeOSMemory at %s gave back %s; ", format_duration(release->t_s, a),
+		bytes(release->bytes, b));
+	if (taken)
+		fprintf(out, "%s were taken again within %s.\n", bytes(taken, b),
+			format_duration(until_s - release->t_s, c));
+	else
+		fputs("none of it was taken again.\n", out);
+}
+
+static void put_releases(const struct snapshot *snap, FILE *out)
+{
+	size_t skip = 0;
+
+	vec_for_each(event, &snap->reclaim)
+		skip += is_kind(event, RECLAIM_GO_FREE);
+	skip = skip > RELEASES_TOLD ? skip - RELEASES_TOLD : 0;
+	vec_for_each(event, &snap->reclaim) {
+		if (!is_kind(event, RECLAIM_GO_FREE))
+			continue;
+		if (skip)
+			skip--;
+		else
+			put_release(snap, event, out);
+	}
 }
 
 static void put_holdings(const struct snapshot *snap, FILE *out)
@@ -90,5 +167,7 @@ void text_put_runtime(const struct snapshot *snap, FILE *f)
 	put_goal(figures, f);
 	if (snap->memory.rss_bytes >= 0)
 		put_holdings(snap, f);
-	put_advice(figures, f);
+	put_releases(snap, f);
+	put_percent_advice(figures, f);
+	put_limit_advice(snap, f);
 }

@@ -37,7 +37,13 @@
 	X(RECLAIM_OOM_KILL, "oom_kill", "the OOM killer ended the process") \
 	X(RECLAIM_SWAP_OUT, "swap_out", "pages of the process went to swap") \
 	X(RECLAIM_SWAP_IN, "swap_in", "pages of the process came back from swap") \
-	X(RECLAIM_REFAULT, "refault", "what was given back is touched again soon")
+	X(RECLAIM_REFAULT, "refault", "what was given back is touched again soon") \
+	X(RECLAIM_GC, "gc", "Go's collector finished a cycle")		\
+	X(RECLAIM_GO_SCAVENGE, "go_scavenge", "Go's scavenger gave idle heap back") \
+	X(RECLAIM_GO_FREE, "free_os_memory", "debug.FreeOSMemory gave idle heap back") \
+	X(RECLAIM_GO_GROWTH, "go_heap_growth", "Go's heap took so much from the system") \
+	X(RECLAIM_GO_PERCENT, "go_gogc", "GOGC was changed (debug.SetGCPercent)") \
+	X(RECLAIM_GO_LIMIT, "go_memory_limit", "the memory limit was changed (SetMemoryLimit)")
 
 enum reclaim_kind {
 #define X(kind, name, text) kind,

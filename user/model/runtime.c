@@ -65,6 +65,18 @@ int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
 	return count;
 }
 
+#define HEADROOM_MIN (1 << 20)
+#define HEADROOM_PERCENT 3
+
+int64_t runtime_limit_goal(const struct runtime_figures *f, int64_t limit_bytes)
+{
+	int64_t other = f->Sys - f->HeapIdle - f->HeapAlloc;
+	int64_t goal = limit_bytes - other;
+	int64_t headroom = goal / 100 * HEADROOM_PERCENT;
+
+	return goal - (headroom > HEADROOM_MIN ? headroom : HEADROOM_MIN);
+}
+
 int64_t runtime_goal(const struct runtime_figures *f, int64_t gogc)
 {
 	int64_t minimum = HEAP_MINIMUM * gogc / 100;

@@ -87,5 +87,10 @@ int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
  * pacer's formula: an estimate, because what is live changes until then.
  */
 int64_t runtime_goal(const struct runtime_figures *f, int64_t gogc);
+/*
+ * The heap size at which a memory limit would make it due, likewise; less than
+ * HeapMarked means that it would collect without end.
+ */
+int64_t runtime_limit_goal(const struct runtime_figures *f, int64_t limit_bytes);
 
 #endif
