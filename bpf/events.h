@@ -51,7 +51,10 @@
 	X(EV_GO_STACK,      0, "frames of a Go stack, with the runtime's own") \
 	X(EV_GO_ALLOC,      1, "a Go object is about to be allocated: a sample") \
 	X(EV_GO_DEAD,       0, "the collector did not mark that sample")  \
-	X(EV_GO_SWEEP,      1, "it has marked all that is live, and samples were looked at")
+	X(EV_GO_SWEEP,      1, "it has marked all that is live, and samples were looked at") \
+	X(EV_MEMORY,        0, "a system call changed what is mapped or resident") \
+	X(EV_TOUCH,         0, "pages are about to become resident")	  \
+	X(EV_RECLAIM,       0, "the kernel took memory back")
 
 enum event_kind {
 #define X(kind, hits, text) kind,
@@ -178,6 +181,66 @@ struct ev_map {			/* EV_MAP, EV_UNMAP: [addr, addr + size) */
 	__u32 pad;
 };
 
+/* X(call, system call) */
+#define MEMORY_CALLS(X)							\
+	X(CALL_MMAP, mmap)						\
+	X(CALL_MUNMAP, munmap)					\
+	X(CALL_MREMAP, mremap)					\
+	X(CALL_BRK, brk)						\
+	X(CALL_MPROTECT, mprotect)					\
+	X(CALL_MADVISE, madvise)					\
+	X(CALL_PROCESS_MADVISE, process_madvise)
+
+enum memory_call {
+	CALL_NONE,
+#define X(call, name) call,
+	MEMORY_CALLS(X)
+#undef X
+	MEMORY_CALLS_COUNT
+};
+
+/* In ev_memory.arg of CALL_MMAP and CALL_MPROTECT. */
+#define MEMORY_ACCESSIBLE 0x1	/* readable or writable, rather than reserved only */
+#define MEMORY_FILE	  0x2	/* of a file */
+#define MEMORY_SHARED	  0x4	/* seen by whoever else maps it */
+#define MEMORY_POPULATE	  0x8	/* all pages became resident at once */
+
+/*
+ * A system call of the target that succeeded, told when it returned. brk: addr
+ * is where the program break is now. process_madvise: addr 0 if there were
+ * several ranges.
+ */
+struct ev_memory {
+	struct ev_header h;
+	__u64 addr, size;
+	__u64 old_addr;		/* mremap */
+	__u64 stack_id;
+	__u64 call : 8;		/* enum memory_call */
+	__u64 arg : 56;		/* madvise: the advice; mremap: the old size; else MEMORY_ flags */
+};
+
+#define TOUCH_WRITE 0x1		/* ... to be written to */
+#define TOUCH_PRESENT 0x2	/* ... though it is there: to be copied, as a rule */
+
+/*
+ * A page fault, told before it is handled, so that it may yet come to nothing.
+ * Of many in a short time some are told, each for @weight that happened.
+ */
+struct ev_touch {
+	struct ev_header h;
+	__u64 addr;
+	__u64 stack_id;
+	__u32 weight;
+	__u32 flags;
+};
+
+struct ev_reclaim {
+	struct ev_header h;
+	__u64 bytes;
+	__u32 in_cgroup;	/* within the target's cgroup, rather than the machine */
+	__u32 by_target;	/* the target itself had to do it */
+};
+
 /* EV_EXEC, EV_EXIT, EV_FORK, EV_OOM_VICTIM, EV_LOADED, EV_UNLOADING */
 struct ev_process {
 	struct ev_header h;
@@ -203,6 +266,9 @@ EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
 EV_ASSERT(sizeof(struct ev_go_sweep) == 40, "ev_go_sweep");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
+EV_ASSERT(sizeof(struct ev_memory) == 64, "ev_memory");
+EV_ASSERT(sizeof(struct ev_touch) == 48, "ev_touch");
+EV_ASSERT(sizeof(struct ev_reclaim) == 40, "ev_reclaim");
 EV_ASSERT(sizeof(struct ev_process) == 56, "ev_process");
 
 /* What a probed function does. Names the branch of the one generic program. */
@@ -293,6 +359,7 @@ EV_ASSERT(sizeof(struct probe_operands) == 48, "probe_operands");
 	X(DROP_FREE,        "drop_free",        "ring full: free")	\
 	X(DROP_REALLOC,     "drop_realloc",     "ring full: reallocation") \
 	X(DROP_MAP,         "drop_map",         "ring full: mapping")	\
+	X(DROP_MEMORY,      "drop_memory",      "ring full: system call on memory, or page fault") \
 	X(DROP_PROCESS,     "drop_process",     "ring full: exec, exit or fork") \
 	X(NO_THREAD_STATE,  "no_thread_state",  "no memory for a thread's state") \
 	X(NO_SAMPLE_ROOM,   "no_sample_room",   "samples that found no room in the kernel") \

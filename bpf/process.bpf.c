@@ -4,32 +4,8 @@
  * tracepoints fire for every process of the machine, so the first thing is to
  * see whether it is one of ours.
  */
-#include "bpf/maps.bpf.h"
+#include "bpf/target.bpf.h"
 #include "bpf/unwind.bpf.h"
-
-#define MAX_PID_NAMESPACES 32	/* MAX_PID_NS_LEVEL of the kernel */
-
-/* The PID as heapsonde's own namespace knows it, 0 if it does not. */
-static __always_inline __u32 pid_here(struct task_struct *leader)
-{
-	struct pid *pid = BPF_CORE_READ(leader, thread_pid);
-	__u32 level = BPF_CORE_READ(pid, level);
-	const __u32 stride = bpf_core_type_size(struct upid);
-
-	for (__u32 i = 0; i <= level && i < MAX_PID_NAMESPACES; i++) {
-		struct upid *upid = (void *)__builtin_preserve_access_index(&pid->numbers) +
-				    i * stride;
-
-		if (BPF_CORE_READ(upid, ns, ns.inum) == cfg_pid_namespace)
-			return BPF_CORE_READ(upid, nr);
-	}
-	return 0;
-}
-
-static __always_inline bool watched(__u32 pid)
-{
-	return pid && bpf_map_lookup_elem(&targets, &pid);
-}
 
 static __always_inline void emit_process(struct task_struct *task, enum event_kind kind,
 					 __u32 tgid, __u32 child, __s32 exit_code,
@@ -97,6 +73,7 @@ int BPF_PROG(process_exit, struct task_struct *task)
 		emit_process(task, EV_EXIT, pid, 0, code, cpu_ns_of(task));
 		/* The number may soon be another's. */
 		bpf_map_delete_elem(&targets, &pid);
+		targets_epoch++;
 		bpf_map_delete_elem(&unwind_spaces, &pid);
 	}
 	return 0;
@@ -128,6 +105,7 @@ static __always_inline void adopt(__u32 parent, __u32 child, bool shares_memory)
 	__u32 yes = 1;
 
 	bpf_map_update_elem(&targets, &child, &yes, BPF_ANY);
+	targets_epoch++;
 	if (space && !shares_memory)
 		bpf_map_update_elem(&unwind_spaces, &child, space, BPF_ANY);
 }

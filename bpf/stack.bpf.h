@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The stack of an allocation: walked, known by its hash, its frames told the
+ * The stack of a thread: walked, known by its hash, its frames told the
  * first time; or left to user space, with the memory it lies in, where the
  * tables for its code are not there yet.
  */
 #ifndef HEAPSONDE_STACK_BPF_H
 #define HEAPSONDE_STACK_BPF_H
 
-#include "bpf/record.bpf.h"
-#include "bpf/thread.bpf.h"
+#include "bpf/ring.bpf.h"
 
 #if defined(__TARGET_ARCH_x86)
 #define LINK_REGISTER(ctx) 0
@@ -33,7 +32,7 @@ struct {
 	__uint(max_entries, SEEN_BUCKETS);
 	__type(key, __u32);
 	__type(value, struct seen_bucket);
-} seen SEC(".maps");
+} seen SEC(".maps") __weak;
 
 static __always_inline bool was_seen(struct seen_bucket *bucket, __u64 id)
 {
@@ -55,7 +54,7 @@ static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bu
 
 	if (frames > MAX_DEPTH)
 		frames = MAX_DEPTH;
-	fill_header(&u->record.h, EV_STACK, t->call.cookie, t->tid);
+	fill_header(&u->record.h, EV_STACK, t->owner, t->tid);
 	u->record.stack_id = id;
 	if (bpf_ringbuf_output(&events, &u->record, sizeof(u->record) + frames * 8,
 			       BPF_RB_NO_WAKEUP)) {
@@ -71,7 +70,7 @@ static __noinline int emit_frames(struct thread_state *t, struct seen_bucket *bu
  * How many stacks may still be left to user space to walk. It refills this
  * when it has seen code mapped; addresses that stay unknown use it up.
  */
-__u32 walks_to_leave;		/* not static: see tick */
+__u32 walks_to_leave __weak;	/* not static: see tick */
 
 /* They are large: they may not take the room of what must not be lost. */
 static __noinline bool may_leave_walk(void)
@@ -193,7 +192,7 @@ static __noinline __u64 emit_unfinished(struct thread_state *t)
 		count(COUNT_DROP_STACK);
 		return UNKNOWN_STACK;
 	}
-	fill_header(&ev->h, EV_UNFINISHED, t->call.cookie, t->tid);
+	fill_header(&ev->h, EV_UNFINISHED, t->owner, t->tid);
 	ev->stack_id = u->memory.stack_id;
 	ev->pc = u->memo.pc;
 	ev->sp = u->memo.sp;
@@ -210,7 +209,7 @@ static __always_inline __u64 leave_walk(struct thread_state *t, bool guarded)
 {
 	struct unwind_state *u = &t->unwind;
 
-	fill_header(&u->memory.h, EV_STACK_MEMORY, t->call.cookie, t->tid);
+	fill_header(&u->memory.h, EV_STACK_MEMORY, t->owner, t->tid);
 	u->memory.stack_id = (u->hash ^ bpf_ktime_get_ns() * 0x9e3779b97f4a7c15) | 1;
 	send_stack(t, u->memo.sp, guarded);
 	/* A signal may have interrupted another stack, where the walk then was. */
@@ -220,28 +219,20 @@ static __always_inline __u64 leave_walk(struct thread_state *t, bool guarded)
 }
 
 /*
- * At a return probe the registers are those of the caller right behind its
- * call, so that its frame is never missing and no prologue is half done. At a
- * return instruction they are as they were at the entry, and a report's probe
- * stands where it stands. What can be guarded has
- * bpf_loop(), which is older.
+ * Walks from where unwind_enter() put the thread, which t->owner is to be told
+ * of, and returns the stack's id. What can be guarded has bpf_loop(), which is older.
  */
-static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
-					   bool guarded)
+static __always_inline __u64 walk_stack(struct thread_state *t, __u32 start, bool guarded)
 {
-	__u32 start = *(volatile __u32 *)&t->call.start;
 	struct unwind_state *u = &t->unwind;
 	struct seen_bucket *bucket;
 	__u32 bucket_nr;
 	__u64 id;
 
-	if (!unwind_enter(u, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx),
-			  LINK_REGISTER(ctx)))
-		return UNKNOWN_STACK;
 	if (guarded)
-		unwind_stack(u, start, t->call.cookie.tgid, cfg_max_depth);
+		unwind_stack(u, start, t->owner.tgid, cfg_max_depth);
 	else
-		unwind_stack_global(u, start, t->call.cookie.tgid, cfg_max_depth);
+		unwind_stack_global(u, start, t->owner.tgid, cfg_max_depth);
 	if (u->unfinished)
 		return leave_walk(t, guarded);
 	id = u->hash | 1;
@@ -250,6 +241,24 @@ static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_reg
 	if (bucket && !was_seen(bucket, id))
 		emit_frames(t, bucket, id);
 	return id;
+}
+
+/*
+ * At a return probe the registers are those of the caller right behind its
+ * call, so that its frame is never missing and no prologue is half done. At a
+ * return instruction they are as they were at the entry, and a report's probe
+ * stands where it stands.
+ */
+static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
+					   bool guarded)
+{
+	__u32 start = *(volatile __u32 *)&t->call.start;
+
+	if (!unwind_enter(&t->unwind, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx),
+			  LINK_REGISTER(ctx)))
+		return UNKNOWN_STACK;
+	t->owner = t->call.cookie;
+	return walk_stack(t, start, guarded);
 }
 
 #endif

@@ -39,6 +39,14 @@ struct pending_call {
 	bool old_known;		/* a reallocation's old block is one whose end is told */
 };
 
+/* How many of a thread's page faults are told: see memory.bpf.c. */
+struct fault_sampling {
+	__u64 window;		/* number of the span of time that the rest is of */
+	__u32 told;		/* in it */
+	__u32 period;		/* one of so many is told now ... */
+	__u32 until;		/* ... after so many more */
+};
+
 struct thread_state {
 	struct pending_call call;
 	__u64 until_sample;	/* bytes still to pass before the next sampled one ... */
@@ -46,6 +54,9 @@ struct thread_state {
 	__u64 newest_sample;	/* the thread's last allocation, if it was sampled */
 	__u32 events;		/* emitted by this thread, for the fill check */
 	__u32 tid;
+	struct fault_sampling faults;
+	struct ev_memory memory;	/* that is about to travel */
+	union probe_cookie owner;	/* of the stack that is being walked: tgid and func count */
 	struct unwind_state unwind;
 };
 
@@ -54,7 +65,7 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct thread_state);
-} threads SEC(".maps");
+} threads SEC(".maps") __weak;
 
 static __always_inline struct thread_state *thread_state(__u64 flags)
 {

@@ -828,14 +828,14 @@ static long unwind_loop_memo(__u32 i, struct unwind_state **s)
 }
 
 #ifdef UNWIND_STATE
-__attribute__((noinline)) int unwind_global_step(void)
+__attribute__((noinline, weak)) int unwind_global_step(void)
 {
 	struct unwind_state *s = UNWIND_STATE();
 
 	return s ? unwind_steps(s) : 1;
 }
 
-__attribute__((noinline)) int unwind_global_memo(__u32 i)
+__attribute__((noinline, weak)) int unwind_global_memo(__u32 i)
 {
 	struct unwind_state *s = UNWIND_STATE();
 

@@ -71,14 +71,17 @@ static void check_program(const char *name, const char *log, bool loaded)
 }
 
 /* Loads the programs as the session does for one attach method. */
-static void check_method(const char *label, enum attach_method method, bool guarded)
+static void check_method(const char *label, enum attach_method method,
+			 const struct features *features)
 {
+	struct growth_programs ledger;
 	struct heapsonde_bpf *skel = heapsonde_bpf__open();
 	struct attach_programs programs;
 	struct bpf_program *prog;
 	bool loaded;
 
-	programs_choose(skel, method, guarded, true, &programs);
+	programs_choose(skel, method, features->preempt_guard, true, &programs);
+	programs_choose_growth(skel, features, &ledger);
 	bpf_object__for_each_program(prog, skel->obj) {
 		bpf_program__set_log_buf(prog, calloc(1, LOG_BYTES), LOG_BYTES);
 		bpf_program__set_log_level(prog, 4);
@@ -110,8 +113,12 @@ int main(void)
 	}
 	for (enum attach_method method = 0; method < ATTACH_METHODS_COUNT; method++)
 		if (attach_method_there(method, &features))
-			check_method(attach_method_name(method), method, features.preempt_guard);
+			check_method(attach_method_name(method), method, &features);
+	/* Each way to see system calls, and all of it as older kernels get it. */
+	features.call_functions = false;
 	if (features.preempt_guard)
-		check_method("unguarded", ATTACH_SINGLE, false);
+		check_method("tracepoint", ATTACH_SINGLE, &features);
+	features.preempt_guard = false;
+	check_method("unguarded", ATTACH_SINGLE, &features);
 	return failed;
 }

@@ -277,6 +277,9 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 		.status = row->status,
 		.m = row->m,
 	};
+	/* Who touches new memory is not who leaks, and must not be ranked among those. */
+	if (row->kind == MEMORY_GROWTH && !snapshot_is_growth(snap))
+		stack->m.growth_bytes_per_s = stack->m.growth_confidence = 0;
 	if (!row->stack_id) {
 		name_unattributed(snap, stack);
 	} else if (wants_names(s, row, flags)) {
@@ -343,7 +346,7 @@ static const char *level(const struct session *s)
 {
 	if (session_has_profile(s, NULL) || s->go_sampled.len)
 		return "sampled";
-	if (s->runtime.language && !session_has_probes(s))
+	if (s->settings.growth || (s->runtime.language && !session_has_probes(s)))
 		return "growth";
 	if (s->governor)
 		return "windows";

@@ -2,6 +2,7 @@
 /* Feature detection; see features.h. */
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -88,6 +89,55 @@ static bool tracepoint_has_pointer(const struct btf *btf, const char *typedef_na
 	return type && btf_is_ptr(type);
 }
 
+static bool has_tracepoint(const struct btf *btf, const char *name)
+{
+	char type[64];
+
+	snprintf(type, sizeof(type), "btf_trace_%s", name);
+	return btf__find_by_name_kind(btf, type, BTF_KIND_TYPEDEF) > 0;
+}
+
+#ifdef __x86_64__
+#define CALL_FUNCTION "__x64_sys_process_madvise"
+#else
+#define CALL_FUNCTION "__arm64_sys_process_madvise"
+#endif
+
+/*
+ * Some kernels have the types and refuse the program, or have it and cannot
+ * patch their functions: tried with the rarest of the calls.
+ */
+static bool can_follow_calls(const struct btf *btf)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int function = btf__find_by_name_kind(btf, CALL_FUNCTION, BTF_KIND_FUNC);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FEXIT,
+		    .attach_btf_id = function);
+	__cleanup_close int prog = -1, link = -1;
+
+	if (function <= 0)
+		return false;
+	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "heapsonde_try", "GPL", insns,
+			     sizeof(insns) / sizeof(insns[0]), &opts);
+	if (prog < 0)
+		return false;
+	link = bpf_raw_tracepoint_open(NULL, prog);
+	return link >= 0;
+}
+
+static void detect_growth(const struct btf *btf, struct features *ret)
+{
+	ret->call_functions = can_follow_calls(btf);
+	ret->call_tracepoint = has_tracepoint(btf, "sys_exit");
+	ret->fault_tracepoints = has_tracepoint(btf, "page_fault_user") &&
+				 has_tracepoint(btf, "page_fault_kernel");
+	ret->reclaim_tracepoints = has_tracepoint(btf, "mm_vmscan_direct_reclaim_end") &&
+				   has_tracepoint(btf, "mm_vmscan_memcg_reclaim_end");
+}
+
 static bool can_call(enum bpf_func_id helper)
 {
 	return libbpf_probe_bpf_helper(BPF_PROG_TYPE_KPROBE, helper, NULL) == 1;
@@ -155,6 +205,7 @@ struct error *features_detect(struct features *ret)
 		ret->uprobe_session = kernel_has_function(btf, "bpf_session_is_return");
 		/* "mm: Update mark_victim tracepoints fields" */
 		ret->oom_victim = tracepoint_has_pointer(btf, "btf_trace_mark_victim");
+		detect_growth(btf, ret);
 		btf__free(btf);
 	}
 	err = own_probe_site(&site);

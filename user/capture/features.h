@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-/* X(member, name, without it) */
+/* X(member, name, without it); of the last ones the first that is there is used. */
 #define FEATURES(X)							\
 	X(btf, "kernel types (BTF)",					\
 	  "heapsonde cannot run: kernel built without CONFIG_DEBUG_INFO_BTF") \
@@ -25,7 +25,15 @@
 	X(oom_victim, "oom:mark_victim with its task (6.9)",		\
 	  "that the OOM killer ended a target is concluded from counters") \
 	X(preempt_guard, "bpf_preempt_disable (6.10)",			\
-	  "programs rely on task storage alone, and walk stacks without bpf_loop()")
+	  "programs rely on task storage alone, and walk stacks without bpf_loop()") \
+	X(call_functions, "system calls at their own functions (5.5)",	\
+	  "who maps and gives back is seen at the end of every system call (80 ns each)") \
+	X(call_tracepoint, "tracepoint of system calls",		\
+	  "the same by the C library's functions only")			\
+	X(fault_tracepoints, "tracepoints of page faults",		\
+	  "who touched resident memory is not seen")			\
+	X(reclaim_tracepoints, "tracepoints of reclaim",		\
+	  "direct reclaim and reclaim within the cgroup are not seen")
 
 struct features {
 #define X(member, name, without) bool member;

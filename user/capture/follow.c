@@ -62,6 +62,7 @@ struct image *session_add_image(struct session *s, uint32_t pid)
 		.pid = pid,
 		.generation = generation,
 		.names = address_space_create(pid),
+		.swap_bytes = -1,
 	};
 	address_space_share(image->names, s->objects);
 	target_identity_init(&image->id, pid);
@@ -147,16 +148,48 @@ static bool is_loading(const struct session *s, const struct image *image,
 	return target_loader(image->pid);
 }
 
-/* Reports come from anywhere in a function: tables of call sites do not do there. */
+/*
+ * In the growth level nothing is probed, unless the kernel has no other way to
+ * tell of system calls: then the functions that map memory.
+ */
+static void keep_mapping_functions(const struct session *s, struct probe_plan *plan)
+{
+	bool any = s->growth.programs.calls == CALLS_AT_LIBRARY;
+
+	vec_for_each(object, &plan->objects) {
+		size_t kept = 0;
+
+		vec_for_each(probe, &object->probes)
+			if (any && probe->function->kind >= PROBE_MMAP &&
+			    probe->function->kind <= PROBE_BRK)
+				object->probes.data[kept++] = *probe;
+		object->probes.len = kept;
+	}
+}
+
+static bool is_planned(const struct probe_plan *plan, const struct object *object)
+{
+	vec_for_each(planned, &plan->objects)
+		if (planned->object == object)
+			return true;
+	return false;
+}
+
+/*
+ * Walks from page faults and system calls begin anywhere. Most begin in the
+ * program itself or in what is probed; and those that pass a pending return probe
+ * must not be left to user space, which cannot know what it replaced. So the
+ * tables of these are whole; others become so when a walk asks for it.
+ */
 static struct error *complete_tables(struct session *s, const struct image *image,
-				     const struct object_plan *object)
+				     const struct probe_plan *plan)
 {
 	bool changed = false;
 
-	vec_for_each(probe, &object->probes)
-		if (probe->function->group == GROUP_REPORTS)
-			changed |= unwinder_complete(s->unwinder, image->names,
-						     object->bias + probe->symbol.vaddr);
+	vec_for_each(mapping, address_space_mappings(image->names))
+		if (is_planned(plan, mapping->object) ||
+		    !strcmp(mapping->object->path, image->id.exe))
+			changed |= unwinder_complete(s->unwinder, image->names, mapping->start);
 	return changed ? unwinder_publish(s->unwinder, image->pid, image->names) : NULL;
 }
 
@@ -214,19 +247,16 @@ static struct error *attach_in_windows(struct session *s, struct watched *w,
 	return s->foreign ? NULL : attach_object(&w->attachment, &s->programs, &part);
 }
 
-static struct error *attach_new_object(struct session *s, const struct image *image,
-				       struct watched *w, const struct attach_job *job)
+static struct error *attach_new_object(struct session *s, struct watched *w,
+				       const struct attach_job *job)
 {
 	const struct object *object = job->object->object;
-	struct error *err = NULL;
+	struct error *err;
 
-	if (is_probed(w, object))
+	if (is_probed(w, object) || !job->object->probes.len)
 		return NULL;
-	if (job->reports)
-		err = complete_tables(s, image, job->object);
-	if (!err)
-		err = s->governor ? attach_in_windows(s, w, job) :
-			attach_object(&w->attachment, &s->programs, job);
+	err = s->governor ? attach_in_windows(s, w, job) :
+		attach_object(&w->attachment, &s->programs, job);
 	if (err)
 		return err;
 	file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });
@@ -244,6 +274,11 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 	if (!err && !s->settings.command && !image->generation && !w->probed.len)
 		err = probe_plan_check(&plan, s->settings.allocators);
 	if (err || is_loading(s, image, &plan))
+		return err;
+	if (s->settings.growth)
+		keep_mapping_functions(s, &plan);
+	err = complete_tables(s, image, &plan);
+	if (err)
 		return err;
 	/* What a command execs later may have an allocator in front of the C library's. */
 	frees_nest = s->settings.command || attach_frees_nest(&plan);
@@ -265,7 +300,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 			.object_nr = w->probed.len,
 		};
 
-		err = attach_new_object(s, image, w, &job);
+		err = attach_new_object(s, w, &job);
 		if (err)
 			return err;
 	}
@@ -283,6 +318,7 @@ struct error *session_watch_pid(struct session *s, uint32_t pid)
 
 	if (bpf_map_update_elem(bpf_map__fd(s->skel->maps.targets), &pid, &yes, BPF_ANY))
 		return error_errno(errno, "adding process %" PRIu32, pid);
+	s->skel->bss->targets_epoch++;
 	return NULL;
 }
 
@@ -329,6 +365,7 @@ struct error *session_take_over(struct session *s, const struct image *image)
 
 	if (err)
 		return err;
+	session_seed_growth(s, image->pid);
 	follow_loader(s, image);
 	return attach_new_objects(s, image);
 }
@@ -397,6 +434,10 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 		return error_wrap(err, "process %" PRIu32, pid);
 	cost_watch(&s->cost, pid, false);
 	err = session_find_runtime(image);
+	if (s->settings.growth) {
+		error_destroy(err);
+		return NULL;
+	}
 	if (has_probes(s, pid) || image->go) {
 		session_begin_go(s);
 		note_runtime(image, err);
@@ -427,6 +468,9 @@ bool session_has_started(pid_t pid, uint64_t ip, void *arg)
 
 	if (!image)
 		return false;
+	/* Nothing is to be set. */
+	if (s->settings.growth)
+		return true;
 	if (!loader || !at || at->bias != loader)
 		return true;
 	return is_probed(session_watched(s, pid), at->object);

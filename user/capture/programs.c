@@ -3,6 +3,7 @@
 #include <bpf/libbpf.h>
 
 #include "capture/bpf_syscall.h"
+#include "capture/features.h"
 #include "capture/programs.h"
 #include "heapsonde.skel.h"
 
@@ -46,7 +47,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	if (!reports)
 		ret->report = NULL;
 	bpf_object__for_each_program(program, skel->obj)
-		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE)
+		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE ||
+		    bpf_program__type(program) == BPF_PROG_TYPE_TRACING)
 			bpf_program__set_autoload(program, false);
 	load_program(ret->free, multi);
 	load_program(ret->entry, multi);
@@ -57,4 +59,41 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->go_sweep, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
 	load_program(skel->progs.loader_changed, 0);
+}
+
+static void add_program(struct growth_programs *to, struct bpf_program *guarded,
+			struct bpf_program *plain, bool guard)
+{
+	struct bpf_program *program = guard ? guarded : plain;
+
+	bpf_program__set_autoload(program, true);
+	to->programs[to->count++] = program;
+}
+
+#define ADD(name) add_program(ret, skel->progs.name, skel->progs.name##_plain, \
+			      features->preempt_guard)
+
+void programs_choose_growth(struct heapsonde_bpf *skel, const struct features *features,
+			    struct growth_programs *ret)
+{
+	*ret = (struct growth_programs){ .calls = CALLS_AT_LIBRARY };
+	if (!features)
+		return;
+	if (features->call_functions) {
+		ret->calls = CALLS_AT_FUNCTIONS;
+#define X(call, name) ADD(memory_##name);
+		MEMORY_CALLS(X)
+#undef X
+	} else if (features->call_tracepoint) {
+		ret->calls = CALLS_AT_TRACEPOINT;
+		ADD(memory_any_call);
+	}
+	if (features->fault_tracepoints) {
+		ADD(memory_fault);
+		ADD(memory_kernel_fault);
+	}
+	if (features->reclaim_tracepoints) {
+		add_program(ret, skel->progs.memory_direct_reclaim, NULL, true);
+		add_program(ret, skel->progs.memory_cgroup_reclaim, NULL, true);
+	}
 }

@@ -19,4 +19,25 @@ struct heapsonde_bpf;
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
 		     bool reports, struct attach_programs *ret);
 
+/* The ways to see what targets ask of the kernel, the best first. */
+enum call_source { CALLS_AT_FUNCTIONS, CALLS_AT_TRACEPOINT, CALLS_AT_LIBRARY };
+
+struct features;
+
+/* At most one program for each call, two for page faults, two for reclaim. */
+#define GROWTH_PROGRAMS_MAX 12
+
+struct growth_programs {
+	enum call_source calls;
+	struct bpf_program *programs[GROWTH_PROGRAMS_MAX];
+	size_t count;
+};
+
+/*
+ * After programs_choose(), before loading: the kernel's ledger, by what there
+ * is in @features; none at all if it is NULL.
+ */
+void programs_choose_growth(struct heapsonde_bpf *skel, const struct features *features,
+			    struct growth_programs *ret);
+
 #endif

@@ -1,31 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The model's reclaim events as a snapshot tells them: with words for who it was. */
+/*
+ * Reclaim events: those that are found by asking, and all of them as a snapshot
+ * tells them, with words for who it was. See model/reclaim.h.
+ */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "base/procfs.h"
 #include "base/strbuf.h"
 #include "capture/session_private.h"
+#include "heapsonde.skel.h"
 
 #define WHO_FRAMES 4	/* functions named */
 
-/*
- * The function that the program called: the outermost of those that lie in one
- * object with the leaf. In a static program that is the leaf.
- */
-static uint32_t first_to_name(const struct named_stack *stack)
+/* The function that the program called, if the leaf lies in a library: its outermost. */
+static uint32_t first_to_name(const struct named_stack *stack, const char *exe)
 {
+	const char *leaf = stack->count ? stack->frames[0].path : exe;
 	uint32_t i = 0;
 
-	while (i + 1 < stack->count &&
-	       !strcmp(stack->frames[i + 1].module, stack->frames[0].module))
+	if (!strcmp(leaf, exe))
+		return 0;
+	while (i + 1 < stack->count && !strcmp(stack->frames[i + 1].path, leaf))
 		i++;
 	return i + 1 < stack->count ? i : 0;
 }
 
-static void add_who(struct strbuf *sb, const struct named_stack *stack)
+static void add_who(struct strbuf *sb, const struct named_stack *stack, uint32_t first)
 {
-	uint32_t first = first_to_name(stack);
-
 	for (uint32_t i = first; i < stack->count && i < first + WHO_FRAMES; i++) {
 		const struct frame *frame = &stack->frames[i];
 
@@ -38,10 +47,12 @@ static void add_who(struct strbuf *sb, const struct named_stack *stack)
 	}
 }
 
+#define TRIM_DEPTH 16	/* frames between malloc_trim and its system calls, and more */
+
 /* Whether the stack went through the C library's function that gives all back. */
 static bool is_trim(const struct named_stack *stack)
 {
-	for (uint32_t i = 0; i < stack->count && i < WHO_FRAMES; i++)
+	for (uint32_t i = 0; i < stack->count && i < TRIM_DEPTH; i++)
 		if (stack->frames[i].raw && (!strcmp(stack->frames[i].raw, "malloc_trim") ||
 					     !strcmp(stack->frames[i].raw, "__malloc_trim")))
 			return true;
@@ -62,7 +73,7 @@ static void add_one(struct session *s, struct snapshot *snap, const struct recla
 	struct strbuf detail __cleanup_strbuf = { 0 };
 
 	if (stack)
-		add_who(&detail, stack);
+		add_who(&detail, stack, first_to_name(stack, image->id.exe));
 	else if (entry->mixed)
 		strbuf_addstr(&detail, "by several");
 	if (entry->detail)
@@ -98,4 +109,93 @@ void session_add_reclaims(struct session *s, struct snapshot *snap)
 		add_one(s, snap, &entries[i]);
 		free(entries[i].detail);
 	}
+}
+
+static void note(struct session *s, uint32_t pid, enum reclaim_kind kind, int64_t bytes,
+		 const char *detail)
+{
+	pthread_mutex_lock(&s->lock);
+	model_reclaim(s->model, &(struct reclaim_event){
+		.kind = kind, .tgid = pid, .time_ns = session_now_ns(), .bytes = bytes,
+		.detail = detail,
+	});
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The difference of two readings: what went one way and came back is not seen. */
+static void poll_swap(struct session *s, struct image *image)
+{
+	struct strbuf status __cleanup_strbuf = { 0 };
+	int64_t before = image->swap_bytes, now;
+
+	if (procfs_read(image->pid, "status", &status) || !status.len ||
+	    !procfs_field(strbuf_str(&status), "VmSwap", &now))
+		return;
+	image->swap_bytes = now;
+	if (before < 0 || now == before)
+		return;
+	if (now > before)
+		note(s, image->pid, RECLAIM_SWAP_OUT, now - before, "by the kernel");
+	else
+		note(s, image->pid, RECLAIM_SWAP_IN, before - now, "came back");
+}
+
+/* The number behind "KEY " at a line's start. */
+static bool vmstat_field(const char *text, const char *key, int64_t *ret)
+{
+	const char *at = strstr(text, key);
+
+	return at && sscanf(at + strlen(key), " %" SCNd64, ret) == 1;
+}
+
+static uint32_t first_running(const struct session *s)
+{
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			return image->pid;
+	return 0;
+}
+
+static void poll_kswapd(struct session *s)
+{
+	FILE *f = fopen("/proc/vmstat", "re");
+	int64_t before = s->growth.kswapd_pages, now = 0;
+	uint32_t pid = first_running(s);
+	char text[16384];
+	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	if (f)
+		fclose(f);
+	text[len] = '\0';
+	if (!vmstat_field(text, "\npgsteal_kswapd", &now))
+		return;
+	s->growth.kswapd_pages = now;
+	if (before >= 0 && now > before && pid)
+		note(s, pid, RECLAIM_KSWAPD, (now - before) * sysconf(_SC_PAGESIZE),
+		     "from all processes of the machine");
+}
+
+/* Reclaim within these is told whoever of them has to do it; of the root's there is none. */
+static void publish_cgroups(const struct session *s)
+{
+	uint32_t pid = first_running(s);
+
+	vec_for_each(cgroup, &s->ledger.cgroups) {
+		struct stat st;
+		uint64_t id;
+
+		if (!pid || stat(cgroup->dir, &st))
+			continue;
+		id = st.st_ino;
+		bpf_map_update_elem(bpf_map__fd(s->skel->maps.cgroups), &id, &pid, BPF_NOEXIST);
+	}
+}
+
+void session_poll_reclaim(struct session *s)
+{
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			poll_swap(s, image);
+	poll_kswapd(s);
+	publish_cgroups(s);
 }

@@ -311,6 +311,7 @@ static void take_sample(struct session *s)
 	int64_t rss = rss_of_all(s);
 
 	session_read_runtimes(s, s->frozen);
+	session_check_growth(s, false);
 	pthread_mutex_lock(&s->lock);
 	model_mark_time(s->model, now);
 	model_rows(s->model, now, 0, NULL, &totals);
@@ -319,6 +320,7 @@ static void take_sample(struct session *s)
 		metrics_combine(&totals.m, &governor_estimate(s->governor, now, false)->total);
 	read_ledger(s);
 	session_add_profile_totals(s, &totals.m);
+	session_poll_reclaim(s);
 	session_update_cost(s);
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
 	thin_timeline(&s->timeline);
@@ -426,8 +428,10 @@ void session_stop(struct session *s)
 	session_follow(s);
 	session_serve_command(s);
 	s->next_ledger_s = 0;
+	session_check_growth(s, true);
 	take_sample(s);
 	s->end_ns = session_now_ns();
+	session_detach_growth(s);
 	session_detach(s);
 	cost_settle(&s->cost);
 }
@@ -506,6 +510,7 @@ static struct error *load(struct session *s)
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
 	s->skel->rodata->cfg_children = settings->children;
+	s->skel->rodata->cfg_page_bytes = sysconf(_SC_PAGESIZE);
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
 	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
 	if (err)
@@ -520,6 +525,8 @@ static struct error *load(struct session *s)
 		      settings->children);
 	programs_choose(s->skel, s->method, features.preempt_guard, may_have_reports(s),
 			&s->programs);
+	programs_choose_growth(s->skel, &features, &s->growth.programs);
+	s->growth.sees_pages = features.fault_tracepoints;
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
 		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");
@@ -536,6 +543,7 @@ static struct error *load(struct session *s)
 	if (!s->skel->links.process_exec || !s->skel->links.process_exit ||
 	    !s->skel->links.process_fork)
 		return error_errno(errno, "attaching to the process tracepoints");
+	session_attach_growth(s);
 	return NULL;
 }
 
@@ -581,6 +589,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->command_status = -1;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->own_cpu_start_s = session_own_cpu_s();
+	session_init_growth(s);
 	pthread_mutex_init(&s->lock, NULL);
 	s->model = model_create();
 	s->store = frame_store_create();
@@ -624,6 +633,7 @@ void session_destroy(struct session *s)
 	if (s->reader_started)
 		pthread_join(s->reader, NULL);
 	ring_buffer__free(s->ring);
+	session_deinit_growth(s);
 	heapsonde_bpf__destroy(s->skel);
 	session_free_targets(s);
 	session_free_news(s);

@@ -20,6 +20,7 @@
 #include "capture/distress.h"
 #include "capture/ledger.h"
 #include "capture/go_runtime.h"
+#include "capture/programs.h"
 #include "capture/session.h"
 #include "capture/spawn.h"
 #include "capture/target.h"
@@ -49,6 +50,7 @@ struct image {
 	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
 	bool sampled;		/* as a Go program */
+	int64_t swap_bytes;	/* as last read; -1: never */
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */
 	char *oom_reason;	/* of one that the OOM killer chose; NULL: none */
@@ -128,11 +130,24 @@ struct go_sampled {
 
 DEFINE_VEC(go_sampled_vec, struct go_sampled);
 
+/* The kernel's ledger, as far as it is made of events. */
+struct growth_watch {
+	struct growth_programs programs;
+	struct bpf_link *links[GROWTH_PROGRAMS_MAX];
+	size_t links_count;
+	bool sees_pages;		/* page faults are told */
+	int kpageflags;			/* descriptor, -1: may not be read */
+	uint64_t zero_pfn;		/* of the page of zeros; 0: not told */
+	double next_look_s;
+	int64_t kswapd_pages;		/* freed by it since boot, as last read; -1: never */
+};
+
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
 	enum attach_method method;
 	struct attach_programs programs;
+	struct growth_watch growth;
 	struct unwinder *unwinder;
 	struct watched_vec watched;
 	struct image_vec images;
@@ -307,8 +322,22 @@ bool session_is_named(const struct session *s, const struct image *image, uint64
 const struct named_stack *session_named_stack(const struct session *s, const struct image *image,
 					      uint64_t id);
 
+/* --- growth.c --- */
+
+void session_init_growth(struct session *s);
+void session_deinit_growth(struct session *s);
+/* After loading: before any process is a target. */
+void session_attach_growth(struct session *s);
+void session_detach_growth(struct session *s);
+/* What @pid, which is a target already, has mapped. */
+void session_seed_growth(struct session *s, uint32_t pid);
+/* Looks which pages are still resident; unless @now, for a small part of the time only. */
+void session_check_growth(struct session *s, bool now);
+
 /* --- reclaim.c --- */
 
+/* What no event tells of, by what has changed since the last call. */
+void session_poll_reclaim(struct session *s);
 /* What was given back so far, with the names of who did it. */
 void session_add_reclaims(struct session *s, struct snapshot *snap);
 

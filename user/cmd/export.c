@@ -13,18 +13,20 @@
 struct error *export_write(const struct snapshot *snap, struct history *history, FILE *f,
 			   const struct output_options *options)
 {
+	const char *metric = snapshot_metric(snap, options->metric);
+
 	switch (options->format) {
 	case FORMAT_FOLDED:
-		return export_folded(snap, f, options->metric);
+		return export_folded(snap, f, metric);
 	case FORMAT_HTML:
 		return export_html(snap, history, f);
 	case FORMAT_PPROF:
-		return export_pprof(snap, f, options->metric);
+		return export_pprof(snap, f, metric);
 	case FORMAT_SPEEDSCOPE:
-		return export_speedscope(snap, f, options->metric);
+		return export_speedscope(snap, f, metric);
 	case FORMAT_SVG:
 		return export_svg(snap, f, &(struct svg_options){
-			.metric = options->metric, .icicle = options->icicle,
+			.metric = metric, .icicle = options->icicle,
 			.inverted = options->inverted });
 	case FORMAT_JSON:
 		export_json(snap, f, 0);

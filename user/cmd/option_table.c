@@ -36,7 +36,8 @@ const struct option_row option_rows[] = {
 	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
 	  .help = "time between snapshots and refreshes" },
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
-	  .help = "how allocations are seen" },
+	  .help = "how allocations are seen (growth: not at all, only who maps and touches "
+		  "memory, at next to no price)" },
 	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
 	  .min = 1, .max = SAMPLE_BYTES_MAX,
 	  .help = "sampled: mean bytes between samples (default: 512K)" },

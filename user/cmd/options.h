@@ -48,7 +48,8 @@ enum command {
 
 /* Choices: X(symbol, name). The first one is the default where there is one. */
 #define MODE_CHOICES(X)	  X(MODE_AUTO, "auto") X(MODE_EXACT, "exact") \
-			  X(MODE_SAMPLED, "sampled") X(MODE_WINDOWS, "windows")
+			  X(MODE_SAMPLED, "sampled") X(MODE_WINDOWS, "windows") \
+			  X(MODE_GROWTH, "growth")
 #define STACK_CHOICES(X)  X(STACK_AUTO, "auto") X(STACK_DWARF, "dwarf") X(STACK_FP, "fp")
 #define ATTACH_CHOICES(X) X(ATTACH_CHOICE_AUTO, "auto") X(ATTACH_CHOICE_SESSION, "session") \
 			  X(ATTACH_CHOICE_MULTI, "multi") X(ATTACH_CHOICE_SINGLE, "single")

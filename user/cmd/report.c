@@ -10,6 +10,7 @@ struct error *cmd_report(const struct options *opts, int *status)
 {
 	__cleanup(snapshot_destroyp) struct snapshot *snap = NULL;
 	struct output *out __cleanup_output = NULL;
+	const char *sort;
 	struct error *err;
 
 	/* First, so that nobody watches for an hour and then learns that it is refused. */
@@ -18,12 +19,13 @@ struct error *cmd_report(const struct options *opts, int *status)
 		err = source_snapshot(opts, &snap);
 	if (err)
 		return err;
-	snapshot_sort(snap, opts->output.sort);
+	sort = snapshot_metric(snap, opts->output.sort);
+	snapshot_sort(snap, sort);
 	if (opts->output.json)
 		export_json(snap, output_file(out), opts->output.limit);
 	else
 		export_text(snap, output_file(out), &(struct text_options){
-			.limit = opts->output.limit, .sort = opts->output.sort });
+			.limit = opts->output.limit, .sort = sort });
 	if (conditions_check(&opts->output.fail_on, snap))
 		*status = 1;
 	return output_commit(steal_ptr(out));

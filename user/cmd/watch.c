@@ -80,6 +80,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.may_sample = opts->command == COMMAND_TOP,
 		.windows = target->mode == MODE_WINDOWS,
 		.max_share = target->max_overhead / 100,
+		.growth = target->mode == MODE_GROWTH,
 		.min_size = target->min_size,
 		.max_size = target->max_size,
 		.ring_bytes = target->ring_size,

@@ -181,15 +181,20 @@ static void put_list(FILE *f, const char *name, const struct snapshot *snap,
 	fputs("]", f);
 }
 
-static void put_stacks(FILE *f, const struct snapshot *snap, size_t limit)
+/* Those that the level shows, or, @hidden, the others; up to @limit (0: all). */
+static void put_stacks(FILE *f, const char *name, const struct snapshot *snap, bool hidden,
+		       size_t limit)
 {
-	size_t count = snap->stacks.len;
+	size_t count = 0;
 
-	if (limit && count > limit)
-		count = limit;
-	fputs(",\n\"stacks\": [", f);
-	for (size_t i = 0; i < count; i++)
-		put_array_item(f, i, stack_object(snap, &snap->stacks.data[i]));
+	fprintf(f, ",\n\"%s\": [", name);
+	vec_for_each(stack, &snap->stacks) {
+		if (snapshot_shows(snap, stack) == hidden)
+			continue;
+		put_array_item(f, count++, stack_object(snap, stack));
+		if (count == limit)
+			break;
+	}
 	fputs("]", f);
 }
 
@@ -251,7 +256,8 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 		put_member(f, field->name, field_value(field, snap));
 	put_part(f, snap, PART_TOTALS);
 	put_part(f, snap, PART_LOSS);
-	put_stacks(f, snap, limit);
+	put_stacks(f, "stacks", snap, false, limit);
+	put_stacks(f, "growth", snap, true, limit);
 	put_list(f, "reclaim", snap, LIST_RECLAIM);
 	put_member(f, "memory", memory_object(snap));
 	if (snap->runtime.language)

@@ -9,6 +9,7 @@
 
 #include "base/format.h"
 #include "base/strbuf.h"
+#include "export/growth_text.h"
 #include "export/reclaim_text.h"
 #include "export/memory_text.h"
 #include "export/runtime_text.h"
@@ -486,10 +487,6 @@ static void put_table(FILE *f, const struct snapshot *snap, const struct text_op
 	size_t shown = stacks_shown(snap, options);
 
 	fputc('\n', f);
-	if (!snap->stacks.len && !traces(snap)) {
-		fputs("Allocations are not traced at this level.\n", f);
-		return;
-	}
 	if (!snap->stacks.len) {
 		fputs("No allocation was seen. If the program is idle, watch it longer (-d)"
 		      " or while it works.\n", f);
@@ -521,9 +518,11 @@ static void put_legend(FILE *f)
 		fprintf(f, "%s\n", lines[i]);
 }
 
-void export_text(const struct snapshot *snap, FILE *f, const struct text_options *options)
+void export_text(const struct snapshot *all, FILE *f, const struct text_options *options)
 {
+	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_without_growth(all);
 	struct text_options o = *options;
+	bool growth;
 
 	if (!o.depth)
 		o.depth = TEXT_DEPTH;
@@ -542,7 +541,11 @@ void export_text(const struct snapshot *snap, FILE *f, const struct text_options
 	text_put_reclaim(snap, f);
 	put_loss(f, &snap->loss);
 	put_unwind(f, &snap->unwind);
-	put_table(f, snap, &o);
-	if (snap->stacks.len)
+	growth = snapshot_is_growth(snap) || text_is_growth_metric(o.sort);
+	if (growth)
+		text_put_growth(all, f, &o);
+	else
+		put_table(f, snap, &o);
+	if (snap->stacks.len && !growth)
 		put_legend(f);
 }

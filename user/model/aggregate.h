@@ -25,8 +25,8 @@ struct agg_row {
 	int64_t peak_live;	/* live bytes when the peak of peak_seq was reached */
 	uint64_t peak_seq;
 	uint32_t stack;		/* index, model/stacks.h */
-	uint32_t image : 30;
-	uint32_t kind : 2;	/* enum memory_kind */
+	uint32_t image : 29;
+	uint32_t kind : 3;	/* enum memory_kind */
 };
 _Static_assert(sizeof(struct agg_row) == 64, "a row is one cache line");
 

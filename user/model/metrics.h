@@ -19,7 +19,9 @@ enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_
  * int64_t metrics of all stacks add up to the totals, except peak's (they
  * add up to the peak).
  */
-#define METRICS(X)							\
+#define METRICS(X) METRICS_FIRST(X) METRICS_LATER(X)
+
+#define METRICS_FIRST(X)						\
 	X(live_bytes,        int64_t, UNIT_BYTES, "live",	\
 	  "allocated since attach and not freed yet")			\
 	X(live_count,        int64_t, UNIT_COUNT, "blocks",	\
@@ -42,6 +44,13 @@ enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_
 	  "how surely it grows or shrinks, 0 to 1")			\
 	X(oldest_live_s,     double,  UNIT_SECONDS, "oldest",		\
 	  "age of the oldest live block")
+
+/* Apart from the first ones for the sake of recordings (recording/delta.h). */
+#define METRICS_LATER(X)						\
+	X(mapped_bytes,      int64_t, UNIT_BYTES, "mapped",		\
+	  "mapped since attach under this stack and still mapped")	\
+	X(resident_bytes,    int64_t, UNIT_BYTES, "resident",		\
+	  "pages first touched under this stack and still resident")
 
 /*
  * X(name, unit): metrics that are estimates where allocations are sampled. Each

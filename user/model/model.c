@@ -16,6 +16,7 @@ struct model *model_create(void)
 
 	model->epoch_shift = EPOCH_SHIFT_MIN;
 	agg_init(&model->agg);
+	agg_init(&model->touched);
 	stacks_init(&model->stacks);
 	return model;
 }
@@ -27,6 +28,7 @@ static void image_drop_tables(struct image *image)
 	threads_deinit(&image->threads);
 	pools_deinit(&image->pools);
 	map64_deinit(&image->reported);
+	residence_deinit(&image->residence);
 	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++)
 		map64_deinit(&image->rows[kind]);
 }
@@ -44,6 +46,9 @@ void model_destroy(struct model *model)
 	image_info_vec_deinit(&model->infos);
 	map64_deinit(&model->by_tgid);
 	agg_deinit(&model->agg);
+	agg_deinit(&model->touched);
+	growth_deinit(&model->touched_growth);
+	mapped_vec_deinit(&model->mapped);
 	stacks_deinit(&model->stacks);
 	growth_deinit(&model->growth);
 	reclaim_log_deinit(&model->reclaims);
@@ -166,8 +171,7 @@ static struct image *begin_image(struct model *model, uint32_t tgid, const char 
 	return image;
 }
 
-/* The image of @tgid that has not ended, or NULL. */
-static struct image *running_image(struct model *model, uint32_t tgid)
+struct image *model_running_image(struct model *model, uint32_t tgid)
 {
 	uint32_t number;
 
@@ -183,15 +187,15 @@ static struct image *running_image(struct model *model, uint32_t tgid)
 
 int64_t model_live_block(struct model *model, uint32_t tgid, uint64_t addr)
 {
-	struct image *image = running_image(model, tgid);
+	struct image *image = model_running_image(model, tgid);
 	uint64_t bytes;
 
 	return image && blocks_find(&image->blocks, addr, &bytes) ? (int64_t)bytes : -1;
 }
 
-static struct image *image_of(struct model *model, uint32_t tgid)
+struct image *model_image_of(struct model *model, uint32_t tgid)
 {
-	struct image *image = running_image(model, tgid);
+	struct image *image = model_running_image(model, tgid);
 
 	return image ? image : begin_image(model, tgid, (char[16]){ 0 });
 }
@@ -212,7 +216,7 @@ uint32_t model_image_number(struct model *model, uint32_t tgid)
 /* A new program in @tgid; what still ran there is over. */
 static void replace_image(struct model *model, uint32_t tgid, const struct ev_process *ev)
 {
-	struct image *image = running_image(model, tgid);
+	struct image *image = model_running_image(model, tgid);
 
 	if (image)
 		end_image(model, image, ev->h.time_ns);
@@ -278,10 +282,28 @@ static void dispatch_to_image(struct model *model, struct image *image, const un
 	case EV_UNMAP:
 		mapping_on_unmap(model, image, &rec->map);
 		break;
+	case EV_MEMORY:
+		residence_on_memory(model, image, &rec->memory);
+		break;
+	case EV_TOUCH:
+		residence_on_touch(model, image, &rec->touch);
+		break;
+	case EV_RECLAIM:
+		residence_on_reclaim(model, &rec->reclaim);
+		break;
 	case EV_EXIT:
 		on_exit_event(model, image, &rec->process);
 		break;
 	}
+}
+
+/* What it has in its memory is as its parent's; not so where they share it. */
+static void set_parent(struct model *model, uint32_t child, uint32_t parent)
+{
+	struct image *image = model_running_image(model, child);
+
+	if (image)
+		image->parent = parent;
 }
 
 static void dispatch(struct model *model, const union record *rec)
@@ -292,10 +314,12 @@ static void dispatch(struct model *model, const union record *rec)
 		replace_image(model, rec->h.tgid, &rec->process);
 		return;
 	}
-	image = image_of(model, rec->h.tgid);
+	image = model_image_of(model, rec->h.tgid);
 	if (rec->h.kind == EV_FORK) {
 		/* If something still runs under the child's number, its exit was lost. */
 		replace_image(model, rec->process.child, &rec->process);
+		if (!rec->process.exit_code)
+			set_parent(model, rec->process.child, rec->h.tgid);
 		return;
 	}
 	if (is_alloc(rec->h.kind) && is_impossible(&rec->alloc))
@@ -389,6 +413,9 @@ static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_POOL_CLEAR] = sizeof(struct ev_pool),
 	[EV_MAP] = sizeof(struct ev_map),
 	[EV_UNMAP] = sizeof(struct ev_map),
+	[EV_MEMORY] = sizeof(struct ev_memory),
+	[EV_TOUCH] = sizeof(struct ev_touch),
+	[EV_RECLAIM] = sizeof(struct ev_reclaim),
 	[EV_EXEC] = sizeof(struct ev_process),
 	[EV_EXIT] = sizeof(struct ev_process),
 	[EV_FORK] = sizeof(struct ev_process),

@@ -5,6 +5,7 @@
  *	model.c		records in: checks, queue, images, dispatch
  *	heap.c		what allocations, frees and reallocations do
  *	mapping.c	what maps and unmaps do
+ *	residence.c	what the kernel sees of it
  *	rows.c		metrics out
  */
 #ifndef HEAPSONDE_MODEL_MODEL_H
@@ -13,6 +14,7 @@
 #include "model/aggregate.h"
 #include "model/blocks.h"
 #include "model/growth.h"
+#include "model/residence.h"
 #include "model/pools.h"
 #include "model/reclaim.h"
 #include "model/regions.h"
@@ -21,7 +23,7 @@
 #include "model/threads.h"
 
 #define IMAGES_MAX (1u << 20)
-_Static_assert(IMAGES_MAX <= 1u << 30, "struct agg_row's image");
+_Static_assert(IMAGES_MAX <= 1u << 29, "struct agg_row's image");
 
 /* Records wait here while the memory that they will touch is fetched. */
 #define QUEUE_LEN 16
@@ -33,6 +35,9 @@ union record {
 	struct ev_realloc realloc;
 	struct ev_pool pool;
 	struct ev_map map;
+	struct ev_memory memory;
+	struct ev_touch touch;
+	struct ev_reclaim reclaim;
 	struct ev_process process;
 };
 _Static_assert(sizeof(union record) == 64, "a queued record is one cache line");
@@ -56,11 +61,15 @@ struct image {
 	struct threads threads;
 	struct pools pools;
 	struct map64 reported;			/* addresses of blocks that the program told of */
+	struct residence residence;
 	struct map64 rows[MEMORY_KINDS_COUNT];	/* stack id -> row */
+	uint32_t parent;			/* tgid; 0: none, or its memory is known */
 	uint64_t ended_ns;
 	uint64_t ended_seq;			/* agg.peak_seq then */
 	struct row_birth_vec oldest;
 };
+
+DEFINE_VEC(mapped_vec, int64_t);
 
 DEFINE_VEC(image_info_vec, struct model_image);
 DEFINE_VEC(image_vec, struct image *);
@@ -79,6 +88,9 @@ struct model {
 	struct stacks stacks;
 	struct growth growth;
 	struct reclaim_log reclaims;
+	struct agg touched;		/* the ledger's rows: what was touched, and is resident */
+	struct growth touched_growth;
+	struct mapped_vec mapped;	/* bytes mapped, by row of touched */
 	struct region_cut_vec cuts;	/* scratch */
 	struct model_totals counts;	/* all but the metrics */
 	uint64_t lost;			/* records, by model_note_loss() */
@@ -91,6 +103,11 @@ struct model {
 
 /* Dispatches what waits in the queue; whoever reads the model does so first. */
 void model_drain(struct model *model);
+
+/* The image of @tgid that has not ended, or NULL. */
+struct image *model_running_image(struct model *model, uint32_t tgid);
+/* The same, begun if there is none; NULL if there are too many. */
+struct image *model_image_of(struct model *model, uint32_t tgid);
 
 /* The row of that stack, or 0 if there are too many. */
 uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,

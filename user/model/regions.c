@@ -11,8 +11,7 @@ void regions_deinit(struct regions *regions)
 	region_free_vec_deinit(&regions->free);
 }
 
-/* The first piece that ends behind @addr. */
-static size_t piece_behind(const struct regions *regions, uint64_t addr)
+size_t regions_behind(const struct regions *regions, uint64_t addr)
 {
 	size_t low = 0, high = regions->pieces.len;
 
@@ -57,7 +56,7 @@ void regions_add(struct regions *regions, uint64_t start, uint64_t end, uint32_t
 	else
 		region_mapping_vec_append(&regions->mappings);
 	regions->mappings.data[mapping] = (struct region_mapping){ birth_ns, row, 1 };
-	piece_insert(regions, piece_behind(regions, start),
+	piece_insert(regions, regions_behind(regions, start),
 		     (struct region_piece){ start, end, mapping });
 }
 
@@ -108,7 +107,7 @@ void regions_cut(struct regions *regions, uint64_t start, uint64_t end,
 	const struct region_piece_vec *pieces = &regions->pieces;
 	size_t gone = 0, gone_at = 0;
 
-	for (size_t i = piece_behind(regions, start);
+	for (size_t i = regions_behind(regions, start);
 	     i < pieces->len && pieces->data[i].start < end; i++) {
 		if (piece_cut(regions, i, start, end, cuts)) {
 			/* What goes whole is adjacent: only the outer two can be partial. */

@@ -44,6 +44,8 @@ struct regions {
 
 void regions_deinit(struct regions *regions);
 
+/* The number of the first piece that ends behind @addr. */
+size_t regions_behind(const struct regions *regions, uint64_t addr);
 /* Enters [start, end), which must have been cut out before. */
 void regions_add(struct regions *regions, uint64_t start, uint64_t end, uint32_t row,
 		 uint64_t birth_ns);

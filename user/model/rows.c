@@ -45,6 +45,7 @@ void model_mark_time(struct model *model, uint64_t time_ns)
 {
 	model_drain(model);
 	growth_mark(&model->growth, time_ns, &model->agg);
+	growth_mark(&model->touched_growth, time_ns, &model->touched);
 }
 
 size_t model_block_bytes(const struct model *model)
@@ -196,6 +197,8 @@ static void totals_add(struct metrics *sum, const struct metrics *m)
 	sum->free_bytes += m->free_bytes;
 	sum->free_count += m->free_count;
 	sum->temporary_count += m->temporary_count;
+	sum->mapped_bytes += m->mapped_bytes;
+	sum->resident_bytes += m->resident_bytes;
 	if (m->oldest_live_s > sum->oldest_live_s)
 		sum->oldest_live_s = m->oldest_live_s;
 }
@@ -214,7 +217,7 @@ static void add_row(struct row_merger *merger, struct model_row_vec *rows,
 		    const struct agg_row *from, const struct model_row *row)
 {
 	uint32_t stack = stacks_real(merger->stacks, from->stack);
-	uint64_t key = (uint64_t)from->image << 34 | (uint64_t)from->kind << 32 | stack;
+	uint64_t key = (uint64_t)from->image << 35 | (uint64_t)from->kind << 32 | stack;
 	uint32_t known = merger->stacks->renamed ? map64_get(&merger->index, key) : 0;
 	struct metrics *m;
 
@@ -230,6 +233,25 @@ static void add_row(struct row_merger *merger, struct model_row_vec *rows,
 	if (stack == from->stack)
 		set_growth(m, (struct trend){ row->m.growth_bytes_per_s,
 					      row->m.growth_confidence });
+}
+
+/* The kernel's ledger: rows that have nothing of the allocators' metrics. */
+static void residence_rows(const struct model *model, struct row_merger *merger,
+			struct model_row_vec *rows, struct metrics *sum)
+{
+	for (uint32_t i = 1; i < model->touched.len; i++) {
+		const struct agg_row *row = &model->touched.rows[i];
+		struct model_row out = row_out(model, row);
+
+		out.m = (struct metrics){
+			.mapped_bytes = model->mapped.data[i],
+			.resident_bytes = agg_row_live(row),
+		};
+		totals_add(sum, &out.m);
+		set_growth(&out.m, growth_of_row(&model->touched_growth, i));
+		if (rows)
+			add_row(merger, rows, row, &out);
+	}
 }
 
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
@@ -258,6 +280,7 @@ void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 			add_row(&merger, rows, row, &out);
 		}
 	}
+	residence_rows(current, &merger, rows, &sum);
 	map64_deinit(&merger.index);
 	if (!totals)
 		return;

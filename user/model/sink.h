@@ -53,6 +53,36 @@ size_t model_reclaims(const struct model *model, const struct reclaim_entry **re
 /* The stack that stack @id turned out to be (model_rename_stack()). */
 uint64_t model_real_stack(const struct model *model, uint64_t id);
 
+/* What the program that @tgid runs had mapped before anybody looked. */
+struct older_mapping {
+	uint64_t start, end;
+	bool accessible, file, shared;
+	bool is_break;		/* ends at the program break */
+};
+
+/* Enters what of it is not known from records yet. */
+void model_add_older(struct model *model, uint32_t tgid, const struct older_mapping *mapping);
+
+/* What of a block of 2 MiB (model/page_set.h) is resident: bit i % 64 of word i / 64 is page i. */
+struct page_truth {
+	uint64_t resident[8];
+	bool huge;		/* the block is one huge page */
+};
+
+/* False if nothing can be said. */
+typedef bool page_look_fn(void *arg, uint64_t block_start, struct page_truth *ret);
+
+/* Pages of the block that were resident before anybody looked. */
+void model_add_older_pages(struct model *model, uint32_t tgid, uint64_t block_start,
+			   const uint64_t resident[8]);
+
+/*
+ * Compares what is held resident of the program that @tgid runs with the truth,
+ * @count blocks from block @from on. Returns where to go on, 0 at the end.
+ */
+size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t count,
+			 page_look_fn *look, void *arg);
+
 /* Images in order of their first event; EV_EXEC adds one. */
 struct model_image {
 	uint32_t tgid;
@@ -88,6 +118,7 @@ struct model_totals {
 	int64_t unknown_free_count, failed_alloc_count, ignored_count;
 	int64_t settled_by_reuse;	/* blocks whose free was lost: their address came again */
 	int64_t malformed;		/* records that made no sense */
+	int64_t untracked_pages;	/* touched, and too many to be held */
 	int64_t untracked_allocs;	/* allocations known to have happened but not held */
 };
 

@@ -14,6 +14,7 @@ const char *memory_kind_name(enum memory_kind kind)
 		[MEMORY_MMAP] = "mmap",
 		[MEMORY_BRK] = "brk",
 		[MEMORY_PROFILE] = "profile",
+		[MEMORY_GROWTH] = "growth",
 	};
 
 	return kind < MEMORY_KINDS_COUNT ? names[kind] : "unknown";
@@ -93,6 +94,34 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
 	return snap;
+}
+
+bool snapshot_is_growth(const struct snapshot *snap)
+{
+	return !strcmp(snap->mode, "growth");
+}
+
+const char *snapshot_metric(const struct snapshot *snap, const char *metric)
+{
+	if (snapshot_is_growth(snap) && !strcmp(metric, "live_bytes"))
+		return "resident_bytes";
+	return metric;
+}
+
+struct snapshot *snapshot_without_growth(const struct snapshot *snap)
+{
+	/* It takes a reference, which is no change that one sees. */
+	struct snapshot *ret = snapshot_derive((struct snapshot *)snap);
+
+	vec_for_each(stack, &snap->stacks) {
+		struct snapshot_stack copy = *stack;
+
+		if (stack->kind == MEMORY_GROWTH)
+			continue;
+		copy.shared_frames = snapshot_frames(snap, stack);
+		snapshot_stack_vec_push(&ret->stacks, copy);
+	}
+	return ret;
 }
 
 const char *snapshot_string(struct snapshot *snap, const char *s)

@@ -29,9 +29,16 @@ enum memory_kind {
 	MEMORY_HEAP, MEMORY_MMAP, MEMORY_BRK,
 	/* The heap by the target's own profile of it: an estimate since its start, not ours. */
 	MEMORY_PROFILE,
+	/*
+	 * What the kernel saw under this stack, mapped and touched. The allocators'
+	 * blocks lie in the same memory, so such a row has nothing but mapped_bytes,
+	 * resident_bytes and the growth of these.
+	 */
+	MEMORY_GROWTH,
 	MEMORY_KINDS_COUNT
 };
-const char *memory_kind_name(enum memory_kind kind);	/* "heap", "mmap", "brk", "profile" */
+/* "heap", "mmap", "brk", "profile", "growth" */
+const char *memory_kind_name(enum memory_kind kind);
 
 /*
  * One line of a stack. An inlined function has a frame of its own, above the
@@ -233,6 +240,23 @@ const char *snapshot_string(struct snapshot *snap, const char *s);
 
 /* Largest first, by the metric of that name (one of METRICS); stable. */
 void snapshot_sort(struct snapshot *snap, const char *metric);
+
+/* Of the level that sees no allocations. */
+bool snapshot_is_growth(const struct snapshot *snap);
+/*
+ * What stands for @metric there: of live bytes nothing is known, what is resident
+ * is the next best. @metric itself at all other levels.
+ */
+const char *snapshot_metric(const struct snapshot *snap, const char *metric);
+
+/* One with the rows of allocations alone. The caller's. */
+struct snapshot *snapshot_without_growth(const struct snapshot *snap);
+
+/* Rows of the kernel's ledger are shown beside allocations only if asked for. */
+static inline bool snapshot_shows(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	return stack->kind != MEMORY_GROWTH || snapshot_is_growth(snap);
+}
 
 static inline const struct frame *
 snapshot_frames(const struct snapshot *snap, const struct snapshot_stack *stack)

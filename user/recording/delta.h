@@ -9,11 +9,12 @@
  *		varint: mask of fields << 2 | DELTA_FROM_ZERO | DELTA_GONE
  *		for each field of the mask a signed varint: new value - old value
  *
- * Fields are the metrics in the order of METRICS, as whole numbers: of freed
- * bytes and counts what they are beyond allocated - live (nothing, when exact);
- * slopes in bytes a second, ratios in thousandths, ages as the time of birth in
- * milliseconds. Integers are exact; slopes, ratios and ages are written only once
- * they have moved noticeably, so they are within 1 % between keyframes.
+ * Fields are METRICS_FIRST, the errors of estimates, METRICS_LATER, in their
+ * order and as whole numbers: of freed bytes and counts what they are beyond
+ * allocated - live (nothing, when exact); slopes in bytes a second, ratios in
+ * thousandths, ages as the time of birth in milliseconds. Integers are exact;
+ * slopes, ratios and ages are written only once they have moved noticeably, so
+ * they are within 1 % between keyframes.
  */
 #ifndef HEAPSONDE_RECORDING_DELTA_H
 #define HEAPSONDE_RECORDING_DELTA_H
@@ -27,10 +28,13 @@
 
 enum {
 #define X(name, type, unit, header, help) DELTA_##name,
-	METRICS(X)
+	METRICS_FIRST(X)
 #undef X
 #define X(name, unit) DELTA_##name##_error,
 	ESTIMATED_METRICS(X)
+#undef X
+#define X(name, type, unit, header, help) DELTA_##name,
+	METRICS_LATER(X)	/* since schema 5 */
 #undef X
 	DELTA_FIELDS_COUNT
 };

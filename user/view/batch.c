@@ -113,7 +113,8 @@ static void put_site(const struct snapshot *snap, const struct site *site,
 static void collect(struct batch *batch, const struct snapshot *snap, struct site_vec *ret)
 {
 	vec_for_each(stack, &snap->stacks)
-		site_vec_push(ret, site_make(&batch->past, stack, &stack->m));
+		if (snapshot_shows(snap, stack))
+			site_vec_push(ret, site_make(&batch->past, stack, &stack->m));
 	sites_sort(ret, snap, batch->sort, false);
 }
 

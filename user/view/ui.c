@@ -190,6 +190,8 @@ bool ui_shows(struct ui *ui, const struct snapshot_stack *stack)
 {
 	if (ui->target != ALL_TARGETS && stack->target != (uint32_t)ui->target)
 		return false;
+	if (!snapshot_shows(ui_snapshot(ui), stack))
+		return false;
 	return filter_matches(&ui->filter, ui_snapshot(ui), stack);
 }
 

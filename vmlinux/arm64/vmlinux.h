@@ -12,6 +12,8 @@ struct user_pt_regs {
 
 struct pt_regs {
 	struct user_pt_regs user_regs;
+	u64 orig_x0;
+	s32 syscallno;
 } __attribute__((preserve_access_index));
 
 #endif

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The kernel's ledger: what makes a target grow and what gives memory back, as
+ * the kernel sees it, whoever asked for it.
+ *
+ *	system calls on memory, when they return, with stacks
+ *	page faults, with stacks, a sample of them where they are many
+ *	reclaim by the target or within its cgroup
+ *
+ * All of these happen in every process of the machine; who is no target must
+ * not notice. Two ways to see system calls: on the kernel's functions for those
+ * that matter (fexit), which costs all other calls nothing, or by the tracepoint
+ * at the end of any (some 80 ns for each call of every process: kernels take
+ * the slow way out as long as somebody listens). The entry would cost the same
+ * again and is not needed: what a call was asked for is still in the registers.
+ *
+ * There, a walk does not begin behind a call of an allocator but at the
+ * instruction that trapped: UNWIND_AT_PC.
+ */
+#include "bpf/stack.bpf.h"
+#include "bpf/target.bpf.h"
+
+#if defined(__TARGET_ARCH_x86)
+#define ARCH_SYS(name) "__x64_sys_" #name
+#define CALL_NR(regs) ((regs)->orig_ax)
+#define CALL_ARG0(regs) ((regs)->di)
+#define CALL_ARG1(regs) ((regs)->si)
+#define CALL_ARG2(regs) ((regs)->dx)
+#define CALL_ARG3(regs) ((regs)->r10)
+#define USER_PC(regs) ((regs)->ip)
+#define USER_SP(regs) ((regs)->sp)
+#define USER_FP(regs) ((regs)->bp)
+#define USER_LR(regs) 0
+enum call_nr {
+	NR_mmap = 9, NR_mprotect = 10, NR_munmap = 11, NR_brk = 12, NR_mremap = 25,
+	NR_madvise = 28, NR_process_madvise = 440,
+};
+#define FAULT_IS_PRESENT(error_code) ((error_code) & 0x1)
+#define FAULT_WRITES(error_code) ((error_code) & 0x2)
+#define FAULT_FETCHES(error_code) ((error_code) & 0x10)
+#else
+#define ARCH_SYS(name) "__arm64_sys_" #name
+#define CALL_NR(regs) ((regs)->syscallno)
+#define CALL_ARG0(regs) ((regs)->orig_x0)
+#define CALL_ARG1(regs) ((regs)->user_regs.regs[1])
+#define CALL_ARG2(regs) ((regs)->user_regs.regs[2])
+#define CALL_ARG3(regs) ((regs)->user_regs.regs[3])
+#define USER_PC(regs) ((regs)->user_regs.pc)
+#define USER_SP(regs) ((regs)->user_regs.sp)
+#define USER_FP(regs) ((regs)->user_regs.regs[29])
+#define USER_LR(regs) ((regs)->user_regs.regs[30])
+enum call_nr {
+	NR_brk = 214, NR_munmap = 215, NR_mremap = 216, NR_mmap = 222, NR_mprotect = 226,
+	NR_madvise = 233, NR_process_madvise = 440,
+};
+/* ESR_ELx: a permission fault; WnR; the class of instruction aborts */
+#define FAULT_IS_PRESENT(error_code) (((error_code) & 0x3c) == 0xc)
+#define FAULT_WRITES(error_code) ((error_code) & 0x40)
+#define FAULT_FETCHES(error_code) ((error_code) >> 26 == 0x20)
+#endif
+
+/* Of the kernel's user API. */
+#define PROT_ANY 0x7
+#define MAP_SHARED 0x1		/* also in MAP_SHARED_VALIDATE */
+#define MAP_ANONYMOUS 0x20
+#define MAP_POPULATE 0x8000
+#define MAP_LOCKED 0x2000
+#define MADV_DONTNEED 4
+#define MADV_FREE 8
+#define MADV_REMOVE 9
+#define MADV_COLD 20
+#define MADV_PAGEOUT 21
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#define MADV_DONTNEED_LOCKED 24
+#define ENOMEM 12
+#define MAX_ERRNO 4095
+
+static __always_inline enum memory_call call_of(struct pt_regs *regs)
+{
+	switch (CALL_NR(regs)) {
+#define X(call, name) case NR_##name: return call;
+	MEMORY_CALLS(X)
+#undef X
+	}
+	return CALL_NONE;
+}
+
+static __always_inline bool is_error(long ret)
+{
+	return (unsigned long)ret >= -(unsigned long)MAX_ERRNO;
+}
+
+static __always_inline bool advice_matters(__u64 advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+	case MADV_DONTNEED_LOCKED:
+		return true;
+	}
+	return false;
+}
+
+static __always_inline __u64 mmap_flags(__u64 prot, __u64 flags)
+{
+	return (prot & PROT_ANY ? MEMORY_ACCESSIBLE : 0) |
+	       (flags & MAP_ANONYMOUS ? 0 : MEMORY_FILE) |
+	       (flags & MAP_SHARED ? MEMORY_SHARED : 0) |
+	       (flags & (MAP_POPULATE | MAP_LOCKED) ? MEMORY_POPULATE : 0);
+}
+
+/* The only range, or none if there are several. */
+static __noinline int set_vector(struct ev_memory *ev, __u64 vector, __u64 ranges)
+{
+	__u64 range[2] = { 0 };
+
+	if (ranges == 1 && bpf_probe_read_user(range, sizeof(range), (void *)vector))
+		count(COUNT_READ_FAULT);
+	ev->addr = range[0];
+	return 0;
+}
+
+/* What the call did, into the record; false if nothing that matters. */
+static __noinline bool describe_call(struct ev_memory *ev, struct pt_regs *regs, long ret,
+				     enum memory_call call)
+{
+	ev->addr = CALL_ARG0(regs);
+	ev->size = CALL_ARG1(regs);
+	ev->old_addr = 0;
+	ev->call = call;
+	ev->arg = CALL_ARG2(regs);
+	switch (call) {
+	case CALL_MMAP:
+		ev->addr = ret;
+		ev->arg = mmap_flags(CALL_ARG2(regs), CALL_ARG3(regs));
+		return !is_error(ret);
+	case CALL_MREMAP:
+		ev->old_addr = CALL_ARG0(regs);
+		ev->arg = CALL_ARG1(regs);
+		ev->addr = ret;
+		ev->size = CALL_ARG2(regs);
+		return !is_error(ret);
+	case CALL_BRK:
+		ev->addr = ret;
+		ev->size = 0;
+		return true;
+	case CALL_MPROTECT:
+		ev->arg = mmap_flags(CALL_ARG2(regs), MAP_ANONYMOUS);
+		return !ret;
+	case CALL_MADVISE:
+		/* ENOMEM: what was mapped of the range was advised all the same. */
+		return (!ret || ret == -ENOMEM) && advice_matters(CALL_ARG2(regs));
+	case CALL_PROCESS_MADVISE:
+		set_vector(ev, CALL_ARG1(regs), CALL_ARG2(regs));
+		ev->size = ret;
+		ev->arg = CALL_ARG3(regs);
+		return !is_error(ret) && ret && advice_matters(CALL_ARG3(regs));
+	default:
+		return !ret;
+	}
+}
+
+/* The stack of the current thread at its trap into the kernel. */
+static __always_inline __u64 user_stack(struct thread_state *t, __u32 tgid, bool guarded)
+{
+	struct pt_regs *regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+
+	if (!unwind_enter(&t->unwind, USER_PC(regs), USER_SP(regs), USER_FP(regs), USER_LR(regs)))
+		return UNKNOWN_STACK;
+	t->owner = (union probe_cookie){ .tgid = tgid };
+	return walk_stack(t, UNWIND_AT_PC, guarded);
+}
+
+static __always_inline int tell_call(struct pt_regs *regs, long ret, enum memory_call call,
+				     __u32 tgid, bool guarded)
+{
+	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t) {
+		count(COUNT_NO_THREAD_STATE);
+		return 0;
+	}
+	if (!describe_call(&t->memory, regs, ret, call))
+		return 0;
+	t->memory.stack_id = user_stack(t, tgid, guarded);
+	fill_header(&t->memory.h, EV_MEMORY, (union probe_cookie){ .tgid = tgid }, t->tid);
+	if (bpf_ringbuf_output(&events, &t->memory, sizeof(t->memory), wake_flags(t)))
+		count(COUNT_DROP_MEMORY);
+	return 0;
+}
+
+/*
+ * These programs may be preempted, as all are that run for a task (at the
+ * tracepoint since v6.13 "tracing: Allow system call tracepoints to handle page
+ * faults"). Unlike those on uprobes they are never run into themselves: the
+ * kernel leaves the second run out and counts it, which a report shows as missed.
+ * Each is there twice, with bpf_loop() and for kernels without.
+ */
+#define CALL_PROGRAMS(section, program, number)					\
+SEC(section)									\
+int BPF_PROG(program, struct pt_regs *regs, long ret)				\
+{										\
+	enum memory_call call = number;						\
+	__u32 tgid = call ? current_target() : 0;				\
+										\
+	return tgid ? tell_call(regs, ret, call, tgid, true) : 0;		\
+}										\
+										\
+SEC(section)									\
+int BPF_PROG(program##_plain, struct pt_regs *regs, long ret)			\
+{										\
+	enum memory_call call = number;						\
+	__u32 tgid = call ? current_target() : 0;				\
+										\
+	return tgid ? tell_call(regs, ret, call, tgid, false) : 0;		\
+}
+
+CALL_PROGRAMS("tp_btf/sys_exit", memory_any_call, call_of(regs))
+
+#define X(call, name) CALL_PROGRAMS("fexit/" ARCH_SYS(name), memory_##name, call)
+MEMORY_CALLS(X)
+#undef X
+
+/*
+ * The first FAULTS_EXACT faults of a thread in a span of about a tenth of a
+ * second are all told, of the next ones each second, of those after each fourth
+ * and so on, every time half as many again: so what a fault costs more is
+ * bounded, and programs that touch little are seen exactly.
+ */
+#define FAULTS_EXACT 256
+#define FAULTS_WINDOW_SHIFT 27	/* of nanoseconds */
+
+/* For how many faults this one stands; 0: it is not told. */
+static __noinline __u32 sample_fault(struct fault_sampling *f)
+{
+	__u64 window = bpf_ktime_get_ns() >> FAULTS_WINDOW_SHIFT;
+
+	if (f->window != window || !f->period) {
+		f->window = window;
+		f->told = 0;
+		f->period = 1;
+		f->until = 1;
+	}
+	if (--f->until)
+		return 0;
+	if (++f->told % FAULTS_EXACT == 0 && f->period < 1 << 15)
+		f->period *= 2;
+	f->until = f->period;
+	return f->period;
+}
+
+/* Where the kernel keeps what probes need: not the target's doing. */
+static __noinline bool is_probes_page(__u64 addr)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return addr >> 12 == BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr) >> 12;
+}
+
+static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, bool guarded)
+{
+	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct ev_touch *ev;
+	__u64 stack_id;
+	__u32 weight;
+
+	if (!t) {
+		count(COUNT_NO_THREAD_STATE);
+		return 0;
+	}
+	/* The walker's own reads do not touch what is not there. */
+	if (t->unwind.busy || (FAULT_FETCHES(error_code) && is_probes_page(addr)))
+		return 0;
+	weight = sample_fault(&t->faults);
+	if (!weight)
+		return 0;
+	stack_id = user_stack(t, tgid, guarded);
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_MEMORY);
+		return 0;
+	}
+	fill_header(&ev->h, EV_TOUCH, (union probe_cookie){ .tgid = tgid }, t->tid);
+	ev->addr = addr;
+	ev->stack_id = stack_id;
+	ev->weight = weight;
+	ev->flags = (FAULT_WRITES(error_code) ? TOUCH_WRITE : 0) |
+		    (FAULT_IS_PRESENT(error_code) ? TOUCH_PRESENT : 0);
+	bpf_ringbuf_submit(ev, wake_flags(t));
+	return 0;
+}
+
+/* By the program itself, and by the kernel for it, as read() does. */
+#define FAULT_PROGRAMS(section, program)					\
+SEC(section)									\
+int BPF_PROG(program, unsigned long addr, struct pt_regs *regs, unsigned long error_code) \
+{										\
+	__u32 tgid = addr >> 47 ? 0 : current_target();				\
+										\
+	return tgid ? tell_fault(addr, error_code, tgid, true) : 0;		\
+}										\
+										\
+SEC(section)									\
+int BPF_PROG(program##_plain, unsigned long addr, struct pt_regs *regs,		\
+	     unsigned long error_code)						\
+{										\
+	__u32 tgid = addr >> 47 ? 0 : current_target();				\
+										\
+	return tgid ? tell_fault(addr, error_code, tgid, false) : 0;		\
+}
+
+FAULT_PROGRAMS("tp_btf/page_fault_user", memory_fault)
+FAULT_PROGRAMS("tp_btf/page_fault_kernel", memory_kernel_fault)
+
+/* The current process's memory cgroup, by the inode of its directory; 0: none. */
+static __noinline __u64 current_cgroup(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u32 controller = bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id);
+	struct cgroup_subsys_state *state = NULL;
+	const void *slot = (const void *)BPF_CORE_READ(task, cgroups) +
+			   bpf_core_field_offset(struct css_set, subsys) +
+			   controller * sizeof(void *);
+
+	if (bpf_probe_read_kernel(&state, sizeof(state), slot) || !state)
+		return 0;
+	return BPF_CORE_READ(state, cgroup, kn, id);
+}
+
+/* Cgroups of targets, by user space; the value is one of their PIDs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u32);
+} cgroups SEC(".maps");
+
+static __always_inline int tell_reclaim(__u64 pages, bool in_cgroup)
+{
+	__u32 tgid = current_target();
+	__u64 cgroup = in_cgroup && !tgid ? current_cgroup() : 0;
+	__u32 *of_cgroup = cgroup ? bpf_map_lookup_elem(&cgroups, &cgroup) : NULL;
+	struct ev_reclaim *ev;
+
+	if (!pages || (!tgid && !of_cgroup))
+		return 0;
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!ev) {
+		count(COUNT_DROP_MEMORY);
+		return 0;
+	}
+	ev->h = (struct ev_header){
+		.kind = EV_RECLAIM,
+		.tgid = tgid ? tgid : *of_cgroup,
+		.time_ns = bpf_ktime_get_ns(),
+	};
+	ev->bytes = pages * cfg_page_bytes;
+	ev->in_cgroup = in_cgroup;
+	ev->by_target = tgid != 0;
+	bpf_ringbuf_submit(ev, 0);
+	return 0;
+}
+
+SEC("tp_btf/mm_vmscan_direct_reclaim_end")
+int BPF_PROG(memory_direct_reclaim, unsigned long pages)
+{
+	return tell_reclaim(pages, false);
+}
+
+SEC("tp_btf/mm_vmscan_memcg_reclaim_end")
+int BPF_PROG(memory_cgroup_reclaim, unsigned long pages)
+{
+	return tell_reclaim(pages, true);
+}

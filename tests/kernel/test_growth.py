@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The kernel's ledger as events: who mapped, who touched, who gave back.
+
+A workload makes memory resident in one way and says how much it holds and gave back;
+the call paths through the function that did it must say the same within 2 %, in the
+growth level and beneath the others, and allocations must not be counted twice.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from harness import *           # noqa: E402,F403
+
+SLACK = 160 << 10       # what starting a thread, stdio and the like touch besides
+
+
+def near(what, got, want):
+    check(abs(got - want) <= 0.02 * want + SLACK, f"{what} is {got}, not {want}")
+
+
+def through(report, site):
+    """The rows of the ledger whose call path has that function."""
+    rows = report.data["growth"] + [s for s in report.stacks if s["kind"] == "growth"]
+    return [s for s in rows if site in [plain_name(f["function"]) for f in s["frames"]]]
+
+
+def check_rows(report, books):
+    rows = through(report, books["site"])
+    near("resident", sum(s["resident_bytes"] for s in rows), books["resident"])
+    if books["mapped"] or not books["resident"]:
+        near("mapped", sum(s["mapped_bytes"] for s in rows), books["mapped"])
+    for s in rows:
+        check(s["status"] == "complete", f"a call path is {s['status']}: {s['frames']}")
+        check_equal("live bytes of a row of the ledger", s["live_bytes"], 0)
+
+
+def check_reclaim(report, books):
+    back = [e for e in report.data["reclaim"]
+            if e["kind"] == books["kind"] and books["site"] in e["detail"]]
+    near(f"given back by {books['kind']}", sum(e["bytes"] for e in back), books["back"])
+
+
+def watched(kind, mode, *options):
+    w = Workload("growth", kind, cwd=scratch())
+    watch = Watch(w.pid, *options, mode=mode)
+    books = w.work()
+    report = watch.finish()
+    check_equal("the workload's status", w.quit(), 0)
+    check_complete(report)
+    return report, books
+
+
+def is_seen(kind, mode, *options):
+    report, books = watched(kind, mode, *options)
+    check_rows(report, books)
+    if books["kind"]:
+        check_reclaim(report, books)
+    check(mode == "growth" or all(s["kind"] != "growth" for s in report.stacks),
+          "the ledger's rows stand among the allocations")
+    if mode == "growth":
+        check_equal("mode", report.data["mode"], "growth")
+        check_equal("allocations", report.totals["alloc_count"], 0)
+
+
+for kind in ("mmap", "reserve", "brk", "brk-shrink", "munmap", "dontneed", "free", "refault",
+             "mremap", "mremap-shrink", "raw", "file", "file-read", "shared", "zeros", "read",
+             "populate", "huge", "stacks", "trim", "arena"):
+    add_case(kind.replace("-", "_"), is_seen, kind, "growth")
+add_case("cow", is_seen, "cow", "growth", "--children")
+for kind in ("mmap", "trim", "arena", "raw"):
+    add_case(f"{kind}_beneath_exact", is_seen, kind, "exact")
+add_case("mmap_beneath_sampled", is_seen, "mmap", "sampled")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The growth level, which is there beneath all others: the programs of
+ * memory.bpf.c, what was mapped before they were attached, and a look now and then at
+ * what is still resident. See session_private.h.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <bpf/libbpf.h>
+
+#include "base/log.h"
+#include "base/procfs.h"
+#include "base/strbuf.h"
+#include "capture/session_private.h"
+#include "heapsonde.skel.h"
+
+/* Attaching */
+
+/* What cannot be attached is not seen, and said; all else goes on. */
+void session_attach_growth(struct session *s)
+{
+	for (size_t i = 0; i < s->growth.programs.count; i++) {
+		struct bpf_program *program = s->growth.programs.programs[i];
+		struct bpf_link *link = bpf_program__attach(program);
+
+		if (link)
+			s->growth.links[s->growth.links_count++] = link;
+		else
+			log_warn("the kernel's ledger lacks what %s sees: %s",
+				 bpf_program__name(program), strerror(errno));
+	}
+}
+
+void session_detach_growth(struct session *s)
+{
+	while (s->growth.links_count)
+		bpf_link__destroy(s->growth.links[--s->growth.links_count]);
+}
+
+/* What is resident */
+
+/* Bits of /proc/PID/pagemap and /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst). */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_PFN ((1ull << 55) - 1)
+#define KPF_HUGE (1ull << 17)
+#define KPF_THP (1ull << 22)
+
+#define BLOCK_PAGES 512
+#define PAGE_SHIFT 12
+#define BLOCK_SHIFT (PAGE_SHIFT + 9)
+
+struct look {
+	int pagemap, kpageflags;	/* kpageflags -1: may not be read */
+	uint64_t zero_pfn;
+};
+
+static uint64_t page_flags(const struct look *look, uint64_t pfn)
+{
+	uint64_t flags = 0;
+
+	if (!pfn || look->kpageflags < 0 ||
+	    pread(look->kpageflags, &flags, sizeof(flags), (off_t)(pfn * sizeof(flags))) !=
+	    sizeof(flags))
+		return 0;
+	return flags;
+}
+
+static bool is_huge(const struct look *look, const uint64_t entries[BLOCK_PAGES])
+{
+	uint64_t first = entries[0] & PAGEMAP_PFN, last = entries[BLOCK_PAGES - 1] & PAGEMAP_PFN;
+
+	return first && first % BLOCK_PAGES == 0 && last - first == BLOCK_PAGES - 1 &&
+	       page_flags(look, first) & (KPF_THP | KPF_HUGE);
+}
+
+static bool look_at_block(void *arg, uint64_t start, struct page_truth *ret)
+{
+	const struct look *look = arg;
+	uint64_t entries[BLOCK_PAGES];
+
+	if (pread(look->pagemap, entries, sizeof(entries),
+		  (off_t)((start >> PAGE_SHIFT) * sizeof(*entries))) != sizeof(entries))
+		return false;
+	for (unsigned int i = 0; i < BLOCK_PAGES; i++) {
+		uint64_t pfn = entries[i] & PAGEMAP_PFN;
+
+		/* Memory that was only read shows a page of zeros, which is nobody's. */
+		if (entries[i] & PAGEMAP_PRESENT && (!pfn || pfn != look->zero_pfn))
+			ret->resident[i / 64] |= 1ull << i % 64;
+	}
+	ret->huge = is_huge(look, entries);
+	return true;
+}
+
+/* Where the kernel's page of zeros is: what we see where we have only read. 0: not told. */
+static uint64_t find_zero_pfn(void)
+{
+	volatile char *page = mmap(NULL, 1 << PAGE_SHIFT, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
+				   -1, 0);
+	__cleanup_close int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t entry = 0;
+
+	if (page == MAP_FAILED)
+		return 0;
+	(void)*page;
+	if (pagemap < 0 ||
+	    pread(pagemap, &entry, sizeof(entry),
+		  (off_t)(((uintptr_t)page >> PAGE_SHIFT) * sizeof(entry))) != sizeof(entry))
+		entry = 0;
+	munmap((void *)page, 1 << PAGE_SHIFT);
+	return entry & PAGEMAP_PFN;
+}
+
+static int open_pagemap(uint32_t pid)
+{
+	__cleanup_free char *path = xasprintf("/proc/%" PRIu32 "/pagemap", pid);
+
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* What is mapped already */
+
+/* False at the end. */
+static bool next_line(char **at, char **ret)
+{
+	*ret = *at && **at ? strsep(at, "\n") : NULL;
+	return *ret;
+}
+
+/* Pages of other mappings in the same block are told with those. */
+static void add_older_pages(struct session *s, uint32_t pid, struct look *look, uint64_t start,
+			    uint64_t end)
+{
+	for (uint64_t block = start >> BLOCK_SHIFT; block <= (end - 1) >> BLOCK_SHIFT; block++) {
+		struct page_truth truth = { 0 };
+		uint64_t any = 0;
+
+		if (!look_at_block(look, block << BLOCK_SHIFT, &truth))
+			return;
+		for (size_t i = 0; i < 8; i++)
+			any |= truth.resident[i];
+		if (any)
+			model_add_older_pages(s->model, pid, block << BLOCK_SHIFT, truth.resident);
+	}
+}
+
+static void add_older(struct session *s, uint32_t pid, struct look *look, char *line)
+{
+	struct older_mapping m = { 0 };
+	unsigned long start, end, ino;
+	char perms[5];
+	int name = 0;
+
+	if (sscanf(line, "%lx-%lx %4s %*x %*x:%*x %lu %n", &start, &end, perms, &ino, &name) < 4)
+		return;
+	m.start = start;
+	m.end = end;
+	m.accessible = perms[0] == 'r' || perms[1] == 'w' || perms[2] == 'x';
+	m.file = ino;
+	m.shared = perms[3] == 's';
+	m.is_break = name && !strcmp(line + name, "[heap]");
+	model_add_older(s->model, pid, &m);
+	if (s->growth.sees_pages && look->pagemap >= 0 && m.accessible)
+		add_older_pages(s, pid, look, start, end);
+}
+
+void session_seed_growth(struct session *s, uint32_t pid)
+{
+	struct strbuf maps __cleanup_strbuf = { 0 };
+	__cleanup_close int pagemap = open_pagemap(pid);
+	struct look look = { pagemap, -1, s->growth.zero_pfn };
+	char *at, *line;
+
+	session_drain(s);
+	if (procfs_read(pid, "maps", &maps) || !maps.len)
+		return;
+	at = maps.data;
+	pthread_mutex_lock(&s->lock);
+	while (next_line(&at, &line))
+		add_older(s, pid, &look, line);
+	pthread_mutex_unlock(&s->lock);
+}
+
+#define BLOCKS_AT_ONCE 64	/* under one lock, which the ring's reader waits for */
+
+static void check_pages_of(struct session *s, uint32_t pid)
+{
+	__cleanup_close int pagemap = open_pagemap(pid);
+	struct look look = { pagemap, s->growth.kpageflags, s->growth.zero_pfn };
+	size_t at = 0;
+
+	if (pagemap < 0)
+		return;
+	do {
+		pthread_mutex_lock(&s->lock);
+		at = model_check_pages(s->model, pid, at, BLOCKS_AT_ONCE, look_at_block, &look);
+		pthread_mutex_unlock(&s->lock);
+	} while (at);
+}
+
+#define LOOK_PAUSE 50	/* times what a look took: 2 % of a core at most */
+
+void session_check_growth(struct session *s, bool now)
+{
+	double begun = session_watched_s(s);
+
+	if (!s->growth.sees_pages || (!now && begun < s->growth.next_look_s))
+		return;
+	session_drain(s);
+	vec_for_each(image, &s->images)
+		if (!image->ended)
+			check_pages_of(s, image->pid);
+	s->growth.next_look_s = begun + LOOK_PAUSE * (session_watched_s(s) - begun);
+}
+
+void session_init_growth(struct session *s)
+{
+	s->growth.kswapd_pages = -1;
+	s->growth.zero_pfn = find_zero_pfn();
+	s->growth.kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+}
+
+void session_deinit_growth(struct session *s)
+{
+	session_detach_growth(s);
+	if (s->growth.kpageflags >= 0)
+		close(s->growth.kpageflags);
+}
