@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness                  # noqa: E402
 from harness import *           # noqa: E402,F403
 
-LEAKS = {"churn": "site_11", "threads": "site_06", "bursts": "site_04", "adversary": "site_06"}
+LEAKS = {"churn": "site_10", "threads": "site_06", "bursts": "site_04", "adversary": "site_06"}
 
 PYTHON = """
 import random, sys, time

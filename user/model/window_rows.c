@@ -15,11 +15,13 @@
 #include "model/windows_private.h"
 
 #define CONTROLS_ENOUGH 60	/* for a curve of a class's own */
-#define PRIOR_BLOCKS 0.5
+#define PRIOR_BLOCKS 0.5	/* of all stacks, in a stack's lifetimes */
+#define PRIOR_OF_ROW 3		/* of the stack, in those of its blocks of one size */
 #define STEPS_FIRST 60
 #define STEPS_AGAIN 12		/* from where the last fit ended */
 #define GROWS 1.01		/* a heap that does not leaks nothing */
 #define SAMPLES_MIN 3
+#define DOUBT_WEIGHT 2
 #define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
 
 /* What an estimate needs on its way. */
@@ -28,8 +30,7 @@ struct estimate {
 	uint64_t now_ns, old_ns;	/* blocks from before old_ns count as old */
 	struct fate_counts *waiting;	/* of each cell */
 	double *alive;			/* of each block; 0 if it has ended */
-	struct fate_kernel *kernel;	/* of the class at hand ... */
-	struct fate pool;		/* ... and the lifetimes of all its blocks */
+	struct fate_kernel *kernel;	/* of the class at hand */
 	double ghosts, unnoticed;	/* blocks */
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
@@ -86,20 +87,36 @@ static void count_waiting(struct estimate *e)
 		       sizeof(e->waiting[i].noticed));
 }
 
-static void fit_pool(struct estimate *e, int class)
+/*
+ * Lifetimes by stack, of blocks of all sizes: what the fits of its cells begin
+ * from. Stacks differ from each other more than a stack's sizes do.
+ */
+static void fit_rows(struct estimate *e)
 {
+	struct fate_counts *counts = xcalloc(e->w->rows.len, sizeof(*counts));
 	struct fate_counts all = { 0 };
+	struct fate pool;
 
 	for (size_t i = 0; i < e->w->cells.len; i++)
-		if (e->w->cells.data[i].class == class)
-			add_counts(&all, &e->waiting[i]);
-	fate_init(&e->pool);
-	fate_fit(&e->pool, &all, e->kernel, NULL, 0, STEPS_FIRST);
+		add_counts(&counts[e->w->cells.data[i].row], &e->waiting[i]);
+	for (size_t i = 1; i < e->w->rows.len; i++)
+		add_counts(&all, &counts[i]);
+	fate_init(&pool);
+	fate_fit(&pool, &all, e->kernel, NULL, 0, STEPS_FIRST);
+	for (size_t i = 0; i < e->w->rows.len; i++) {
+		struct birth_row *row = &e->w->rows.data[i];
+
+		if (!row->fitted)
+			fate_init(&row->fate);
+		fate_fit(&row->fate, &counts[i], e->kernel, &pool, PRIOR_BLOCKS,
+			 row->fitted ? STEPS_AGAIN : STEPS_FIRST);
+		row->fitted = true;
+	}
+	free(counts);
 }
 
 static void fit_class(struct estimate *e, int class)
 {
-	fit_pool(e, class);
 	for (size_t i = 0; i < e->w->cells.len; i++) {
 		struct cell *cell = &e->w->cells.data[i];
 
@@ -107,7 +124,8 @@ static void fit_class(struct estimate *e, int class)
 			continue;
 		if (!cell->fitted)
 			fate_init(&cell->fate);
-		fate_fit(&cell->fate, &e->waiting[i], e->kernel, &e->pool, PRIOR_BLOCKS,
+		fate_fit(&cell->fate, &e->waiting[i], e->kernel,
+			 &e->w->rows.data[cell->row].fate, PRIOR_OF_ROW,
 			 cell->fitted ? STEPS_AGAIN : STEPS_FIRST);
 		cell->fitted = true;
 	}
@@ -135,6 +153,8 @@ static double fit_lifetimes(struct estimate *e)
 	count_waiting(e);
 	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
 	e->kernel = xcalloc(1, sizeof(*e->kernel));
+	fate_kernel_init(e->kernel, &pooled);
+	fit_rows(e);
 	vec_for_each(cell, &e->w->cells)
 		known[cell->class] = true;
 	for (int class = 0; class < WINDOW_CLASSES; class++) {
@@ -281,6 +301,7 @@ static void judge_growth(struct estimate *e)
 struct live_row {
 	struct draw_sum bytes, count, old;
 	double in_bytes, in_count, in_old;
+	double doubt_bytes, doubt_count;	/* of what may as well be dead */
 	uint32_t window;
 	uint64_t samples, oldest_ns;
 	bool grows;
@@ -310,6 +331,8 @@ static struct live_row *sum_rows(const struct estimate *e)
 		row->window = block->window;
 		row->in_count += count;
 		row->in_bytes += count * (double)block->size;
+		row->doubt_count += count * (1 - e->alive[i]);
+		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
 		if (block->f.since_ns < e->old_ns)
 			row->in_old += count * (double)block->size;
 		row->grows |= e->grows[block->class];
@@ -329,10 +352,14 @@ static double sum_error(const struct draw_sum *sum)
 	return estimate_error(sum->y, sum->squares, sum->largest);
 }
 
-/* Of a sum that may have no sample yet: one would have weighed @sample. */
-static double open_error(const struct draw_sum *sum, double sample)
+/*
+ * Of a sum that may have no sample yet: one would have weighed @sample. All that
+ * is in doubt may be wrong at once, for its lifetimes were fitted together.
+ */
+static double open_error(const struct draw_sum *sum, double sample, double doubt)
 {
-	return estimate_error(sum->y, sum->squares, fmax(sum->largest, sample));
+	return hypot(estimate_error(sum->y, sum->squares, fmax(sum->largest, sample)),
+		     DOUBT_WEIGHT * doubt);
 }
 
 static double at_least(double low, double value)
@@ -383,8 +410,8 @@ static struct metrics row_metrics(const struct estimate *e, const struct birth_r
 		.oldest_live_s = live->oldest_ns ? age_s(live->oldest_ns, e->now_ns) : 0,
 	};
 
-	m.live_bytes_error = open_error(&live->bytes, weight * size);
-	m.live_count_error = open_error(&live->count, weight);
+	m.live_bytes_error = open_error(&live->bytes, weight * size, live->doubt_bytes);
+	m.live_count_error = open_error(&live->count, weight, live->doubt_count);
 	m.alloc_bytes_error = sum_error(&births->bytes);
 	m.alloc_count_error = sum_error(&births->count);
 	m.free_bytes_error = m.alloc_bytes_error + m.live_bytes_error;

@@ -45,7 +45,8 @@ struct birth_row {
 	double now_bytes, now_count, now_temporary;	/* in the open window */
 	struct draw_sum bytes, count, temporary;
 	double peak_live;		/* when the total was highest */
-	bool touched;
+	bool touched, fitted;
+	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
 };
 
 DEFINE_VEC(birth_row_vec, struct birth_row);
