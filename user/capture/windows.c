@@ -598,6 +598,7 @@ void governor_forget(struct governor *g)
 const struct window_estimate *governor_estimate(struct governor *g, uint64_t now_ns, bool fresh)
 {
 	struct window_estimate *e = &g->estimate;
+	uint64_t begun = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	uint64_t next = g->estimated_ns + (uint64_t)(ESTIMATE_AGE_S * NS_PER_S) +
 			(uint64_t)((double)g->estimate_took_ns / ESTIMATE_SHARE);
 
@@ -611,6 +612,6 @@ const struct window_estimate *governor_estimate(struct governor *g, uint64_t now
 	e->window_s = g->window_s;
 	e->outside = session_count(g->s, COUNT_OUTSIDE_HITS);
 	g->estimated_ns = now_ns;
-	g->estimate_took_ns = session_now_ns() - now_ns;
+	g->estimate_took_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun;
 	return e;
 }

@@ -17,9 +17,14 @@ int fate_bin(double age_s)
 	return bin < FATE_BINS ? bin : FATE_BINS - 1;
 }
 
+/* Asked for some ten thousand times an estimate; whoever comes first fills the table. */
 double fate_bin_low_s(int bin)
 {
-	return bin ? BIN0_S * pow(BIN_RATIO, bin - 1) : 0;
+	static _Atomic double lows[FATE_BINS + 1];
+
+	if (bin && lows[bin] == 0)
+		lows[bin] = BIN0_S * pow(BIN_RATIO, bin - 1);
+	return lows[bin];
 }
 
 double fate_bin_middle_s(int bin)
@@ -78,8 +83,10 @@ void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curv
 		double death = fate_bin_middle_s(i);
 
 		for (int j = 0; j < FATE_BINS; j++) {
-			kernel->noticed[i][j] = delay_at(curve, fate_bin_low_s(j) - death) -
-						delay_at(curve, fate_bin_low_s(j + 1) - death);
+			/* Whoever dies in a later bin is not noticed before. */
+			kernel->noticed[i][j] = i > j ? 0 :
+				delay_at(curve, fate_bin_low_s(j) - death) -
+				delay_at(curve, fate_bin_low_s(j + 1) - death);
 			kernel->waiting[i][j] =
 				i < j ? delay_at(curve, fate_bin_middle_s(j) - death) : 1;
 		}

@@ -147,26 +147,28 @@ static double fit_lifetimes(struct estimate *e)
 	struct fate_counts pool = { 0 };
 	struct fate_counts *controls __cleanup_free = count_controls(e, &pool);
 	bool known[WINDOW_CLASSES] = { false };
+	struct fate_kernel *kernels __cleanup_free = xcalloc(2, sizeof(*kernels));
 	struct delay_curve pooled, curve;
 
 	delay_fit(&pool, &pooled);
 	count_waiting(e);
 	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
-	e->kernel = xcalloc(1, sizeof(*e->kernel));
-	fate_kernel_init(e->kernel, &pooled);
+	e->kernel = kernels;
+	fate_kernel_init(&kernels[0], &pooled);
 	fit_rows(e);
 	vec_for_each(cell, &e->w->cells)
 		known[cell->class] = true;
 	for (int class = 0; class < WINDOW_CLASSES; class++) {
 		if (!known[class])
 			continue;
-		curve = pooled;
-		if (count_all(&controls[class]) >= CONTROLS_ENOUGH)
+		e->kernel = &kernels[0];
+		if (count_all(&controls[class]) >= CONTROLS_ENOUGH) {
 			delay_fit(&controls[class], &curve);
-		fate_kernel_init(e->kernel, &curve);
+			e->kernel = &kernels[1];
+			fate_kernel_init(e->kernel, &curve);
+		}
 		fit_class(e, class);
 	}
-	free(e->kernel);
 	return delay_mean_s(&pooled);
 }
 
