@@ -46,8 +46,54 @@ for kind, line in (("small", "live"), ("large", "live"), ("older", "older than t
                    ("top", "freed, kept (top)"), ("bins", "freed, kept (bins)"),
                    ("stacks", "thread stacks"), ("anonymous", "anonymous mappings"),
                    ("huge", "anonymous mappings"), ("shared", "shmem"), ("file", "file"),
-                   ("bss", "program data")):
+                   ("bss", "program data"), ("dirtied", "program data"),
+                   ("break", "anonymous mappings"), ("lazy", "freed, kept (lazily)"),
+                   ("cow", "anonymous mappings"), ("stack", "main stack")):
     add_case(f"{kind}_is_{line.split()[0].strip(',')}", stands_in, kind, line)
+
+
+@case()
+def shared_after_fork_in_part():
+    """Half of it is the child's own, half is of both: a quarter less by PSS."""
+    _, report, books = account_of("cow")
+    memory = report.data["memory"]
+    less = memory["rss_bytes"] - memory["pss_bytes"]
+    check(less >= books["bytes"] / 4, f"PSS is {less} below RSS")
+
+
+@case()
+def what_malloc_trim_would_give_back():
+    w = Workload("ledger", "trim", cwd=scratch())
+    watch = Watch(w.pid)
+    w.work()
+    memory = watch.finish().data["memory"]
+    given = w.work()["bytes"]
+    check(given > 10 << 20, f"only {given} given back")
+    check(abs(memory["trimmable_bytes"] - given) <= 0.02 * given,
+          f"{memory['trimmable_bytes']} foretold, {given} given back")
+
+
+@case()
+def census_at_attach():
+    """What was there before, by size class, against the workload's own books."""
+    w = Workload("ledger", "older", cwd=scratch())
+    watch = Watch(w.pid)
+    report = watch.finish()
+    w.quit()
+    census, = report.data["memory"]["census"]
+    check_equal("pid", census["pid"], w.pid)
+    check_equal("heaps that could not be walked", census["unfinished_heaps"], 0)
+    check(32000 <= census["older_count"] < 32100, f"{census['older_count']} older blocks")
+    check(32000 * 1008 <= census["older_bytes"] < 32000 * 1008 * 1.01,
+          f"{census['older_bytes']} older bytes")
+    kilobyte, = [c for c in census["classes"] if c["max_bytes"] == 1024]
+    check(32000 <= kilobyte["in_use_count"] < 32010, f"{kilobyte} in use")
+    for what in ("count", "bytes"):
+        check_equal(f"{what} of all classes",
+                    sum(c[f"in_use_{what}"] for c in census["classes"]),
+                    census[f"in_use_{what}"] + census[f"mapped_{what}"])
+        check_equal(f"{what} free of all classes",
+                    sum(c[f"free_{what}"] for c in census["classes"]), census[f"free_{what}"])
 
 
 @case()

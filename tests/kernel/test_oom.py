@@ -32,9 +32,9 @@ class Flight:
             [TOOL, "record", "-p", self.w.pid, "--mode", "exact", "-o", self.path, "--force"],
             stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err, env=env,
             preexec_fn=(lambda: group.add(os.getpid())) if within else None)
-        wait_until("it records", lambda: "recording to" in self.errors(), timeout=20)
+        wait_until("it records", lambda: "recording to" in self.errors(), timeout=60)
         if within:
-            wait_until("its memory is locked", self.locked)
+            wait_until("its memory is locked", self.locked, timeout=30)
         self.w.say("go")
 
     def locked(self):
@@ -106,16 +106,16 @@ def check_text(path):
 
 
 for nr in range(KILLS):
-    add_case(f"outside_{nr + 1}", kill_once)
-    add_case(f"within_the_same_cgroup_{nr + 1}", kill_once, True)
+    add_case(f"outside_{nr + 1}", kill_once, timeout=180)
+    add_case(f"within_the_same_cgroup_{nr + 1}", kill_once, True, timeout=180)
 
 
-@case()
+@case(timeout=180)
 def without_the_tracepoint():
     kill_once(env=dict(os.environ, HEAPSONDE_WITHOUT="oom_victim"))
 
 
-@case()
+@case(timeout=180)
 def on_the_disk_before_the_kill():
     """The target is held at its limit: what is in the file then is all one would have."""
     with MemoryCgroup() as group:
@@ -133,7 +133,7 @@ def on_the_disk_before_the_kill():
         flight.w.proc.wait()
 
 
-@case()
+@case(timeout=180)
 def a_kill_by_somebody_is_none():
     w = Workload("outofmemory", cwd=scratch())
     path = scratch("killed.heapsonde")

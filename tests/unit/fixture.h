@@ -51,7 +51,17 @@ static inline void fixture_ledger(struct snapshot *snap)
 	snapshot_process_vec_push(&snap->processes, (struct snapshot_process){
 		.pid = 4242, .rss_bytes = 92274688, .pss_bytes = 90177536,
 		.anon_bytes = 83886080, .file_bytes = 8388608, .shmem_bytes = 0,
-		.swap_bytes = 4194304, .page_tables_bytes = -1 });
+		.swap_bytes = 4194304, .page_tables_bytes = -1, .trimmable_bytes = -1 });
+	snapshot_census_vec_push(&snap->census, (struct snapshot_census){
+		.pid = 4242, .t_s = 0.03125, .older_count = 1500, .older_bytes = 3145728,
+		.in_use_count = 1499, .in_use_bytes = 1048576, .mapped_count = 1,
+		.mapped_bytes = 2097152, .free_count = 20, .free_bytes = 65536,
+		.cached_count = 7, .cached_bytes = 448, .top_bytes = 131072, .heaps = 3,
+		.unfinished_heaps = 0, .retries = 2 });
+	snapshot_census_class_vec_push(&snap->census_classes, (struct snapshot_census_class){
+		4242, 1024, 1499, 1048576, 20, 65536 });
+	snapshot_census_class_vec_push(&snap->census_classes, (struct snapshot_census_class){
+		4242, 2097152, 1, 2097152, 0, 0 });
 	snapshot_account_vec_push(&snap->process_account, (struct snapshot_account){
 		.pid = 4242, .kind = snapshot_string(snap, "live"), .bytes = 70000000 });
 	snapshot_account_vec_push(&snap->process_account, (struct snapshot_account){
@@ -71,7 +81,8 @@ static inline void fixture_memory(struct snapshot *snap)
 	snap->memory = (struct snapshot_memory){
 		.rss_bytes = 92274688, .pss_bytes = 90177536, .anon_bytes = 83886080,
 		.file_bytes = 8388608, .shmem_bytes = 0, .swap_bytes = 4194304,
-		.page_tables_bytes = 204800, .limit_bytes = 1073741824,
+		.page_tables_bytes = 204800, .trimmable_bytes = 2097152,
+		.limit_bytes = 1073741824,
 		.limit_kind = snapshot_string(snap, "cgroup"),
 		.limit_used_bytes = 93323264, .growth_bytes_per_s = 524800.25,
 		.growth_confidence = 0.9975, .live_growth_bytes_per_s = -12.5,

@@ -783,7 +783,9 @@ TEST(earlier_schema)
 	alter("ALTER TABLE memory DROP COLUMN growth_confidence;"
 	      "ALTER TABLE memory DROP COLUMN limit_used_bytes;"
 	      "ALTER TABLE target DROP COLUMN oom_killed;"
-	      "DROP TABLE process; DROP TABLE process_account; DROP TABLE cgroup;"
+	      "ALTER TABLE memory DROP COLUMN trimmable_bytes;"
+	      "DROP TABLE census; DROP TABLE census_class; DROP TABLE process;"
+	      "DROP TABLE process_account; DROP TABLE cgroup;"
 	      "PRAGMA user_version=4");
 	err = recording_open(file, &rec);
 	check(!err);

@@ -5,10 +5,12 @@
  */
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define MIB (1ul << 20)
@@ -158,6 +160,93 @@ static size_t grow_and_stop(void)
 	return 100 * MIB;
 }
 
+/* The program's own, behind the allocator's. */
+static size_t move_break(void)
+{
+	char *p = sbrk(32 * MIB);
+
+	touch(p, 32 * MIB);
+	return 32 * MIB;
+}
+
+static size_t free_lazily(void)
+{
+	char *p = map(32 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	touch(p, 32 * MIB);
+	madvise(p, 32 * MIB, MADV_FREE);
+	return 32 * MIB;
+}
+
+/* A child that has half of it for itself, and the other half together with us. */
+static size_t fork_and_write(void)
+{
+	char *p = map(32 * MIB, MAP_PRIVATE | MAP_ANONYMOUS, -1), c;
+	int fds[2];
+
+	touch(p, 32 * MIB);
+	if (pipe(fds))
+		abort();
+	if (!fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		touch(p, 16 * MIB);
+		if (write(fds[1], "x", 1) != 1)
+			abort();
+		pause();
+	}
+	if (read(fds[0], &c, 1) != 1)
+		abort();
+	return 32 * MIB;
+}
+
+static size_t map_and_write_file(void)
+{
+	char name[] = "ledger-XXXXXX";
+	int fd = mkstemp(name);
+
+	if (fd < 0 || unlink(name) || ftruncate(fd, 32 * MIB))
+		abort();
+	touch(map(32 * MIB, MAP_PRIVATE, fd), 32 * MIB);
+	return 32 * MIB;
+}
+
+static size_t use_main_stack(void)
+{
+	char deep[6 * MIB];
+
+	touch(deep, sizeof(deep));
+	return sizeof(deep);
+}
+
+/* Pages that are free but for their ends: every 32nd block stays. */
+static size_t free_most(void)
+{
+	for (size_t i = 0; i < SMALL_COUNT; i++)
+		if (i % 32)
+			free(small[i]);
+	return 0;
+}
+
+static size_t resident(void)
+{
+	FILE *f = fopen("/proc/self/smaps_rollup", "r");
+	char line[256];
+	size_t kilobytes = 0;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "Rss: %zu", &kilobytes) == 1)
+			break;
+	return kilobytes << 10;
+}
+
+static size_t trim(void)
+{
+	size_t before = resident();
+
+	malloc_trim(0);
+	return before - resident();
+}
+
 static void *keep_growing(void *arg)
 {
 	grow_by(100000);
@@ -175,22 +264,28 @@ static size_t start_growing(void)
 
 static const struct kind {
 	const char *name;
-	size_t (*before)(void), (*work)(void);
+	size_t (*before)(void), (*work)(void), (*after)(void);
 } kinds[] = {
-	{ "small", NULL, leak_small },
-	{ "large", NULL, leak_large },
-	{ "untouched", NULL, leak_untouched },
-	{ "older", leak_small, nothing },
-	{ "top", leak_small, free_all },
-	{ "bins", leak_small, free_every_other },
-	{ "stacks", NULL, thread_stacks },
-	{ "anonymous", NULL, map_anonymous },
-	{ "huge", NULL, map_huge },
-	{ "shared", NULL, map_shared },
-	{ "file", NULL, map_file },
-	{ "bss", NULL, fill_bss },
-	{ "plateau", NULL, grow_and_stop },
-	{ "grows", NULL, start_growing },
+	{ "small", NULL, leak_small, NULL },
+	{ "large", NULL, leak_large, NULL },
+	{ "untouched", NULL, leak_untouched, NULL },
+	{ "older", leak_small, nothing, NULL },
+	{ "top", leak_small, free_all, NULL },
+	{ "bins", leak_small, free_every_other, NULL },
+	{ "stacks", NULL, thread_stacks, NULL },
+	{ "anonymous", NULL, map_anonymous, NULL },
+	{ "huge", NULL, map_huge, NULL },
+	{ "shared", NULL, map_shared, NULL },
+	{ "file", NULL, map_file, NULL },
+	{ "bss", NULL, fill_bss, NULL },
+	{ "break", NULL, move_break, NULL },
+	{ "lazy", NULL, free_lazily, NULL },
+	{ "cow", NULL, fork_and_write, NULL },
+	{ "dirtied", NULL, map_and_write_file, NULL },
+	{ "stack", NULL, use_main_stack, NULL },
+	{ "trim", leak_small, free_most, trim },
+	{ "plateau", NULL, grow_and_stop, NULL },
+	{ "grows", NULL, start_growing, NULL },
 };
 
 static void wait_line(void)
@@ -221,6 +316,12 @@ static void run(const struct kind *kind)
 	if (write(1, line, (size_t)len) != len)
 		abort();
 	wait_line();
+	if (kind->after) {
+		len = snprintf(line, sizeof(line), "{\"bytes\": %zu}\n", kind->after());
+		if (write(1, line, (size_t)len) != len)
+			abort();
+		wait_line();
+	}
 	_exit(0);
 }
 

@@ -153,6 +153,9 @@ static enum account_kind anonymous_kind(uint32_t pid, const struct smaps_entry_v
 {
 	const struct smaps_entry *map = &maps->data[i], *before = map - 1;
 
+	/* What others than the C library's allocator have got by brk(2). */
+	if (!strcmp(map->path, "[heap]"))
+		return ACCOUNT_ANONYMOUS;
 	if (is_thread_stack(pid, map))
 		return ACCOUNT_STACKS;
 	/* What of a program's data is not in its file lies right behind what is. */
@@ -180,8 +183,11 @@ static void count_mapping(struct reading *r, const struct smaps_entry_vec *maps,
 		lines[ACCOUNT_STACK] += rest;
 	} else if (!strncmp(map->path, "[v", 2)) {
 		lines[ACCOUNT_KERNEL] += rest;
-	} else if (strcmp(map->path, "[heap]")) {
-		lines[anonymous_kind(r->pid, maps, i)] += rest;
+	} else {
+		int64_t lazy = map->lazy_free < rest ? map->lazy_free : rest;
+
+		lines[ACCOUNT_LAZY] += lazy;
+		lines[anonymous_kind(r->pid, maps, i)] += rest - lazy;
 	}
 }
 

@@ -26,6 +26,7 @@
 	X(STACK,     "main stack")						\
 	X(STACKS,    "thread stacks")						\
 	X(ANONYMOUS, "anonymous mappings")	/* that no heap or stack is in */	\
+	X(LAZY,      "freed, kept (lazily)")	/* MADV_FREE: the kernel may take it */	\
 	X(DATA,      "program data")		/* .data, .bss, changed file pages */	\
 	X(FILE,      "file")			/* code and data as they are in files */ \
 	X(SHMEM,     "shmem")							\

@@ -9,6 +9,7 @@
 
 #define HEAP_MAX (64ull << 20)		/* HEAP_MAX_SIZE: threads' heaps are aligned to it */
 #define PAGE 4096ull
+#define CHUNK_LINKS 0x30ull		/* sizeof(struct malloc_chunk): what trimming spares */
 
 /* struct malloc_state, the same in all these versions. */
 #define ARENA_BYTES 2200ull
@@ -52,6 +53,7 @@ struct walk {
 	struct area_vec areas;
 	struct heap_vec heaps;
 	struct address_vec arenas;
+	bool in_main;			/* the heap that is walked is the main arena's */
 	struct address_vec tcaches;	/* blocks that may be a thread's cache */
 };
 
@@ -106,11 +108,24 @@ static void sum_add(struct chunk_sum *sum, int64_t count, int64_t bytes, int64_t
 }
 
 /* Class 0 is up to 16 bytes, each further one twice as much. */
-static struct chunk_sum *class_of(struct glibc_heap_census *census, uint64_t size)
+static int class_of(uint64_t size)
 {
 	int bits = size <= 16 ? 0 : 64 - __builtin_clzll(size - 1) - 4;
 
-	return &census->classes[bits < CHUNK_CLASSES ? bits : CHUNK_CLASSES - 1];
+	return bits < CHUNK_CLASSES ? bits : CHUNK_CLASSES - 1;
+}
+
+/* What malloc_trim() finds in a free chunk, or the top, to give back. */
+static int64_t trimmable_of(const struct walk *w, const struct area *area, enum chunk_use use,
+			    uint64_t addr, uint64_t size)
+{
+	uint64_t end = addr + size, from = (addr + CHUNK_LINKS + PAGE - 1) & ~(PAGE - 1);
+
+	if (use == CHUNK_TOP && w->in_main && size > CHUNK_MIN + 1)
+		from = end - ((size - CHUNK_MIN - 1) & ~(PAGE - 1));
+	else if (use != CHUNK_FREE)
+		return 0;
+	return (int64_t)pages_resident(&area->pages, from, end & ~(PAGE - 1));
 }
 
 static void tell(struct walk *w, const struct area *area, enum chunk_use use, uint64_t addr,
@@ -119,9 +134,13 @@ static void tell(struct walk *w, const struct area *area, enum chunk_use use, ui
 	uint64_t resident = pages_resident(&area->pages, addr, addr + size);
 
 	sum_add(&w->census->use[use], 1, (int64_t)size, (int64_t)resident);
+	w->census->trimmable += trimmable_of(w, area, use, addr, size);
+	if (use == CHUNK_FREE)
+		sum_add(&w->census->free_classes[class_of(size)], 1, (int64_t)size,
+			(int64_t)resident);
 	if (use != CHUNK_IN_USE && use != CHUNK_MAPPED)
 		return;
-	sum_add(class_of(w->census, size), 1, (int64_t)size, (int64_t)resident);
+	sum_add(&w->census->classes[class_of(size)], 1, (int64_t)size, (int64_t)resident);
 	if (size == TCACHE_CHUNK)
 		address_vec_push(&w->tcaches, addr + CHUNK_HEADER);
 	if (w->watcher)
@@ -136,7 +155,7 @@ static void tell_cached(struct walk *w, enum chunk_use use, uint64_t addr, uint6
 
 	sum_add(&w->census->use[use], 1, (int64_t)size, resident);
 	sum_add(&w->census->use[CHUNK_IN_USE], -1, -(int64_t)size, -resident);
-	sum_add(class_of(w->census, size), -1, -(int64_t)size, -resident);
+	sum_add(&w->census->classes[class_of(size)], -1, -(int64_t)size, -resident);
 	if (w->watcher && w->watcher->cached)
 		w->watcher->cached(w->watcher->arg, addr + CHUNK_HEADER, size);
 }
@@ -173,6 +192,11 @@ static void walk_heap(struct walk *w, const struct area *area, const struct heap
 	reached = chunk_walk(&chunks);
 	w->census->retries += chunks.retries;
 	w->census->unfinished += !chunks.finished;
+	/* The program itself may have moved the break on: no matter of the heap. */
+	if (chunks.finished && reached < heap->end && pages_resident_now(w->pid, reached)) {
+		cover(w, area, heap->start, reached);
+		return;
+	}
 	behind = (int64_t)pages_resident(&area->pages, reached, heap->end);
 	/* A heap that was trimmed meanwhile had that much more at its top. */
 	if (chunks.finished)
@@ -249,8 +273,10 @@ static void read_main(struct walk *w, size_t map, size_t maps)
 	if (!area)
 		return;
 	address_vec_push(&w->arenas, arena);
+	w->in_main = true;
 	walk_heap(w, area, &(struct heap){ start, start, end }, arena,
 		  map + maps < w->maps->len ? w->maps->data[map + maps].start : UINT64_MAX);
+	w->in_main = false;
 }
 
 /* The threads' arenas */

@@ -45,6 +45,12 @@ struct chunk_sum {
 struct glibc_heap_census {
 	struct chunk_sum use[CHUNK_USES_COUNT];
 	struct chunk_sum classes[CHUNK_CLASSES];	/* chunks in use, by size */
+	struct chunk_sum free_classes[CHUNK_CLASSES];	/* those in bins */
+	/*
+	 * Resident bytes that malloc_trim(0) would give back: whole pages within free
+	 * chunks, and of the main arena's top (mtrim() and systrim() of malloc.c).
+	 */
+	int64_t trimmable;
 	int64_t heaps;			/* walked from end to end, or until they made no sense */
 	int64_t unfinished;		/* of these, those that could not be walked to the end */
 	int64_t unknown_resident;	/* resident bytes of heaps that could not be walked */

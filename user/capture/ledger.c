@@ -17,6 +17,7 @@ static void free_cgroups(struct cgroup_memory_vec *cgroups)
 void ledger_deinit(struct ledger *ledger)
 {
 	ledger_process_vec_deinit(&ledger->processes);
+	ledger_birth_vec_deinit(&ledger->births);
 	free_cgroups(&ledger->cgroups);
 	cgroup_mounts_deinit(&ledger->mounts);
 }
@@ -41,8 +42,43 @@ static void read_process(struct ledger_process_vec *ret, uint32_t pid,
 
 	*process = (struct ledger_process){ .pid = pid };
 	if (!account_read(pid, live ? &known : NULL, &process->account) ||
-	    !memory_read(pid, &process->account, &process->figures))
+	    !memory_read(pid, &process->account, &process->figures)) {
 		ret->len--;
+		return;
+	}
+	process->figures.trimmable_bytes =
+		process->account.has_census ? process->account.census.trimmable : -1;
+}
+
+#define BIRTH_S 3.0
+
+/*
+ * Notes the first census of each process; one that is not whole only until there is
+ * one that is, soon enough.
+ */
+static void note_birth(struct ledger *ledger, const struct ledger_process *process, double t_s,
+		       bool all_known)
+{
+	const struct account *account = &process->account;
+	const struct chunk_sum *use = account->census.use;
+	struct ledger_birth birth = {
+		process->pid, t_s, account->older_count, account->older_bytes, account->census,
+	};
+
+	if (!account->has_census)
+		return;
+	if (!all_known) {
+		birth.older_count = use[CHUNK_IN_USE].count + use[CHUNK_MAPPED].count;
+		birth.older_bytes = use[CHUNK_IN_USE].bytes + use[CHUNK_MAPPED].bytes;
+	}
+	vec_for_each(known, &ledger->births) {
+		if (known->pid != process->pid)
+			continue;
+		if (known->census.unfinished && t_s - known->t_s < BIRTH_S)
+			*known = birth;
+		return;
+	}
+	ledger_birth_vec_push(&ledger->births, birth);
 }
 
 static void read_mounts(struct ledger *ledger)
@@ -135,6 +171,8 @@ void ledger_read(struct ledger *ledger, const uint32_t *pids, size_t count, doub
 		return;
 	ledger->processes = read;
 	read = before;
+	vec_for_each(process, &ledger->processes)
+		note_birth(ledger, process, t_s, live);
 	read_limits(ledger, t_s);
 }
 
@@ -240,6 +278,32 @@ static void fill_cgroups(const struct ledger *ledger, struct snapshot *snap)
 		});
 }
 
+static void fill_census(const struct ledger_birth *birth, struct snapshot *snap)
+{
+	const struct chunk_sum *use = birth->census.use;
+	const struct glibc_heap_census *c = &birth->census;
+
+	snapshot_census_vec_push(&snap->census, (struct snapshot_census){
+		.pid = birth->pid, .t_s = birth->t_s,
+		.older_count = birth->older_count, .older_bytes = birth->older_bytes,
+		.in_use_count = use[CHUNK_IN_USE].count,
+		.in_use_bytes = use[CHUNK_IN_USE].bytes,
+		.mapped_count = use[CHUNK_MAPPED].count,
+		.mapped_bytes = use[CHUNK_MAPPED].bytes,
+		.free_count = use[CHUNK_FREE].count, .free_bytes = use[CHUNK_FREE].bytes,
+		.cached_count = use[CHUNK_FAST].count + use[CHUNK_TCACHE].count,
+		.cached_bytes = use[CHUNK_FAST].bytes + use[CHUNK_TCACHE].bytes,
+		.top_bytes = use[CHUNK_TOP].bytes,
+		.heaps = c->heaps, .unfinished_heaps = c->unfinished, .retries = c->retries,
+	});
+	for (int i = 0; i < CHUNK_CLASSES; i++)
+		if (c->classes[i].count || c->free_classes[i].count)
+			snapshot_census_class_vec_push(&snap->census_classes,
+				(struct snapshot_census_class){
+				birth->pid, 16ll << i, c->classes[i].count, c->classes[i].bytes,
+				c->free_classes[i].count, c->free_classes[i].bytes });
+}
+
 static void fill_forecast(const struct ledger *ledger, struct snapshot_memory *m)
 {
 	const struct memory_limit *limit = &ledger->limit;
@@ -262,5 +326,7 @@ void ledger_fill(const struct ledger *ledger, struct snapshot *snap)
 	fill_figures(ledger, snap);
 	fill_account(ledger, snap);
 	fill_cgroups(ledger, snap);
+	vec_for_each(birth, &ledger->births)
+		fill_census(birth, snap);
 	fill_forecast(ledger, &snap->memory);
 }

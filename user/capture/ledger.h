@@ -31,11 +31,21 @@ struct ledger_process {
 	struct snapshot_process figures;
 };
 
+/* The heap of a process as it was when it was first read. */
+struct ledger_birth {
+	uint32_t pid;
+	double t_s;
+	int64_t older_count, older_bytes;
+	struct glibc_heap_census census;
+};
+
+DEFINE_VEC(ledger_birth_vec, struct ledger_birth);
 DEFINE_VEC(ledger_process_vec, struct ledger_process);
 DEFINE_VEC(cgroup_memory_vec, struct cgroup_memory);
 
 struct ledger {
 	struct ledger_process_vec processes;	/* as of the last reading */
+	struct ledger_birth_vec births;
 	struct cgroup_mounts mounts;
 	struct cgroup_memory_vec cgroups;	/* each once */
 	struct memory_limit limit;		/* met first by any of them ... */

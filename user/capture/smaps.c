@@ -29,6 +29,7 @@ static void parse_field(const char *line, struct smaps_entry *entry)
 	const struct { const char *key; int64_t *value; } fields[] = {
 		{ "Rss:", &entry->rss }, { "Anonymous:", &entry->anonymous },
 		{ "Pss:", &entry->pss }, { "Swap:", &entry->swap },
+		{ "LazyFree:", &entry->lazy_free },
 	};
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {

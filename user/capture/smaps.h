@@ -14,7 +14,7 @@ struct smaps_entry {
 	bool file;		/* has an inode: a file, or shared memory of any kind */
 	const char *path;	/* as maps has it; "" for anonymous memory; points into the text */
 	/* Bytes. */
-	int64_t rss, anonymous, pss, swap;
+	int64_t rss, anonymous, pss, swap, lazy_free;
 };
 
 DEFINE_VEC(smaps_entry_vec, struct smaps_entry);

@@ -231,6 +231,24 @@ static json_object *processes_array(const struct snapshot *snap)
 	return array;
 }
 
+static json_object *census_array(const struct snapshot *snap)
+{
+	json_object *array = json_object_new_array();
+
+	for (size_t i = 0; i < snap->census.len; i++) {
+		json_object *census = list_item(snap, LIST_CENSUS, i);
+		json_object *classes = json_object_new_array();
+
+		for (size_t k = 0; k < snap->census_classes.len; k++)
+			if (snap->census_classes.data[k].pid == snap->census.data[i].pid)
+				json_object_array_add(classes,
+						      list_item(snap, LIST_CENSUS_CLASSES, k));
+		add(census, "classes", classes);
+		json_object_array_add(array, census);
+	}
+	return array;
+}
+
 static json_object *memory_object(const struct snapshot *snap)
 {
 	json_object *obj = fields_object(&snapshot_parts[PART_MEMORY], snap);
@@ -238,6 +256,7 @@ static json_object *memory_object(const struct snapshot *snap)
 	add(obj, "account", list_array(snap, LIST_ACCOUNT));
 	add(obj, "processes", processes_array(snap));
 	add(obj, "cgroups", list_array(snap, LIST_CGROUPS));
+	add(obj, "census", census_array(snap));
 	return obj;
 }
 

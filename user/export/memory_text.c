@@ -71,6 +71,60 @@ static void put_beside(FILE *f, const struct snapshot_memory *m)
 		"%s\n", "", bytes(m->pss_bytes, a), bytes(m->page_tables_bytes, b));
 }
 
+static void put_trimmable(FILE *f, const struct snapshot_memory *m)
+{
+	char buf[FORMAT_MAX];
+
+	if (m->trimmable_bytes > 0)
+		fprintf(f, "  %-10s %10s of what is freed and kept malloc_trim() would give back"
+			"\n", "", bytes(m->trimmable_bytes, buf));
+}
+
+#define CLASSES_SHOWN 3
+#define CENSUSES_SHOWN 4
+
+/* The size classes that hold most of what was there before, largest first. */
+static void put_classes(FILE *f, const struct snapshot *snap,
+			const struct snapshot_census *census)
+{
+	int64_t below = INT64_MAX;
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
+
+	for (int i = 0; i < CLASSES_SHOWN; i++) {
+		const struct snapshot_census_class *most = NULL;
+
+		vec_for_each(class, &snap->census_classes)
+			if (class->pid == census->pid && class->in_use_bytes < below &&
+			    class->in_use_bytes > 0 &&
+			    (!most || class->in_use_bytes > most->in_use_bytes))
+				most = class;
+		if (!most)
+			return;
+		below = most->in_use_bytes;
+		fprintf(f, "  %-10s %10s in %s of up to %s each", "", bytes(most->in_use_bytes, a),
+			format_count(most->in_use_count, b), bytes(most->max_bytes, c));
+		if (most->free_count)
+			fprintf(f, "; %s of that size were free",
+				format_count(most->free_count, b));
+		fputc('\n', f);
+	}
+}
+
+static void put_census(FILE *f, const struct snapshot *snap, const struct snapshot_census *census)
+{
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
+
+	fprintf(f, "  %-10s %10s in %s block%s older than the watch", "before",
+		bytes(census->older_bytes, a), format_count(census->older_count, b),
+		census->older_count == 1 ? " is" : "s are");
+	if (snap->census.len > 1)
+		fprintf(f, " (pid %" PRIu32 ")", census->pid);
+	fprintf(f, ";\n" INDENT "at attach, %s was free between blocks, %s at heaps' ends%s\n",
+		bytes(census->free_bytes + census->cached_bytes, b), bytes(census->top_bytes, c),
+		census->unfinished_heaps ? "; not all could be read" : "");
+	put_classes(f, snap, census);
+}
+
 /* The largest kinds of each of several processes. */
 static void put_process(FILE *f, const struct snapshot *snap, const struct snapshot_process *p)
 {
@@ -267,8 +321,11 @@ void text_put_memory(const struct snapshot *snap, FILE *f)
 		return;
 	put_resident(f, snap);
 	put_account(f, snap);
+	put_trimmable(f, &snap->memory);
 	put_beside(f, &snap->memory);
 	put_processes(f, snap);
+	for (size_t i = 0; i < snap->census.len && i < CENSUSES_SHOWN; i++)
+		put_census(f, snap, &snap->census.data[i]);
 	put_limit(f, &snap->memory);
 	vec_for_each(cgroup, &snap->cgroups)
 		put_cgroup(f, cgroup);

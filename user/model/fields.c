@@ -169,6 +169,24 @@ static const struct field cgroup[] = {
 	OPTIONAL(FIELD_INT64, full_us, struct snapshot_cgroup, full_us),
 };
 
+#define C(name) FIELD(FIELD_INT64, name, struct snapshot_census, name)
+static const struct field census[] = {
+	FIELD(FIELD_UINT32, pid, struct snapshot_census, pid),
+	FIELD(FIELD_DOUBLE, t_s, struct snapshot_census, t_s),
+	C(older_count), C(older_bytes), C(in_use_count), C(in_use_bytes),
+	C(mapped_count), C(mapped_bytes), C(free_count), C(free_bytes),
+	C(cached_count), C(cached_bytes), C(top_bytes),
+	C(heaps), C(unfinished_heaps), C(retries),
+};
+#undef C
+
+#define C(name) FIELD(FIELD_INT64, name, struct snapshot_census_class, name)
+static const struct field census_class[] = {
+	FIELD(FIELD_UINT32, pid, struct snapshot_census_class, pid),
+	C(max_bytes), C(in_use_count), C(in_use_bytes), C(free_count), C(free_bytes),
+};
+#undef C
+
 static const struct field timeline[] = {
 	FIELD(FIELD_DOUBLE, t_s, struct snapshot_sample, t_s),
 	FIELD(FIELD_INT64, live_bytes, struct snapshot_sample, live_bytes),
@@ -200,6 +218,9 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_PROCESS_ACCOUNT] = LIST("process_account", process_account,
 				      struct snapshot_account, process_account, true),
 	[LIST_CGROUPS] = LIST("cgroup", cgroup, struct snapshot_cgroup, cgroups, true),
+	[LIST_CENSUS] = LIST("census", census, struct snapshot_census, census, false),
+	[LIST_CENSUS_CLASSES] = LIST("census_class", census_class,
+				     struct snapshot_census_class, census_classes, false),
 	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),

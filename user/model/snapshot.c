@@ -62,6 +62,8 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_process_vec_deinit(&snap->processes);
 	snapshot_account_vec_deinit(&snap->process_account);
 	snapshot_cgroup_vec_deinit(&snap->cgroups);
+	snapshot_census_vec_deinit(&snap->census);
+	snapshot_census_class_vec_deinit(&snap->census_classes);
 	snapshot_sample_vec_deinit(&snap->timeline);
 	snapshot_mark_vec_deinit(&snap->marks);
 	free(snap);
@@ -91,6 +93,8 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(snapshot_process_vec, &snap->processes, &origin->processes);
 	COPY_VEC(snapshot_account_vec, &snap->process_account, &origin->process_account);
 	COPY_VEC(snapshot_cgroup_vec, &snap->cgroups, &origin->cgroups);
+	COPY_VEC(snapshot_census_vec, &snap->census, &origin->census);
+	COPY_VEC(snapshot_census_class_vec, &snap->census_classes, &origin->census_classes);
 	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
 	return snap;

@@ -113,7 +113,8 @@ struct snapshot_account { const char *kind; int64_t bytes; uint32_t pid; };
 	X(file_bytes)							\
 	X(shmem_bytes)							\
 	X(swap_bytes)							\
-	X(page_tables_bytes)
+	X(page_tables_bytes)						\
+	X(trimmable_bytes)	/* of RSS: what malloc_trim() would give back */
 
 struct snapshot_process {
 	uint32_t pid;
@@ -136,6 +137,30 @@ struct snapshot_memory {
 	double growth_bytes_per_s, growth_confidence;
 	double live_growth_bytes_per_s, live_growth_confidence;	/* the same of live bytes */
 	double seconds_to_limit;	/* < 0: not foreseeable, or no growth */
+};
+
+/*
+ * The heap that was there before heapsonde came, by a census at attach; bytes are
+ * of whole chunks. Only processes with glibc's heap have one.
+ */
+struct snapshot_census {
+	uint32_t pid;
+	double t_s;
+	int64_t older_count, older_bytes;	/* in use, and not allocated under the watch */
+	int64_t in_use_count, in_use_bytes;	/* in heaps */
+	int64_t mapped_count, mapped_bytes;	/* in use, in mappings of their own */
+	int64_t free_count, free_bytes;		/* in bins */
+	int64_t cached_count, cached_bytes;	/* freed, in caches and fast bins */
+	int64_t top_bytes;
+	int64_t heaps, unfinished_heaps;	/* those that changed too fast to be walked */
+	int64_t retries;
+};
+
+/* Of the same, chunks of up to that many bytes, and more than half of it. */
+struct snapshot_census_class {
+	uint32_t pid;
+	int64_t max_bytes;
+	int64_t in_use_count, in_use_bytes, free_count, free_bytes;
 };
 
 /* A memory cgroup that targets live in; -1: not told, or no limit (capture/cgroup.h). */
@@ -188,6 +213,8 @@ DEFINE_VEC(snapshot_target_vec, struct snapshot_target);
 DEFINE_VEC(snapshot_reclaim_vec, struct snapshot_reclaim);
 DEFINE_VEC(snapshot_account_vec, struct snapshot_account);
 DEFINE_VEC(snapshot_process_vec, struct snapshot_process);
+DEFINE_VEC(snapshot_census_vec, struct snapshot_census);
+DEFINE_VEC(snapshot_census_class_vec, struct snapshot_census_class);
 DEFINE_VEC(snapshot_cgroup_vec, struct snapshot_cgroup);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
@@ -215,6 +242,8 @@ struct snapshot {
 	struct snapshot_process_vec processes;	/* those that memory is the sum of */
 	struct snapshot_account_vec process_account;	/* of each, in their order */
 	struct snapshot_cgroup_vec cgroups;
+	struct snapshot_census_vec census;
+	struct snapshot_census_class_vec census_classes;	/* of each, in their order */
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */
 	struct snapshot_unwind unwind;
