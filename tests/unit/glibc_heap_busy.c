@@ -22,7 +22,7 @@
 #define THREADS 4
 #define KEPT 12000		/* each thread, of each of the two kept sizes */
 #define SLOTS 300		/* blocks that come and go, each thread */
-#define CENSUSES 40
+#define CENSUSES 25
 
 /* Class of chunks up to 128 and up to 1024 bytes: kept blocks only. */
 #define KEPT_SMALL 100

@@ -11,6 +11,7 @@
 #define STRETCH_MAX (64u << 10)
 #define STRETCH_MIN 512u
 #define LOOK_BACK 4096		/* chunks that can still be taken back */
+#define JOINS 16		/* chunks before a stretch that must be as they were */
 #define TRIES 30		/* at one border, before the walk goes back */
 #define GO_BACKS 100		/* in all that is not told yet */
 #define GONE_MAX 8		/* headers are resident, unless they are swapped out */
@@ -21,7 +22,7 @@ DEFINE_VEC(chunk_vec, struct chunk);
 
 /* The same memory, read twice. */
 struct reading {
-	uint64_t before[2];	/* the header of the chunk before */
+	uint64_t before[JOINS];	/* the size words of the chunks before, the last first */
 	uint64_t top;
 	unsigned char bytes[STRETCH_MAX];
 };
@@ -45,24 +46,34 @@ static uint64_t word_at(const struct reading *r, uint64_t offset)
 	return word;
 }
 
-static bool read_once(struct walker *k, const struct chunk *before, uint64_t at,
-		      struct reading *ret)
+/* The chunks that join the stretch to what is known. */
+static size_t joins(const struct walker *k)
 {
-	struct iovec local[3], remote[3];
-	size_t n = 0, total = 0;
-	const struct { uint64_t addr; void *to; size_t len; } parts[] = {
-		{ before ? before->addr : 0, ret->before, sizeof(ret->before) },
-		{ at, ret->bytes, k->len },
-		{ k->w->top_at, &ret->top, sizeof(ret->top) },
-	};
+	return k->chunks.len < JOINS ? k->chunks.len : JOINS;
+}
 
+static const struct chunk *chunk_before(const struct walker *k, size_t i)
+{
+	return &k->chunks.data[k->chunks.len - 1 - i];
+}
+
+static bool read_once(struct walker *k, uint64_t at, struct reading *ret)
+{
+	struct iovec local[JOINS + 2], remote[JOINS + 2];
+	size_t n = 0, total = k->len;
+
+	for (; n < joins(k); n++) {
+		local[n] = (struct iovec){ &ret->before[n], 8 };
+		remote[n] = (struct iovec){ (void *)(uintptr_t)(chunk_before(k, n)->addr + 8), 8 };
+		total += 8;
+	}
+	local[n] = (struct iovec){ ret->bytes, k->len };
+	remote[n++] = (struct iovec){ (void *)(uintptr_t)at, k->len };
 	ret->top = 0;
-	for (size_t i = 0; i < 3; i++) {
-		if (!parts[i].addr)
-			continue;
-		local[n] = (struct iovec){ parts[i].to, parts[i].len };
-		remote[n++] = (struct iovec){ (void *)(uintptr_t)parts[i].addr, parts[i].len };
-		total += parts[i].len;
+	if (k->w->top_at) {
+		local[n] = (struct iovec){ &ret->top, 8 };
+		remote[n++] = (struct iovec){ (void *)(uintptr_t)k->w->top_at, 8 };
+		total += 8;
 	}
 	return process_vm_readv((pid_t)k->w->pid, local, n, remote, n, 0) == (ssize_t)total;
 }
@@ -79,15 +90,14 @@ static uint64_t resident_at(const struct walker *k, uint64_t at)
 }
 
 /* WALK_GONE where nothing is resident, WALK_AGAIN where memory went away meanwhile. */
-static enum outcome read_twice(struct walker *k, const struct chunk *before, uint64_t at)
+static enum outcome read_twice(struct walker *k, uint64_t at)
 {
 	uint64_t there = resident_at(k, at);
 
 	k->len = there < k->want ? there : k->want;
 	if (k->len < CHUNK_HEADER)
 		return WALK_GONE;
-	return read_once(k, before, at, &k->a) && read_once(k, before, at, &k->b) ? WALK_ON :
-	       WALK_AGAIN;
+	return read_once(k, at, &k->a) && read_once(k, at, &k->b) ? WALK_ON : WALK_AGAIN;
 }
 
 static uint64_t size_of(uint64_t head)
@@ -113,11 +123,14 @@ static bool fits(const struct walker *k, uint64_t addr, uint64_t head)
 	       !(head & CHUNK_IS_MAPPED);
 }
 
-/* The chunk before said the same both times, and what it said when it was met. */
-static bool is_joined(const struct walker *k, const struct chunk *before)
+/* The chunks before said the same both times, and what they said when they were met. */
+static bool is_joined(const struct walker *k)
 {
-	return !before || (size_of(k->a.before[1]) == before->size &&
-			   size_of(k->b.before[1]) == before->size);
+	for (size_t i = 0; i < joins(k); i++)
+		if (size_of(k->a.before[i]) != chunk_before(k, i)->size ||
+		    size_of(k->b.before[i]) != chunk_before(k, i)->size)
+			return false;
+	return true;
 }
 
 /* The same of the one before a header within the stretch, as far as that says so. */
@@ -209,10 +222,10 @@ static enum outcome step(struct walker *k)
 	uint64_t at = place(k), begin = at;
 	enum outcome outcome;
 
-	outcome = read_twice(k, last(k), at);
+	outcome = read_twice(k, at);
 	if (outcome != WALK_ON)
 		return outcome;
-	if (!is_joined(k, last(k)))
+	if (!is_joined(k))
 		return WALK_BACK;
 	outcome = take(k, &at);
 	/* As much next as went well now, and some more. */

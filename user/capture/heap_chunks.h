@@ -6,13 +6,14 @@
  * Chunks lie end to end, each with its size, whose lowest bit says whether the
  * chunk before is in use; a free one has its size at its end, too. A stretch is
  * read twice, and counts up to the first header that differs: what is the same
- * before and after was so in between. What joins two stretches is the last chunk
- * of the one, which is read again with the next. That is sound, because chunks
- * do not move: the border between two of them, A and B, goes away only when A
- * grows over it (its size changes), or A was joined to the chunk before it when
- * it became free (then B says that A is free, of another size). So a border at
- * which neither happened is still one, and all behind it can be believed.
- * Where it happened, the walk goes back to a border before.
+ * before and after was so in between. What joins two stretches are the last chunks
+ * of the one, whose sizes are read again with the next. That is sound, because
+ * chunks do not move: the border between two of them, A and B, goes away only when
+ * A grows over it (its size changes), or A became free and was joined to the chunk
+ * before it. That one's size changes then, and B says that A is free, of another
+ * size, until somebody writes there. So many chunks are compared that all of what
+ * is written would have to look like the very sizes that were there. Where a border
+ * is gone the walk goes back to one before.
  *
  * It ends at the top chunk, where the arena says that is, or at a fence post.
  */
