@@ -46,7 +46,7 @@ static __always_inline int enter_free(struct thread_state *t, struct pt_regs *ct
 				      union probe_cookie cookie)
 {
 	emit_free(cookie, t->tid, argument(ctx, cookie.ptr_arg));
-	if (!cookie.returns)
+	if (!cookie.awaited)
 		return 1;
 	return remember_call(t, ctx, cookie);
 }

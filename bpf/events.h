@@ -310,7 +310,8 @@ union probe_cookie {
 		__u64 count_arg : 3;
 		__u64 ptr_arg : 3;
 		__u64 pool_arg : 3;	/* the block's pool, or PROBE_VARIABLE */
-		__u64 pad : 6;
+		__u64 pad : 5;
+		__u64 awaited : 1;	/* a free that may pass on to another: its end counts */
 		__u64 stepped : 1;	/* the kernel single-steps the probed instruction */
 		__u64 returns : 1;	/* a return probe stands behind this entry */
 		__u64 nests : 1;	/* a free that may stand inside another call */
@@ -318,12 +319,12 @@ union probe_cookie {
 	};
 	struct {			/* of PROBE_REPORT_*, which have no arguments */
 		__u64 : 37;
-		__u64 site : 19;	/* tells the places in an object apart */
-		__u64 : 8;
+		__u64 site : 17;	/* tells the places in an object apart */
+		__u64 : 10;
 	};
 };
 #define PROBE_FUNCS_MAX (1 << 10)
-#define PROBE_SITES_MAX (1 << 19)
+#define PROBE_SITES_MAX (1 << 16)	/* of one session; of one object, twice as many would fit */
 EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
 
 /*

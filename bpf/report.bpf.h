@@ -15,7 +15,7 @@
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 65536);
+	__uint(max_entries, PROBE_SITES_MAX);
 	__type(key, __u64);		/* union probe_cookie */
 	__type(value, struct probe_operands);
 } report_operands SEC(".maps");

@@ -184,7 +184,7 @@ static double watch_floor(struct churn *c)
 	double ns;
 
 	must(address_space_refresh(as, NULL));
-	must(probe_plan_init(&plan, as, NULL));
+	must(probe_plan_init(&plan, as, NULL, true));
 	links[0] = link_function(&plan, "malloc", keep, c->pid);
 	links[1] = link_function(&plan, "free", waive, c->pid);
 	ns = churn_run(c);
@@ -288,7 +288,7 @@ static void find_libc(pid_t pid, char *path, size_t size)
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
 
 	must(address_space_refresh(as, NULL));
-	must(probe_plan_init(&plan, as, NULL));
+	must(probe_plan_init(&plan, as, NULL, true));
 	snprintf(path, size, "%s", plan.objects.data[plan.objects.len - 1].object->path);
 }
 

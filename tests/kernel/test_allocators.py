@@ -12,13 +12,10 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
+from musl import CFLAGS, compile_musl, compile_to    # noqa: E402
 
 TARGETS = os.path.join(BUILD, "targets")
 SOURCES = os.path.join(ROOT, "tests", "workloads")
-# What the Makefile compiles workloads with.
-CFLAGS = ["-O1", "-g", "-D_GNU_SOURCE", "-w", "-fno-omit-frame-pointer", "-fno-builtin",
-          "-fno-optimize-sibling-calls", "-pthread"]
-
 # A name, the shared library, the static one and what it needs besides.
 ALLOCATORS = {
     "jemalloc": ("libjemalloc.so.2", "libjemalloc.a", ["-lstdc++", "-lm"]),
@@ -94,13 +91,6 @@ def exceptions_beside_another_watch():
 
 # ---- linked statically ----
 
-def compile_to(name, argv):
-    out = run([argv[0], "-o", scratch(name), *argv[1:]])
-    if out.returncode:
-        raise Skip(f"{argv[0]} cannot build it: {out.stderr.strip().splitlines()[-1][:100]}")
-    return scratch(name)
-
-
 def static_workload(allocator, source, compiler="gcc", std="-std=gnu11"):
     _, archive, libraries = ALLOCATORS[allocator]
     return compile_to("static", [compiler, std, *CFLAGS, "-static",
@@ -123,28 +113,7 @@ for name in ("jemalloc", "tcmalloc_minimal"):
 # ---- musl ----
 
 def musl(kind, source, *args, **rules):
-    lib = os.path.dirname(find_musl("libc.a"))
-    include = lib.replace("/lib/", "/include/")
-    loader = os.path.join(os.path.dirname(find_musl("libc.so")), "libc.so")
-    gcc = run(["gcc", "-print-file-name="]).stdout.strip()
-    start = [f"{lib}/crt1.o", f"{lib}/crti.o"]
-    link = ["-static", f"{lib}/libc.a"] if kind == "static" else \
-        [f"-Wl,-dynamic-linker,{loader}", loader]
-    program = compile_to("musl", ["gcc", "-std=gnu11", *CFLAGS, "-nostdinc", "-isystem", include,
-                                  "-isystem", f"{gcc}include", "-nostdlib", "-no-pie", *start,
-                                  os.path.join(SOURCES, source), *link, "-lgcc", "-lgcc_eh",
-                                  *(link[-1:]), f"{lib}/crtn.o"])
-    exact(Workload(source, argv=[program, *args]), **rules)
-
-
-def find_musl(name):
-    for where in (f"{TARGETS}/musl*/usr/lib/*-linux-musl/{name}",
-                  f"{TARGETS}/musl*/lib/*-linux-musl/{name}",
-                  f"/usr/lib/*-linux-musl/{name}", f"/lib/*-linux-musl/{name}"):
-        found = glob.glob(where)
-        if found:
-            return os.path.realpath(found[0])
-    raise Skip("musl is neither installed nor fetched (make fetch-targets)")
+    exact(Workload(source, argv=[compile_musl(kind, source), *args]), **rules)
 
 
 for kind in ("static", "dynamic"):

@@ -56,7 +56,7 @@ static void view_init(struct view *v, pid_t pid)
 {
 	v->as = address_space_create(pid);
 	check_ok(address_space_refresh(v->as, NULL));
-	check_ok(probe_plan_init(&v->plan, v->as, NULL));
+	check_ok(probe_plan_init(&v->plan, v->as, NULL, true));
 }
 
 static void view_deinit(struct view *v)
@@ -298,7 +298,7 @@ static void view_described(struct view *v, struct allocator_choice *choice, void
 	check_ok(allocator_choice_add(choice, description));
 	v->as = address_space_create(getpid());
 	check_ok(address_space_refresh(v->as, NULL));
-	check_ok(probe_plan_init(&v->plan, v->as, choice));
+	check_ok(probe_plan_init(&v->plan, v->as, choice, true));
 }
 
 static void refused_because(struct view *v, struct allocator_choice *choice, const char *why)
@@ -337,7 +337,7 @@ TEST(symbol_twice_in_one_object)
 	check_ok(allocator_choice_add(&choice, "cut alloc size=0"));
 	v.as = address_space_create(getpid());
 	check_ok(address_space_refresh(v.as, NULL));
-	check_ok(probe_plan_init(&v.plan, v.as, &choice));
+	check_ok(probe_plan_init(&v.plan, v.as, &choice, true));
 	check(find_object(&v, "twice.so"));
 	check_int(find_object(&v, "twice.so")->probes.len, 2);
 	check(has_note(&v, "twice.so", "cut stands for 2 functions"));
@@ -491,7 +491,7 @@ TEST(nothing_mapped)
 	struct address_space *as = address_space_create(getpid());
 	struct probe_plan plan;
 
-	check_ok(probe_plan_init(&plan, as, NULL));
+	check_ok(probe_plan_init(&plan, as, NULL, true));
 	check_int(plan.objects.len, 0);
 	check_int(plan.notes.len, 0);
 	probe_plan_deinit(&plan);

@@ -47,6 +47,12 @@ enum attach_method attach_method_best(const struct features *features)
 	return method;
 }
 
+/* By a return probe, or at each of its exits. */
+static bool is_awaited(const struct planned_probe *probe)
+{
+	return probe->returns || probe->by_exits;
+}
+
 bool attach_frees_nest(const struct probe_plan *plan)
 {
 	vec_for_each(object, &plan->objects)
@@ -75,6 +81,7 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.ptr_arg = probe->function->ptr_arg;
 	cookie.pool_arg = probe->function->pool_arg;
 	cookie.returns = probe->returns;
+	cookie.awaited = is_awaited(probe);
 	cookie.nests = job->frees_nest;
 	cookie.stepped = !probe->placement.emulated;
 	cookie.func = probe->func;

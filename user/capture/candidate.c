@@ -299,19 +299,20 @@ static void find_wrappers(struct candidate_vec *candidates)
 		c->wraps = allocators > 1 && c->has_heap && !c->allocator;
 }
 
-/*
- * Go copies its stacks, and a return probe's trampoline with them, which ends the
- * process. C functions run on stacks that are not copied; but none is worth finding
- * out otherwise.
- */
-static void find_go(struct candidate_vec *candidates, const struct address_space *as)
+bool candidates_have_go(const struct address_space *as)
 {
-	bool found = false;
-
 	vec_for_each(mapping, address_space_mappings(as))
-		found |= object_is_go(mapping->object);
+		if (object_is_go(mapping->object))
+			return true;
+	return false;
+}
+
+void candidates_forbid_returns(struct candidate_vec *candidates, bool has_go,
+			       bool return_probes)
+{
 	vec_for_each(c, candidates)
-		c->in_go = found;
+		c->no_returns = has_go ? "in a Go program" :
+				return_probes ? NULL : "under seccomp";
 }
 
 void candidates_init(struct candidate_vec *candidates, const struct address_space *as,
@@ -320,7 +321,6 @@ void candidates_init(struct candidate_vec *candidates, const struct address_spac
 	*candidates = (struct candidate_vec){ 0 };
 	find_candidates(candidates, as, choice, notes);
 	find_wrappers(candidates);
-	find_go(candidates, as);
 }
 
 void candidates_deinit(struct candidate_vec *candidates)

@@ -36,7 +36,7 @@ struct candidate {
 	bool is_glibcs;		/* ... which is glibc's own */
 	bool left_out;		/* ... that is not to be probed, by the user's choice */
 	bool c_library;
-	bool in_go;		/* of a Go program: no return probe is set in it, ever */
+	const char *no_returns;	/* why no return probe is set in the program, ever; or NULL */
 	bool wraps;		/* another allocator may stand behind this one */
 	const char *allocator;	/* its name, or NULL */
 	const struct allocator_choice *choice;
@@ -51,6 +51,16 @@ DEFINE_VEC(candidate_vec, struct candidate);
  */
 void candidates_init(struct candidate_vec *candidates, const struct address_space *as,
 		     const struct allocator_choice *choice, struct note_vec *notes);
+
+/*
+ * Sets no_returns: the program is Go's, or by @return_probes it may not have any.
+ * Go copies its stacks, and a return probe's trampoline with them, which ends the
+ * process. C functions run on stacks that are not copied; but none is worth finding
+ * out otherwise.
+ */
+void candidates_forbid_returns(struct candidate_vec *candidates, bool has_go,
+			       bool return_probes);
+bool candidates_have_go(const struct address_space *as);
 void candidates_deinit(struct candidate_vec *candidates);
 
 /* Prefix number @i of those known and the user's; NULL behind the last. */

@@ -54,7 +54,7 @@ static void list_function(struct probe_plan *plan, struct object_plan *op,
 {
 	const struct allocator_function *function = row(c->choice, func);
 	bool returns = allocator_kind_returns(function->kind) || passes_on(c, function);
-	bool by_exits = returns && (c->in_go || allocator_function_throws(function));
+	bool by_exits = returns && (c->no_returns || allocator_function_throws(function));
 
 	if (is_alias(plan, op, function, symbol))
 		return;
@@ -306,7 +306,7 @@ struct error *probe_plan_check(const struct probe_plan *plan,
 }
 
 struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as,
-			      const struct allocator_choice *choice)
+			      const struct allocator_choice *choice, bool return_probes)
 {
 	static const struct allocator_choice none;
 	__cleanup(candidates_deinit) struct candidate_vec candidates = { 0 };
@@ -318,6 +318,9 @@ struct error *probe_plan_init(struct probe_plan *plan, const struct address_spac
 		.described = xcalloc(choice->described.len + 1, sizeof(bool)),
 	};
 	candidates_init(&candidates, as, choice, &plan->notes);
+	plan->has_go = candidates_have_go(as);
+	plan->return_probes = return_probes && !plan->has_go;
+	candidates_forbid_returns(&candidates, plan->has_go, return_probes);
 	err = plan_candidates(plan, &candidates);
 	if (err)
 		probe_plan_deinit(plan);

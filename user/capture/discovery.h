@@ -56,6 +56,8 @@ DEFINE_VEC(object_plan_vec, struct object_plan);
 struct probe_plan {
 	struct object_plan_vec objects;	/* only those with probes, by address */
 	struct note_vec notes;		/* what was left out and why, one line each, for doctor */
+	bool return_probes;		/* are allowed in the target; else by_exits, all of them */
+	bool has_go;			/* Go's runtime is in it: no return probes */
 	bool *described;		/* which functions of the choice are probed */
 };
 
@@ -76,12 +78,17 @@ void probe_plan_deinit(struct probe_plan *plan);
  * What @choice (NULL: nothing) describes comes first: its functions' frees are
  * probed at their return as well, and what they are is not asked of the table.
  *
+ * @return_probes: whether the target may have any (confined.h). Where Go's
+ * runtime is in it there are none in any case, for it moves stacks and reads the
+ * return addresses on them; nor have functions that may throw.
+ *
  * The address space must have been refreshed. An empty plan is no error here,
  * nor is a function that cannot be probed (it leaves a note). On failure the
  * plan is empty and needs no deinit.
  */
 struct error *probe_plan_init(struct probe_plan *plan, const struct address_space *as,
-			      const struct allocator_choice *choice) __must_check;
+			      const struct allocator_choice *choice, bool return_probes)
+	__must_check;
 
 /* Whether functions that give blocks are probed; whether the program tells of blocks itself. */
 bool probe_plan_has_heap(const struct probe_plan *plan);

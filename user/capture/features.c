@@ -13,6 +13,7 @@
 #include <linux/bpf.h>
 
 #include "capture/bpf_syscall.h"
+#include "capture/confined.h"
 #include "capture/features.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
@@ -214,6 +215,7 @@ struct error *features_detect(struct features *ret)
 	/* Each try costs a grace period; the newer link is a kind of the older one. */
 	ret->uprobe_session = ret->uprobe_session && can_link(ATTACH_TYPE_UPROBE_SESSION, site);
 	ret->uprobe_multi = ret->uprobe_session || can_link(ATTACH_TYPE_UPROBE_MULTI, site);
+	ret->return_passes = confined_ask_kernel();
 	take_for_absent(ret, getenv("HEAPSONDE_WITHOUT"));
 	return NULL;
 }

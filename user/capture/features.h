@@ -33,7 +33,9 @@
 	X(fault_tracepoints, "tracepoints of page faults",		\
 	  "who touched resident memory is not seen")			\
 	X(reclaim_tracepoints, "tracepoints of reclaim",		\
-	  "direct reclaim and reclaim within the cgroup are not seen")
+	  "direct reclaim and reclaim within the cgroup are not seen") \
+	X(return_passes, "return probes under seccomp",			\
+	  "6.11 to 6.13 end a confined target there: return instructions are probed")
 
 struct features {
 #define X(member, name, without) bool member;

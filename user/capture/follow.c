@@ -16,6 +16,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "capture/confined.h"
 #include "capture/discovery.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
@@ -263,11 +264,19 @@ static struct error *attach_new_object(struct session *s, struct watched *w,
 	return NULL;
 }
 
+/* Of what has just been started, nobody knows yet whether it will confine itself. */
+static bool may_have_return_probes(const struct session *s, uint32_t pid)
+{
+	return confined_allows_returns(&s->features, target_seccomp(pid),
+				       s->settings.command || s->settings.children);
+}
+
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
 	struct watched *w = session_watched(s, image->pid);
-	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators);
+	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators,
+					    may_have_return_probes(s, image->pid));
 	bool frees_nest, reports;
 
 	/* What a running process lacks was described wrongly; others may load it yet. */

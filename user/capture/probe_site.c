@@ -2,6 +2,7 @@
 /* From a function to its probe; see probe_site.h. */
 #include "capture/probe_site.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -79,10 +80,16 @@ static bool locate_probe(const struct object *object, struct planned_probe *prob
 	return false;
 }
 
-static void add_reason(struct placement *placement, const char *more)
+static void __attribute__((format(printf, 2, 3)))
+add_reason(struct placement *placement, const char *fmt, ...)
 {
 	size_t len = strlen(placement->reason);
+	char more[64];
+	va_list args;
 
+	va_start(args, fmt);
+	vsnprintf(more, sizeof(more), fmt, args);
+	va_end(args);
 	snprintf(placement->reason + len, sizeof(placement->reason) - len, "; %s", more);
 }
 
@@ -196,9 +203,9 @@ static struct error *follow_exit(const struct candidate *c, const struct object_
 		push_offset(c, exit->vaddr, &probe->tails);
 	else if (to == TO_FUNCTION)
 		push_new(functions, &next);
-	else if (to == TO_UNKNOWN && c->in_go)
+	else if (to == TO_UNKNOWN && c->no_returns)
 		return error_create(ERROR_UNSUPPORTED, "it is left for where its return cannot "
-				    "be seen, and a return probe could end a Go program");
+				    "be seen, and a return probe could end the program");
 	return NULL;
 }
 
@@ -237,9 +244,9 @@ struct error *probe_complete(struct note_vec *notes, const struct candidate *c,
 				   "it is Go code, which passes arguments in other ways");
 	if (!err && probe->by_exits)
 		err = find_exits(c, op, probe);
-	if (!err && c->in_go && probe->by_exits && !probe->exits.len)
+	if (!err && c->no_returns && probe->by_exits && !probe->exits.len)
 		err = error_create(ERROR_UNSUPPORTED, "where it returns cannot be seen, and a "
-				   "return probe could end a Go program");
+				   "return probe could end the program");
 	if (err && err->code != ERROR_UNSUPPORTED)
 		return error_wrap(err, "%s: %s", object->path, probe->symbol.name);
 	if (err) {
@@ -256,8 +263,8 @@ struct error *probe_complete(struct note_vec *notes, const struct candidate *c,
 	if (probe->function->kind == PROBE_FREE && probe->returns)
 		add_reason(&probe->placement, "its return tells nested frees");
 	if (probe->exits.len + probe->tails.len)
-		add_reason(&probe->placement, c->in_go ? "its returns too, in a Go program" :
-							 "its returns too, it may throw");
+		add_reason(&probe->placement, "its returns too, %s",
+			   c->no_returns ?: "it may throw");
 	*ret = true;
 	return NULL;
 }

@@ -140,7 +140,8 @@ static bool list_report(const struct candidate *c, const struct usdt_probe *usdt
 	if (!probe.function)
 		return false;
 	probe.symbol.name = probe.function->symbol;
-	why = find_place(c, usdt, &probe);
+	why = op->probes.len < PROBE_SITES_MAX ? find_place(c, usdt, &probe)
+					       : "there are too many of them";
 	if (!why)
 		why = bind_operands(c, usdt, probe.function->kind, &probe.operands);
 	if (why) {

@@ -485,15 +485,14 @@ static struct error *load(struct session *s)
 	const struct session_settings *settings = &s->settings;
 	uint64_t ring = ring_size(settings->ring_bytes);
 	struct unwinder_maps maps;
-	struct features features;
-	struct error *err = features_detect(&features);
+	struct error *err = features_detect(&s->features);
 	int ret;
 
 	if (err)
 		return err;
-	err = features_check(&features);
+	err = features_check(&s->features);
 	if (!err)
-		err = choose_method(s, &features);
+		err = choose_method(s, &s->features);
 	if (err)
 		return err;
 	s->skel = heapsonde_bpf__open();
@@ -523,10 +522,10 @@ static struct error *load(struct session *s)
 				 LIVE_SAMPLES_LATER : 1);
 	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
 		      settings->children);
-	programs_choose(s->skel, s->method, features.preempt_guard, may_have_reports(s),
+	programs_choose(s->skel, s->method, s->features.preempt_guard, may_have_reports(s),
 			&s->programs);
-	programs_choose_growth(s->skel, &features, &s->growth.programs);
-	s->growth.sees_pages = features.fault_tracepoints;
+	programs_choose_growth(s->skel, &s->features, &s->growth.programs);
+	s->growth.sees_pages = s->features.fault_tracepoints;
 	ret = heapsonde_bpf__load(s->skel);
 	if (ret)
 		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");
@@ -537,7 +536,7 @@ static struct error *load(struct session *s)
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
 	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
-	s->skel->links.oom_victim = features.oom_victim ?
+	s->skel->links.oom_victim = s->features.oom_victim ?
 				    bpf_program__attach(s->skel->progs.oom_victim) : NULL;
 	s->oom_kills = distress_kills();
 	if (!s->skel->links.process_exec || !s->skel->links.process_exit ||

@@ -14,6 +14,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/cost.h"
+#include "capture/features.h"
 #include "capture/go_live.h"
 #include "capture/go_events.h"
 #include "capture/go_profile.h"
@@ -145,6 +146,7 @@ struct growth_watch {
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
+	struct features features;
 	enum attach_method method;
 	struct attach_programs programs;
 	struct growth_watch growth;

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,6 +145,32 @@ uint64_t target_loader(uint32_t pid)
 			return entry.a_un.a_val;
 	}
 	return 0;
+}
+
+int target_seccomp(uint32_t pid)
+{
+	struct strbuf status __cleanup_strbuf = { 0 };
+	int64_t mode = 0;
+
+	if (!procfs_read(pid, "status", &status))
+		procfs_field(strbuf_str(&status), "Seccomp", &mode);
+	return (int)mode;
+}
+
+void target_namespaces(uint32_t pid, struct strbuf *ret)
+{
+	static const char *const kinds[] = { "user", "mnt", "pid" };
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		char theirs[64], ours[64];
+		struct stat there, here;
+
+		snprintf(theirs, sizeof(theirs), "/proc/%" PRIu32 "/ns/%s", pid, kinds[i]);
+		snprintf(ours, sizeof(ours), "/proc/self/ns/%s", kinds[i]);
+		if (stat(theirs, &there) || stat(ours, &here) || there.st_ino == here.st_ino)
+			continue;
+		strbuf_addf(ret, "%s%s", ret->len ? " " : "", kinds[i]);
+	}
 }
 
 double target_cpu_s(uint32_t pid)

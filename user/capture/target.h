@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/strbuf.h"
 
 /* What names a program image; strings owned. */
 struct target_identity {
@@ -29,6 +30,15 @@ struct error *target_check(uint32_t pid) __must_check;
 
 /* Where the dynamic loader is mapped (AT_BASE of the auxiliary vector); 0: there is none. */
 uint64_t target_loader(uint32_t pid);
+
+/* The process's seccomp mode: 0 none, 1 strict, 2 filter; 0 if it is gone. */
+int target_seccomp(uint32_t pid);
+
+/*
+ * Appends the names of the namespaces (user, mnt, pid) that the process does
+ * not share with us, blanks between; nothing if it shares all, or is gone.
+ */
+void target_namespaces(uint32_t pid, struct strbuf *ret);
 
 /* User and system time so far in seconds; < 0 if it is gone. */
 double target_cpu_s(uint32_t pid);

@@ -14,12 +14,14 @@
 #include "base/format.h"
 #include "base/version.h"
 #include "capture/attach.h"
+#include "capture/confined.h"
 #include "capture/discovery.h"
 #include "capture/features.h"
 #include "capture/go_runtime.h"
 #include "capture/session.h"
 #include "capture/target.h"
 #include "cmd/command.h"
+#include "cmd/preflight.h"
 #include "cmd/watch.h"
 #include "export/output.h"
 
@@ -27,11 +29,13 @@
 struct patient {
 	uint32_t pid;
 	struct target_identity id;
+	int seccomp;		/* its mode */
 	struct address_space *names;
 	struct probe_plan plan;
 	struct go_runtime *go;	/* NULL: no Go program */
 	bool go_readable;
 	struct error *error;
+	struct preflight flight;
 };
 
 DEFINE_VEC(patient_vec, struct patient);
@@ -42,6 +46,8 @@ struct diagnosis {
 	bool features_known;
 	struct error *features_error;	/* NULL, or why nothing can be watched */
 	enum attach_method method;
+	struct price price;
+	bool price_known;
 	struct patient_vec patients;
 };
 
@@ -50,6 +56,7 @@ static void diagnosis_deinit(struct diagnosis *d)
 	vec_for_each(p, &d->patients) {
 		target_identity_deinit(&p->id);
 		probe_plan_deinit(&p->plan);
+		preflight_deinit(&p->flight);
 		go_runtime_close(p->go);
 		address_space_destroy(p->names);
 		error_destroy(p->error);
@@ -70,19 +77,23 @@ static struct error *examine_runtime(struct patient *p)
 	return err;
 }
 
-static void examine(struct patient *p, uint32_t pid, const struct allocator_choice *choice)
+static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
+		    const struct allocator_choice *choice)
 {
 	struct error *runtime_error __cleanup_error = NULL;
+	bool return_probes;
 
 	*p = (struct patient){ .pid = pid };
 	p->error = target_check(pid);
 	if (p->error)
 		return;
 	target_identity_init(&p->id, pid);
+	p->seccomp = target_seccomp(pid);
+	return_probes = confined_allows_returns(&d->features, p->seccomp, false);
 	p->names = address_space_create(pid);
 	p->error = address_space_refresh(p->names, NULL);
 	if (!p->error)
-		p->error = probe_plan_init(&p->plan, p->names, choice);
+		p->error = probe_plan_init(&p->plan, p->names, choice, return_probes);
 	if (!p->error)
 		p->error = probe_plan_check(&p->plan, choice);
 	if (!p->error)
@@ -93,6 +104,9 @@ static void examine(struct patient *p, uint32_t pid, const struct allocator_choi
 	if (!p->error && !p->plan.objects.len && !p->go)
 		p->error = error_create(ERROR_UNSUPPORTED,
 					"no known allocator is mapped in process %" PRIu32, pid);
+	if (!p->error)
+		preflight_init(&p->flight, pid, &p->plan, p->names, p->seccomp,
+			       d->price_known ? &d->price : NULL);
 }
 
 static void diagnose(struct diagnosis *d, const struct options *opts)
@@ -105,8 +119,13 @@ static void diagnose(struct diagnosis *d, const struct options *opts)
 	d->method = watch_method(opts);
 	if (d->method == ATTACH_BEST)
 		d->method = attach_method_best(&d->features);
+	if (!d->features_error && opts->target.pids.len) {
+		struct error *unknown __cleanup_error = price_measure(d->method, &d->price);
+
+		d->price_known = !unknown;
+	}
 	vec_for_each(pid, &opts->target.pids)
-		examine(patient_vec_append(&d->patients), *pid, &opts->target.allocators);
+		examine(patient_vec_append(&d->patients), *pid, d, &opts->target.allocators);
 }
 
 static bool is_well(const struct diagnosis *d)
@@ -151,58 +170,6 @@ static void print_probe(const struct planned_probe *probe, FILE *f)
 		probe->placement.reason);
 }
 
-/* --- what a plan comes to ------------------------------------------------ */
-
-struct summary {
-	size_t emulated, stepped;	/* probes by their price */
-	size_t exits;			/* functions probed at their returns: they may throw */
-	size_t awaited_frees;		/* frees that may pass on to another */
-	size_t frames, no_frames;	/* objects by whether their stacks can be walked */
-	const struct object *no_frames_first;
-};
-
-static void summarise_probes(const struct probe_plan *plan, struct summary *s)
-{
-	vec_for_each(object, &plan->objects) {
-		vec_for_each(probe, &object->probes) {
-			s->emulated += probe->placement.emulated;
-			s->stepped += !probe->placement.emulated;
-			s->exits += probe->exits.len > 0;
-			s->awaited_frees += probe->returns &&
-					    probe->function->kind == PROBE_FREE;
-		}
-	}
-}
-
-static void summarise_stacks(const struct address_space *names, struct summary *s)
-{
-	const struct mapping_vec *mappings = address_space_mappings(names);
-	const struct object *last = NULL;
-
-	vec_for_each(m, mappings) {
-		if (!m->object || m->object == last)
-			continue;
-		last = m->object;
-		if (object_has_call_frames(m->object)) {
-			s->frames++;
-			continue;
-		}
-		s->no_frames++;
-		s->no_frames_first = s->no_frames_first ?: m->object;
-	}
-}
-
-static struct summary summarise(const struct patient *p)
-{
-	struct summary s = { 0 };
-
-	if (p->error)
-		return s;
-	summarise_probes(&p->plan, &s);
-	summarise_stacks(p->names, &s);
-	return s;
-}
-
 static void print_allocators(const struct patient *p, FILE *f)
 {
 	const char *separator = "  allocators  ";
@@ -220,35 +187,29 @@ static void print_allocators(const struct patient *p, FILE *f)
 	fprintf(f, "%s", *separator == ',' ? "\n" : "");
 }
 
-static void print_hazards(const struct summary *s, FILE *f)
+static void print_price(const struct preflight *flight, FILE *f)
 {
-	if (s->stepped)
-		fprintf(f, "  hazard      %zu probes are single-stepped, ten times as dear a hit: "
-			"marked below\n", s->stepped);
-	if (s->exits)
-		fprintf(f, "  hazard      %zu functions may throw: a return probe would end the "
-			"process, their return instructions are probed\n", s->exits);
-	if (s->awaited_frees)
-		fprintf(f, "  hazard      %zu frees may pass on to another: their returns are "
-			"probed, so that one call counts once\n", s->awaited_frees);
-	if (s->no_frames)
-		fprintf(f, "  hazard      stacks through %s%s are led by frame pointers, and "
-			"marked guessed\n", s->no_frames_first->path,
-			s->no_frames > 1 ? " and others" : "");
+	fprintf(f, "  price       %zu probes emulated, %zu single-stepped", flight->emulated,
+		flight->stepped);
+	if (flight->pair_ns > 0)
+		fprintf(f, "; %.1f us for the traps of one allocation and its free, as "
+			"measured here", flight->pair_ns / 1000);
+	fprintf(f, "\n");
 }
 
-static void print_summary(const struct patient *p, FILE *f)
+static void print_preflight(const struct patient *p, FILE *f)
 {
-	const struct summary s = summarise(p);
+	const struct preflight *flight = &p->flight;
 
 	print_allocators(p, f);
 	if (p->error)
 		return;
-	fprintf(f, "  price       %zu probes emulated, about 1 us a call that allocates and frees; "
-		"%zu single-stepped\n", s.emulated, s.stepped);
+	if (p->plan.objects.len)
+		print_price(flight, f);
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
-		s.frames, s.frames + s.no_frames);
-	print_hazards(&s, f);
+		flight->frames, flight->frames + flight->no_frames);
+	vec_for_each(hazard, &flight->hazards)
+		fprintf(f, "  hazard      %s\n", hazard->text);
 }
 
 static void print_patient(const struct patient *p, FILE *f)
@@ -259,7 +220,7 @@ static void print_patient(const struct patient *p, FILE *f)
 	fprintf(f, "\nprocess %" PRIu32 "  %s\n", p->pid, strbuf_str(&name));
 	if (p->error)
 		fprintf(f, "  cannot be watched: %s\n", p->error->message);
-	print_summary(p, f);
+	print_preflight(p, f);
 	if (p->go)
 		fprintf(f, "  runtime: %s, its figures can%s be read\n", go_runtime_version(p->go),
 			p->go_readable ? "" : "not");
@@ -321,12 +282,44 @@ static struct json_object *object_json(const struct object_plan *object)
 	return obj;
 }
 
+static struct json_object *hazards_json(const struct preflight *flight)
+{
+	struct json_object *hazards = json_object_new_array();
+
+	vec_for_each(hazard, &flight->hazards) {
+		struct json_object *obj = json_object_new_object();
+
+		add_string(obj, "kind", hazard_name(hazard->kind));
+		add_string(obj, "detail", hazard->text);
+		json_object_array_add(hazards, obj);
+	}
+	return hazards;
+}
+
+static void add_preflight(struct json_object *obj, const struct patient *p)
+{
+	const struct preflight *flight = &p->flight;
+
+	json_object_object_add(obj, "emulated_probes", json_object_new_int64(flight->emulated));
+	json_object_object_add(obj, "single_stepped_probes",
+			       json_object_new_int64(flight->stepped));
+	json_object_object_add(obj, "return_probes", json_object_new_int64(flight->returns));
+	json_object_object_add(obj, "functions_with_probed_exits",
+			       json_object_new_int64(flight->exits));
+	json_object_object_add(obj, "trap_ns_per_alloc_and_free", flight->pair_ns < 0 ? NULL :
+			       json_object_new_int64((int64_t)flight->pair_ns));
+	json_object_object_add(obj, "objects_with_call_frames",
+			       json_object_new_int64(flight->frames));
+	json_object_object_add(obj, "objects_without_call_frames",
+			       json_object_new_int64(flight->no_frames));
+	json_object_object_add(obj, "hazards", hazards_json(flight));
+}
+
 static struct json_object *patient_json(const struct patient *p)
 {
 	struct json_object *obj = json_object_new_object();
 	struct json_object *objects = json_object_new_array();
 	struct json_object *notes = json_object_new_array();
-	const struct summary s = summarise(p);
 
 	json_object_object_add(obj, "pid", json_object_new_int64(p->pid));
 	add_string(obj, "comm", p->id.comm);
@@ -339,12 +332,7 @@ static struct json_object *patient_json(const struct patient *p)
 		json_object_array_add(notes, json_object_new_string(*note));
 	json_object_object_add(obj, "objects", objects);
 	json_object_object_add(obj, "notes", notes);
-	json_object_object_add(obj, "emulated_probes", json_object_new_int64(s.emulated));
-	json_object_object_add(obj, "single_stepped_probes", json_object_new_int64(s.stepped));
-	json_object_object_add(obj, "objects_with_call_frames",
-			       json_object_new_int64(s.frames));
-	json_object_object_add(obj, "objects_without_call_frames",
-			       json_object_new_int64(s.no_frames));
+	add_preflight(obj, p);
 	return obj;
 }
 
