@@ -168,18 +168,46 @@ static __noinline __u32 go_next_free(struct go_thread *t, const struct go_target
  */
 __u32 go_samples_used;
 
-/* Bytes that this sample stands for; 0: it is none. */
-static __always_inline __u64 go_draw(const struct go_thread *t, const struct go_target *g)
+/* None stands from here on: every collection looks at all before, while the world is stopped. */
+__u32 go_samples_end;
+
+static __always_inline __u64 go_mean(const struct go_target *g)
 {
 	__u64 mean = g->mean << (go_samples_used / (GO_SAMPLES / 8) & 7);
 
+	return mean < GO_MEAN_MAX ? mean : GO_MEAN_MAX;
+}
+
+/* True once in @of / @chances times. */
+static __always_inline bool go_chance(__u64 chances, __u64 of)
+{
+	return (bpf_get_prandom_u32() * of >> 32) < chances;
+}
+
+/*
+ * What most hits have to do is to draw that they are no samples, before anything
+ * of the span is read: spans with more room than this are drawn as if that were all.
+ */
+#define GO_GLANCE_ROOM 16384
+
+/* The mean, if a span is worth a second look; 0. */
+static __always_inline __u64 go_glance(const struct go_target *g)
+{
+	__u64 mean = go_mean(g);
+
+	return mean <= GO_GLANCE_ROOM || go_chance(GO_GLANCE_ROOM, mean) ? mean : 0;
+}
+
+/* Bytes that this sample of a glance stands for; 0: it is none. */
+static __always_inline __u64 go_draw(const struct go_thread *t, __u64 mean)
+{
+	__u64 glance = mean < GO_GLANCE_ROOM ? mean : GO_GLANCE_ROOM;
+
 	if (t->size < cfg_min_size || t->size > cfg_max_size)
 		return 0;
-	if (mean > GO_MEAN_MAX)
-		mean = GO_MEAN_MAX;
-	if (t->room >= mean)
-		return t->room;
-	return (bpf_get_prandom_u32() * mean >> 32) < t->room ? mean : 0;
+	if (t->room >= glance)
+		return t->room * mean / glance;
+	return go_chance(t->room, glance) ? mean : 0;
 }
 
 /* --- watching an object --- */
@@ -206,19 +234,32 @@ static __noinline __u64 go_inline_mark(const struct go_thread *t, const struct g
 	return ((page + 1) << PAGE_SHIFT) - INLINE_MARKS + t->index / 8;
 }
 
+static __noinline int go_raise_end(__u32 end)
+{
+	for (int i = 0; i < CLAIM_TRIES; i++) {
+		__u32 now = go_samples_end;
+
+		if (now >= end || __sync_val_compare_and_swap(&go_samples_end, now, end) == now)
+			return 0;
+	}
+	return 0;
+}
+
+/* Among the first, twice as many as are used. */
 static __noinline struct go_sample *go_claim(__u32 tgid)
 {
-	__u32 at = bpf_get_prandom_u32();
+	__u32 range = 2 * go_samples_used + CLAIM_TRIES;
 
 	for (int i = 0; i < CLAIM_TRIES; i++) {
-		__u32 key = (at + i) % GO_SAMPLES;
+		__u32 key = bpf_get_prandom_u32() % range % GO_SAMPLES;
 		struct go_sample *sample = bpf_map_lookup_elem(&go_samples, &key);
 
-		if (sample && !sample->owner &&
-		    !__sync_val_compare_and_swap(&sample->owner, 0, tgid)) {
-			__sync_fetch_and_add(&go_samples_used, 1);
-			return sample;
-		}
+		if (!sample || sample->owner ||
+		    __sync_val_compare_and_swap(&sample->owner, 0, tgid))
+			continue;
+		__sync_fetch_and_add(&go_samples_used, 1);
+		go_raise_end(key + 1);
+		return sample;
 	}
 	count(COUNT_NO_SAMPLE_ROOM);
 	return NULL;
@@ -332,9 +373,9 @@ static __noinline int go_emit_sample(struct go_thread *t, struct go_sample *samp
 }
 
 /* The object at t->index of the span just read is the next. */
-static __noinline bool go_take_sample(struct go_thread *t, const struct go_target *g)
+static __noinline bool go_take_sample(struct go_thread *t, const struct go_target *g,
+				      __u64 weight)
 {
-	__u64 weight = go_draw(t, g);
 	struct go_sample *sample;
 
 	if (!weight || t->index >= t->nelems)
@@ -366,13 +407,14 @@ static __noinline bool go_on_refill(struct pt_regs *ctx)
 {
 	__u32 tgid = bpf_get_attach_cookie(ctx);
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &tgid);
-	struct go_thread *t = g ? go_enter(ctx, tgid) : NULL;
+	__u64 mean = g ? go_glance(g) : 0;
+	struct go_thread *t = mean ? go_enter(ctx, tgid) : NULL;
 
 	if (!t || !go_read_span(t, g, GO_ARGUMENT_1(ctx)))
 		return false;
 	t->room = (t->nelems - span_half(t, g->span_alloc_count)) * t->size;
 	t->index = go_next_free(t, g);
-	return go_take_sample(t, g);
+	return go_take_sample(t, g, go_draw(t, mean));
 }
 
 static __noinline bool go_on_large(struct pt_regs *ctx)
@@ -380,12 +422,17 @@ static __noinline bool go_on_large(struct pt_regs *ctx)
 	__u32 tgid = bpf_get_attach_cookie(ctx);
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &tgid);
 	struct go_thread *t = g ? go_enter(ctx, tgid) : NULL;
+	__u64 mean = g ? go_mean(g) : 0;
 
 	if (!t || !go_read_span(t, g, GO_ARGUMENT_2(ctx)))
 		return false;
 	t->room = t->size;
 	t->index = 0;
-	return go_take_sample(t, g);
+	if (t->size < cfg_min_size || t->size > cfg_max_size)
+		return false;
+	if (t->room >= mean || go_chance(t->room, mean))
+		return go_take_sample(t, g, t->room > mean ? t->room : mean);
+	return false;
 }
 
 struct sweep {
@@ -416,6 +463,8 @@ static long go_check_sample(void *map, __u32 *key, struct go_sample *sample, str
 {
 	struct ev_free *ev;
 
+	if (*key >= go_samples_end)
+		return 1;
 	if (sample->owner != sweep->tgid || !sample->addr)
 		return 0;
 	sweep->checked++;

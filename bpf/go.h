@@ -35,10 +35,7 @@ struct go_sample {
 	__u32 dead;		/* and nobody could be told yet */
 };
 
-/*
- * Every collection looks at all of them while the world is stopped: twice as
- * many as there should be samples, so that a free one is found at once.
- */
+/* Four times as many as are wanted to be alive. */
 #define GO_SAMPLES 4096
 
 #endif

@@ -59,7 +59,7 @@ fetch-targets:
 # position-independent, and for another machine (only to be read).
 go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),$(addprefix $(go:bin/go=),\
 	server-default server-small server-pie server-arm64 lines-default lines-pie cgo-small \
-	sites-default sites-small sites-pie sites-profile))
+	sites-default sites-small sites-pie sites-profile http-default))
 go_sites := tests/workloads/go/sites.go
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
@@ -108,6 +108,10 @@ $(O)/go/%/sites-pie: $(go_sites)
 $(O)/go/%/sites-profile: $(go_sites) tests/workloads/go/profile.go
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -o $@ $^
+
+$(O)/go/%/http-default: tests/workloads/go/http.go
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -o $@ $<
 
 go-programs: $(go_programs)
 

@@ -167,6 +167,23 @@ def attached_often(path):
     check_equal("status", program.proc.poll(), None)
 
 
+def by_size(path):
+    """Each size class by itself, as the program's own ReadMemStats has it."""
+    server = Sites(path)
+    for command in ("keep 1009 100", "churn 10007 64", "gc", "keep 53 20000"):
+        server.tell(command)
+        shown = report(server.pid)["runtime"]["BySize"]
+        own = [tuple(int(n) for n in word.split(":"))
+               for word in server.tell("sizes").split() if ":" in word]
+        own = {size: (mallocs, frees) for size, mallocs, frees in own if size}
+        check(len(own) > 50, f"the program says only {own}")
+        differ = 0
+        for row in shown:
+            mallocs, frees = own.get(row["Size"], (row["Mallocs"], row["Frees"]))
+            differ += abs(row["Mallocs"] - mallocs) + abs(row["Frees"] - frees)
+        check(differ <= 4, f"after '{command}': {shown} is not {own}")
+
+
 @case()
 def programs_are_there():
     if not programs("default") or not programs("profile"):
@@ -178,6 +195,9 @@ for path in programs("profile"):
     add_case(f"own_profile_{toolchain}", own_profile, path, "")
     add_case(f"own_profile_of_every_object_{toolchain}", own_profile, path,
              "memprofilerate=1")
+
+for path in sorted(glob.glob(os.path.join(BUILD, "go", "*", "server-default"))):
+    add_case(f"by_size_{path.split(os.sep)[-2]}", by_size, path)
 
 for kind in ("default", "small", "pie"):
     for path in programs(kind):

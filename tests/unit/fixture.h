@@ -103,7 +103,8 @@ static inline void fixture_memory(struct snapshot *snap)
 		.pid = 4242, .detail = snapshot_string(snap, "MADV_DONTNEED") });
 	snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
 		.t_s = 40.5, .name = snapshot_string(snap, "after \"warm-up\"") });
-	snap->cost = (struct snapshot_cost){ 1234567, 652.5, 0.031, 1.75, 20971520 };
+	snap->cost = (struct snapshot_cost){ 1234567, 652.5, 0.031, 1.75, 20971520,
+						      17, 3400000, 420000 };
 	snap->unwind = (struct snapshot_unwind){ 2, 1, 0, 1 };
 }
 

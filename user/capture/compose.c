@@ -333,6 +333,8 @@ static void fill_runtime(const struct session *s, struct snapshot *snap)
 {
 	snap->runtime = s->runtime;
 	snap->runtime.version = snapshot_string(snap, s->runtime.version);
+	for (int i = 1; i < GO_SIZE_CLASSES && s->runtime.language; i++)
+		runtime_size_vec_push(&snap->sizes, s->sizes[i]);
 }
 
 /* Now: by heapsonde, or by the programs themselves and nobody else. */
@@ -399,6 +401,7 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 	ret->target_cpu_share = s->cost.share;
 	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
 	ret->own_rss_bytes = memory_rss_bytes(getpid());
+	session_add_go_cost(s, ret);
 }
 
 /* In words, from the firmest to the weakest. */

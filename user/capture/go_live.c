@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Samples of a Go heap, calibrated; see go_live.h. */
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -12,6 +13,8 @@
 
 #define MEAN_MIN 4096
 #define SAMPLES_WANTED (GO_SAMPLES / 4)	/* of a heap that is as large as it gets */
+#define SAMPLES_PER_S 1000	/* a few microseconds each */
+#define PACE_SPAN_S 0.1
 #define LOOK_MAX_NS 500000		/* the world may stand still so much longer */
 #define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
 
@@ -37,15 +40,20 @@ struct go_live {
 	struct stack_record_vec stacks;		/* not fetched yet */
 	struct go_sweeps sweeps;
 	uint64_t mean_floor;
+	double bytes_per_s;			/* what the program allocates ... */
+	double paced_s;				/* ... as of then, */
+	int64_t paced_bytes;			/* when it had allocated so much */
 };
 
-struct go_live *go_live_create(const struct go_runtime *go, uint32_t max_depth)
+struct go_live *go_live_create(const struct go_runtime *go, double bytes_per_s,
+			       uint32_t max_depth)
 {
 	struct go_live *live = xcalloc(1, sizeof(*live));
 
 	live->go = go;
 	live->max_depth = max_depth;
 	live->mean_floor = MEAN_MIN;
+	live->bytes_per_s = bytes_per_s;
 	go_runtime_allocated(go, live->begun);
 	return live;
 }
@@ -271,11 +279,22 @@ const struct go_sweeps *go_live_sweeps(const struct go_live *live)
 	return &live->sweeps;
 }
 
-uint64_t go_live_mean(const struct go_live *live, int64_t next_gc_bytes)
+void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s)
 {
-	uint64_t mean = (uint64_t)next_gc_bytes / SAMPLES_WANTED;
+	double span = t_s - live->paced_s;
 
-	if (next_gc_bytes <= 0 || mean < live->mean_floor)
-		mean = live->mean_floor;
-	return mean < GO_MEAN_MAX ? mean : GO_MEAN_MAX;
+	if (live->paced_bytes && span < PACE_SPAN_S)
+		return;
+	if (live->paced_bytes)
+		live->bytes_per_s = (double)(f->TotalAlloc - live->paced_bytes) / span;
+	live->paced_bytes = f->TotalAlloc;
+	live->paced_s = t_s;
+}
+
+uint64_t go_live_mean(const struct go_live *live, const struct runtime_figures *f)
+{
+	double mean = fmax((double)live->mean_floor, fmax((double)f->NextGC / SAMPLES_WANTED,
+							  live->bytes_per_s / SAMPLES_PER_S));
+
+	return mean < (double)GO_MEAN_MAX ? (uint64_t)mean : GO_MEAN_MAX;
 }

@@ -35,8 +35,12 @@ struct go_sweeps {
 	int64_t took_ns, longest_ns;
 };
 
-/* @go (borrowed) must have been read; what was allocated until then is not counted. */
-struct go_live *go_live_create(const struct go_runtime *go, uint32_t max_depth);
+/*
+ * @go (borrowed) must have been read; what was allocated until then is not
+ * counted. @bytes_per_s is the program's pace so far.
+ */
+struct go_live *go_live_create(const struct go_runtime *go, double bytes_per_s,
+			       uint32_t max_depth);
 void go_live_destroy(struct go_live *live);
 DEFINE_CLEANUP(struct go_live *, go_live_destroy);
 
@@ -60,10 +64,14 @@ void go_live_settle(struct go_live *live, struct model *model, enum go_settle wh
 
 const struct go_sweeps *go_live_sweeps(const struct go_live *live);
 
+/* How fast the program allocates, from its figures at @t_s and those before. */
+void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s);
+
 /*
- * The mean between samples that the heap's size calls for: a bounded number of
- * them is alive, and a look at all of them takes a bounded time.
+ * The mean between samples that the size of the heap and the program's pace
+ * call for: a bounded number of samples is alive, so that a look at them takes
+ * a bounded time, and a bounded number is taken each second.
  */
-uint64_t go_live_mean(const struct go_live *live, int64_t next_gc_bytes);
+uint64_t go_live_mean(const struct go_live *live, const struct runtime_figures *f);
 
 #endif

@@ -613,20 +613,31 @@ const struct object *go_runtime_object(const struct go_runtime *go)
 	return go->object;
 }
 
-void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLASSES])
+void go_runtime_sizes(const struct go_runtime *go, struct runtime_size ret[GO_SIZE_CLASSES])
 {
 	const struct go_layout *l = go->layout;
 	const struct books *b = &go->books;
 
+	for (int i = 0; i < GO_SIZE_CLASSES; i++)
+		ret[i] = (struct runtime_size){
+			.Size = go_class_sizes[i],
+			.Mallocs = (int64_t)delta(b, l, l->delta_small_alloc_count + i * 8),
+			.Frees = (int64_t)delta(b, l, l->delta_small_free_count + i * 8),
+		};
+	for (size_t i = 0; i < b->spans.len; i++)
+		ret[b->classes.data[i]].Mallocs += used_slots(b->spans.data[i].bytes, l);
+}
+
+void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLASSES])
+{
+	const struct go_layout *l = go->layout;
+	const struct books *b = &go->books;
+	struct runtime_size sizes[GO_SIZE_CLASSES];
+
+	go_runtime_sizes(go, sizes);
 	ret[0] = delta(b, l, l->delta_large_alloc);
 	for (int i = 1; i < GO_SIZE_CLASSES; i++)
-		ret[i] = delta(b, l, l->delta_small_alloc_count + i * 8) * go_class_sizes[i];
-	for (size_t i = 0; i < b->spans.len; i++) {
-		int class = b->classes.data[i];
-
-		ret[class] += (uint64_t)used_slots(b->spans.data[i].bytes, l) *
-			      go_class_sizes[class];
-	}
+		ret[i] = (uint64_t)(sizes[i].Mallocs * sizes[i].Size);
 }
 
 

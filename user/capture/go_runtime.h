@@ -48,6 +48,8 @@ const struct go_layout *go_runtime_layout(const struct go_runtime *go);
  */
 struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret) __must_check;
 
+/* Of the last go_runtime_read(): small objects by size, ascending; none of class 0. */
+void go_runtime_sizes(const struct go_runtime *go, struct runtime_size ret[GO_SIZE_CLASSES]);
 /* Of the last go_runtime_read(): bytes allocated since the start, by size class; 0 is large. */
 void go_runtime_allocated(const struct go_runtime *go, uint64_t ret[GO_SIZE_CLASSES]);
 /* The address of the heap's table of arenas; 0 if none was read yet. */

@@ -2,6 +2,7 @@
 /* What Go targets' runtimes know, as part of a session; see session_private.h. */
 #include <inttypes.h>
 #include <math.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -40,7 +41,7 @@ static void clear_samples(struct session *s, uint32_t pid)
 static uint64_t wanted_mean(const struct session *s, const struct go_live *live)
 {
 	return s->settings.sample_bytes ? s->settings.sample_bytes :
-	       go_live_mean(live, s->runtime.f.NextGC);
+	       go_live_mean(live, &s->runtime.f);
 }
 
 static bool publish_target(const struct session *s, const struct go_runtime *go, uint64_t mean)
@@ -92,13 +93,25 @@ static bool attach_points(struct session *s, const struct go_runtime *go)
 	return true;
 }
 
+/* Bytes a second since the program began. */
+static double past_pace(const struct session *s, uint32_t pid)
+{
+	struct target_state state = { 0 };
+
+	if (!target_state(pid, &state) || state.uptime_s <= 0)
+		return 0;
+	return (double)s->runtime.f.TotalAlloc / state.uptime_s;
+}
+
 /* Samples the allocations of a Go program that does not do so itself, if that can be. */
 static void begin_sampling(struct session *s, struct image *image)
 {
 	struct go_sampled *sampled = find_sampled(s, image->pid);
-	struct go_live *live = go_live_create(image->go, s->settings.max_depth);
+	struct go_live *live = go_live_create(image->go, past_pace(s, image->pid),
+					      s->settings.max_depth);
 
 	image->sampled = true;
+	go_live_pace(live, &s->runtime.f, session_watched_s(s));
 	clear_samples(s, image->pid);
 	pthread_mutex_lock(&s->lock);
 	if (sampled)
@@ -143,12 +156,24 @@ static struct error *read_figures(struct session *s, struct image *image)
 	if (err || !image->go)
 		return err;
 	s->runtime = (struct snapshot_runtime){
-		"go", go_runtime_version(image->go), figures,
+		"go", go_runtime_version(image->go), figures, -1, -1,
 	};
+	go_runtime_sizes(image->go, s->sizes);
 	pthread_mutex_lock(&s->lock);
 	go_events_tell(image->go, &figures, &image->pulse, take_event, s->model);
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
+}
+
+static void note_profile(struct session *s, const struct go_profile *profile)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	s->runtime.MemProfileRate = profile->rate;
+	if (profile->as_of_ns)
+		s->runtime.profile_age_s = (double)now.tv_sec + (double)now.tv_nsec / 1e9 -
+					   (double)profile->as_of_ns / 1e9;
 }
 
 static void read_heap(struct session *s, struct image *image, bool last)
@@ -157,12 +182,16 @@ static void read_heap(struct session *s, struct image *image, bool last)
 		struct go_sampled *sampled = find_sampled(s, image->pid);
 
 		settle(s, image->pid, last ? GO_SETTLE_ALL : GO_SETTLE_DUE);
+		if (sampled)
+			go_live_pace(sampled->live, &s->runtime.f, session_watched_s(s));
 		if (sampled && !last)
 			publish_target(s, image->go, wanted_mean(s, sampled->live));
 		return;
 	}
 	if (!go_profile_read(image->go, &image->profile))
 		return;
+	if (image->profile.rate)
+		note_profile(s, &image->profile);
 	if (!image->profile.rate && !last)
 		begin_sampling(s, image);
 }
@@ -221,6 +250,18 @@ bool session_samples_go(const struct session *s, int64_t *mean_ret)
 		return false;
 	*mean_ret = (int64_t)wanted_mean(s, s->go_sampled.data[0].live);
 	return true;
+}
+
+void session_add_go_cost(const struct session *s, struct snapshot_cost *cost)
+{
+	vec_for_each(sampled, &s->go_sampled) {
+		const struct go_sweeps *sweeps = go_live_sweeps(sampled->live);
+
+		cost->gc_looks += sweeps->count;
+		cost->gc_look_ns += sweeps->took_ns;
+		if (sweeps->longest_ns > cost->gc_look_max_ns)
+			cost->gc_look_max_ns = sweeps->longest_ns;
+	}
 }
 
 void session_free_go(struct session *s)

@@ -209,6 +209,7 @@ struct session {
 	double next_look_for_distress_s;
 	int64_t oom_kills;		/* of the machine, when last looked */
 	double next_ledger_s, next_growth_s;
+	struct runtime_size sizes[GO_SIZE_CLASSES];	/* of the same */
 	struct snapshot_runtime runtime;	/* of the last Go target; version is its image's */
 };
 
@@ -297,6 +298,8 @@ void session_begin_go(struct session *s);
 void session_take_go_record(struct session *s, const struct ev_header *record, size_t size);
 /* Whether a Go target is sampled, and the mean between samples of the first. */
 bool session_samples_go(const struct session *s, int64_t *mean_ret);
+/* What looking at samples cost the Go targets. */
+void session_add_go_cost(const struct session *s, struct snapshot_cost *cost);
 void session_free_go(struct session *s);
 /* Whether a target's own heap profile is shown; with the rate of the first. */
 bool session_has_profile(const struct session *s, int64_t *rate_ret);

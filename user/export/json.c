@@ -260,6 +260,17 @@ static json_object *memory_object(const struct snapshot *snap)
 	return obj;
 }
 
+static json_object *runtime_object(const struct snapshot *snap)
+{
+	json_object *obj = fields_object(&snapshot_parts[PART_RUNTIME], snap);
+	json_object *sizes = json_object_new_array();
+
+	for (size_t i = 0; i < snap->sizes.len; i++)
+		json_object_array_add(sizes, list_item(snap, LIST_SIZES, i));
+	add(obj, "BySize", sizes);
+	return obj;
+}
+
 static void put_part(FILE *f, const struct snapshot *snap, enum snapshot_part part)
 {
 	put_member(f, snapshot_parts[part].name, fields_object(&snapshot_parts[part], snap));
@@ -280,7 +291,7 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 	put_list(f, "reclaim", snap, LIST_RECLAIM);
 	put_member(f, "memory", memory_object(snap));
 	if (snap->runtime.language)
-		put_part(f, snap, PART_RUNTIME);
+		put_member(f, "runtime", runtime_object(snap));
 	else
 		put_member(f, "runtime", NULL);
 	put_list(f, "timeline", snap, LIST_TIMELINE);

@@ -148,6 +148,51 @@ static void put_holdings(const struct snapshot *snap, FILE *out)
 		fprintf(out, "  %21s %s\n", bytes(holdings[i].bytes, buf), holdings[i].text);
 }
 
+static void put_profile(const struct snapshot_runtime *runtime, FILE *out)
+{
+	char buf[FORMAT_MAX];
+
+	if (runtime->MemProfileRate <= 0)
+		return;
+	fprintf(out, "  %-10s %10s between samples of its own heap profile", "MemProfile",
+		bytes(runtime->MemProfileRate, buf));
+	if (runtime->profile_age_s >= 0)
+		fprintf(out, ", which is as of %s ago",
+			format_duration(runtime->profile_age_s, buf));
+	fputc('\n', out);
+}
+
+#define SIZES_SHOWN 5
+
+static int64_t held_bytes(const struct runtime_size *size)
+{
+	return (size->Mallocs - size->Frees) * size->Size;
+}
+
+/* The class that holds most after @before, or NULL. */
+static const struct runtime_size *next_size(const struct runtime_size_vec *sizes,
+					    const struct runtime_size *before)
+{
+	const struct runtime_size *next = NULL;
+
+	vec_for_each(size, sizes)
+		if ((!before || held_bytes(size) < held_bytes(before)) &&
+		    (!next || held_bytes(size) > held_bytes(next)))
+			next = size;
+	return next && held_bytes(next) > 0 ? next : NULL;
+}
+
+static void put_sizes(const struct snapshot *snap, FILE *out)
+{
+	const struct runtime_size *size = next_size(&snap->sizes, NULL);
+	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX];
+
+	for (int i = 0; i < SIZES_SHOWN && size; i++, size = next_size(&snap->sizes, size))
+		fprintf(out, "  %-10s %10s in %s objects of up to %s\n", i ? "" : "BySize",
+			bytes(held_bytes(size), a), format_count(size->Mallocs - size->Frees, b),
+			bytes(size->Size, c));
+}
+
 void text_put_runtime(const struct snapshot *snap, FILE *f)
 {
 	const struct runtime_figures *figures = &snap->runtime.f;
@@ -165,6 +210,8 @@ void text_put_runtime(const struct snapshot *snap, FILE *f)
 	put_heap(figures, f);
 	put_collector(figures, f);
 	put_goal(figures, f);
+	put_profile(&snap->runtime, f);
+	put_sizes(snap, f);
 	if (snap->memory.rss_bytes >= 0)
 		put_holdings(snap, f);
 	put_releases(snap, f);

@@ -273,6 +273,11 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 	fprintf(f, "\n  %-10s %8.1f s of CPU time", "heapsonde", cost->own_cpu_s);
 	if (cost->own_rss_bytes > 0)
 		fprintf(f, ", %s of memory", bytes(cost->own_rss_bytes, buf));
+	if (cost->gc_looks)
+		fprintf(f, "\n  %-10s %10s looks at samples made the pauses %.2f ms longer on "
+			"average, %.2f ms at most", "collector", format_count(cost->gc_looks, buf),
+			(double)cost->gc_look_ns / 1e6 / (double)cost->gc_looks,
+			(double)cost->gc_look_max_ns / 1e6);
 	fputc('\n', f);
 }
 

@@ -77,6 +77,8 @@ static const struct field runtime[] = {
 	  offsetof(struct snapshot, runtime.f.name) },
 	RUNTIME_FIGURES(X)
 #undef X
+	OPTIONAL(FIELD_INT64, MemProfileRate, struct snapshot, runtime.MemProfileRate),
+	OPTIONAL(FIELD_DOUBLE, profile_age_s, struct snapshot, runtime.profile_age_s),
 };
 
 static const struct field unwind[] = {
@@ -110,6 +112,9 @@ static const struct field cost[] = {
 	OPTIONAL(FIELD_DOUBLE, target_cpu_share, struct snapshot, cost.target_cpu_share),
 	FIELD(FIELD_DOUBLE, own_cpu_s, struct snapshot, cost.own_cpu_s),
 	OPTIONAL(FIELD_INT64, own_rss_bytes, struct snapshot, cost.own_rss_bytes),
+	FIELD(FIELD_INT64, gc_looks, struct snapshot, cost.gc_looks),
+	FIELD(FIELD_INT64, gc_look_ns, struct snapshot, cost.gc_look_ns),
+	FIELD(FIELD_INT64, gc_look_max_ns, struct snapshot, cost.gc_look_max_ns),
 };
 
 const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT] = {
@@ -187,6 +192,12 @@ static const struct field census_class[] = {
 };
 #undef C
 
+static const struct field sizes[] = {
+	FIELD(FIELD_INT64, Size, struct runtime_size, Size),
+	FIELD(FIELD_INT64, Mallocs, struct runtime_size, Mallocs),
+	FIELD(FIELD_INT64, Frees, struct runtime_size, Frees),
+};
+
 static const struct field timeline[] = {
 	FIELD(FIELD_DOUBLE, t_s, struct snapshot_sample, t_s),
 	FIELD(FIELD_INT64, live_bytes, struct snapshot_sample, live_bytes),
@@ -221,6 +232,7 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_CENSUS] = LIST("census", census, struct snapshot_census, census, false),
 	[LIST_CENSUS_CLASSES] = LIST("census_class", census_class,
 				     struct snapshot_census_class, census_classes, false),
+	[LIST_SIZES] = LIST("runtime_size", sizes, struct runtime_size, sizes, false),
 	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),

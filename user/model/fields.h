@@ -48,7 +48,7 @@ extern const struct fields metric_fields;
 /* Arrays of struct snapshot; field offsets in one item. */
 enum snapshot_list {
 	LIST_TARGETS, LIST_ACCOUNT, LIST_PROCESSES, LIST_PROCESS_ACCOUNT, LIST_CGROUPS,
-	LIST_CENSUS, LIST_CENSUS_CLASSES,
+	LIST_CENSUS, LIST_CENSUS_CLASSES, LIST_SIZES,
 	LIST_TIMELINE, LIST_RECLAIM, LIST_MARKS,
 	SNAPSHOT_LISTS_COUNT
 };

@@ -59,7 +59,13 @@ struct snapshot_runtime {
 	const char *language;		/* "go"; NULL: no runtime is known */
 	const char *version;		/* "go1.22.12" */
 	struct runtime_figures f;
+	/* Of the heap profile that the program keeps of itself; -1: it keeps none. */
+	int64_t MemProfileRate;		/* mean bytes between samples */
+	double profile_age_s;		/* since the collection that it is of; -1: none was yet */
 };
+
+/* What runtime.MemStats has in BySize: objects of up to @Size bytes since the start. */
+struct runtime_size { int64_t Size, Mallocs, Frees; };
 
 /* Names of figures in order, their units and values as numbers, for whoever lists them. */
 struct runtime_figure { const char *name; enum runtime_unit unit; double value; const char *text; };

@@ -65,6 +65,7 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_census_vec_deinit(&snap->census);
 	snapshot_census_class_vec_deinit(&snap->census_classes);
 	snapshot_sample_vec_deinit(&snap->timeline);
+	runtime_size_vec_deinit(&snap->sizes);
 	snapshot_mark_vec_deinit(&snap->marks);
 	free(snap);
 }
@@ -96,6 +97,7 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(snapshot_census_vec, &snap->census, &origin->census);
 	COPY_VEC(snapshot_census_class_vec, &snap->census_classes, &origin->census_classes);
 	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
+	COPY_VEC(runtime_size_vec, &snap->sizes, &origin->sizes);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
 	return snap;
 }

@@ -206,6 +206,8 @@ struct snapshot_cost {
 	double target_cpu_share;	/* of the target's CPU time; < 0: not measured */
 	double own_cpu_s;
 	int64_t own_rss_bytes;
+	/* Looks at samples while a Go target's world was stopped, and how long they took. */
+	int64_t gc_looks, gc_look_ns, gc_look_max_ns;
 };
 
 DEFINE_VEC(snapshot_stack_vec, struct snapshot_stack);
@@ -218,6 +220,7 @@ DEFINE_VEC(snapshot_census_class_vec, struct snapshot_census_class);
 DEFINE_VEC(snapshot_cgroup_vec, struct snapshot_cgroup);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
+DEFINE_VEC(runtime_size_vec, struct runtime_size);
 
 struct strpool;
 
@@ -238,6 +241,7 @@ struct snapshot {
 	struct snapshot_reclaim_vec reclaim;
 	struct snapshot_memory memory;
 	struct snapshot_runtime runtime;
+	struct runtime_size_vec sizes;		/* of the runtime's small objects, ascending */
 	struct snapshot_account_vec account;	/* adds up to rss_bytes */
 	struct snapshot_process_vec processes;	/* those that memory is the sum of */
 	struct snapshot_account_vec process_account;	/* of each, in their order */

@@ -63,6 +63,20 @@ static void draw_figure(struct area area, int row, const struct runtime_figure *
 	draw_text(area, row, at, area.columns - at, ROLE_DIM, figure->text);
 }
 
+/* Small objects, by the largest that their class takes. */
+static void draw_size(struct area area, int row, const struct runtime_size *size)
+{
+	int at = NAME_COLUMNS + VALUE_COLUMNS + 2;
+	char name[FORMAT_MAX], live[FORMAT_MAX], all[FORMAT_MAX];
+	int64_t count = size->Mallocs - size->Frees;
+
+	draw_format(area, row, 1, ROLE_TEXT, "BySize %s", format_bytes(size->Size, name));
+	draw_right(area, row, NAME_COLUMNS, VALUE_COLUMNS, ROLE_TITLE,
+		   format_bytes(count * size->Size, live));
+	draw_format(area, row, at, ROLE_DIM, "in %s objects, of %s allocated since the start",
+		    format_count(count, live), format_count(size->Mallocs, all));
+}
+
 static void runtime_draw(struct ui *ui, void *arg, struct area area)
 {
 	struct list *list = &((struct runtime_state *)arg)->list;
@@ -80,9 +94,15 @@ static void runtime_draw(struct ui *ui, void *arg, struct area area)
 	row = draw_holdings(area, snap);
 	rows = area.rows - row;
 	runtime_list(&snap->runtime.f, figures);
-	list_fit(list, RUNTIME_FIGURES_COUNT, rows > 0 ? rows : 0);
-	for (int i = 0; i < rows && list->top + (size_t)i < RUNTIME_FIGURES_COUNT; i++)
-		draw_figure(area, row + i, &figures[list->top + (size_t)i]);
+	list_fit(list, RUNTIME_FIGURES_COUNT + snap->sizes.len, rows > 0 ? rows : 0);
+	for (int i = 0; i < rows; i++) {
+		size_t nr = list->top + (size_t)i;
+
+		if (nr < RUNTIME_FIGURES_COUNT)
+			draw_figure(area, row + i, &figures[nr]);
+		else if (nr - RUNTIME_FIGURES_COUNT < snap->sizes.len)
+			draw_size(area, row + i, &snap->sizes.data[nr - RUNTIME_FIGURES_COUNT]);
+	}
 }
 
 static unsigned int runtime_act(struct ui *ui, void *arg, enum action action)

@@ -4,6 +4,7 @@
 // and answers each with a line:
 //
 //	mem            what runtime.ReadMemStats says, NAME=VALUE separated by spaces
+//	sizes          its BySize: SIZE:MALLOCS:FREES separated by spaces
 //	keep N SIZE    keeps N more objects of SIZE bytes
 //	nodes N        keeps N more objects with pointers
 //	churn N SIZE   allocates N objects and keeps none
@@ -97,6 +98,20 @@ func mem(out []byte) []byte {
 	return append(out, ' ')
 }
 
+func sizes(out []byte) []byte {
+	runtime.ReadMemStats(&stats)
+	for i := range stats.BySize {
+		size := &stats.BySize[i]
+		out = strconv.AppendUint(out, uint64(size.Size), 10)
+		out = append(out, ':')
+		out = strconv.AppendUint(out, size.Mallocs, 10)
+		out = append(out, ':')
+		out = strconv.AppendUint(out, size.Frees, 10)
+		out = append(out, ' ')
+	}
+	return out
+}
+
 // The next two numbers of a command; 0 where there is none.
 func numbers(args []byte) (n, m int) {
 	into := []*int{&n, &m}
@@ -114,6 +129,8 @@ func do(command string, n, m int, out []byte) []byte {
 	switch command {
 	case "mem":
 		out = mem(out)
+	case "sizes":
+		out = sizes(out)
 	case "keep":
 		keep(n, m)
 	case "nodes":
