@@ -46,6 +46,7 @@ fetched_libraries = libjemalloc2 libjemalloc-dev libgoogle-perftools-dev \
 # Programs of the distribution that tests watch without installing them.
 fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target redis-server redis-server redis-cli
+	$(Q)O=$(O) scripts/fetch-target yrmcds yrmcdsd
 	$(Q)O=$(O) scripts/fetch-target ripgrep rg
 	$(Q)O=$(O) scripts/fetch-target debuginfod
 	$(Q)O=$(O) scripts/fetch-target nginx

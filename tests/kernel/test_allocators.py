@@ -89,6 +89,28 @@ def exceptions_beside_another_watch():
     watch.finish()
 
 
+# ---- the allocator's own counters ----
+
+def counted(allocator=None):
+    """They count usable sizes, and glibc's a word more a block."""
+    w = Workload("counters", env=preloaded(allocator) if allocator else None)
+    watch = Watch(w.pid)
+    books = w.work()
+    report = watch.finish()
+    check_books(report, books)
+    live = report.totals["live_bytes"]
+    want = books["usable"] + (0 if allocator else 8 * books["blocks"])
+    check(live <= books["usable"], f"{live} live bytes in {books['usable']} usable ones")
+    remark(f"live_bytes {live}, usable {books['usable']}, the allocator counts {books['counted']}")
+    # The last bytes of a heap may go with its last block, and slabs come whole.
+    check(abs(books["counted"] - want) <= 4096 + want / 100,
+          f"the allocator counts {books['counted']} bytes, {want} are in the blocks")
+
+
+add_case("counted_by_mallinfo2", counted)
+add_case("counted_by_mallctl", counted, "jemalloc")
+
+
 # ---- linked statically ----
 
 def static_workload(allocator, source, compiler="gcc", std="-std=gnu11"):

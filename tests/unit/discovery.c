@@ -265,6 +265,70 @@ TEST(prefixed_family)
 	dlclose(lib);
 }
 
+static const char alias_code[] =
+	"#include <stddef.h>\n"
+	"static char a[4096];\n"
+	"void *xx_malloc(size_t n) { a[0]++; return a + n; }\n"
+	"void *xx_valloc(size_t) __attribute__((alias(\"xx_malloc\")));\n"
+	"void *xx_pvalloc(size_t) __attribute__((alias(\"xx_malloc\")));\n"
+	"void *xx_calloc(size_t) __attribute__((alias(\"xx_malloc\")));\n"
+	"void xx_free(void *p) { a[1]++; }\n"
+	"void xx_cfree(void *) __attribute__((alias(\"xx_free\")));\n";
+
+/* Of several names of one function one counts, and one that means something else is told of. */
+TEST(aliases_at_one_address)
+{
+	void *lib = dlopen(build("aliases.so", "-shared -fPIC -O2", alias_code),
+			   RTLD_NOW | RTLD_LOCAL);
+	struct allocator_choice choice = { .prefix = "xx_" };
+	struct object_plan *op;
+	struct view v;
+
+	check(lib);
+	v.as = address_space_create(getpid());
+	check_ok(address_space_refresh(v.as, NULL));
+	check_ok(probe_plan_init(&v.plan, v.as, &choice, true));
+	op = find_object(&v, "aliases.so");
+	check(op);
+	check_int(op->probes.len, 2);
+	check(has_note(&v, "aliases.so", "xx_calloc is at the address of xx_malloc"));
+	view_deinit(&v);
+	dlclose(lib);
+}
+
+#if defined(__x86_64__)
+/*
+ * A library that only passes on to the C library's functions, through stubs of its
+ * linkage table: its own names are probed where they are, the stubs are nobody's.
+ */
+TEST(stubs_of_the_linkage_table)
+{
+	static const char code[] =
+		"#include <stdlib.h>\n"
+		"void *yy_malloc(size_t n) { return malloc(n); }\n"
+		"void yy_free(void *p) { free(p); }\n"
+		"void *yy_calloc(size_t n, size_t m) { void *p = calloc(n, m); return p; }\n";
+	void *lib = dlopen(build("stubs.so", "-shared -fPIC -O2", code), RTLD_NOW | RTLD_LOCAL);
+	struct allocator_choice choice = { .prefix = "yy_" };
+	struct object_plan *op;
+	struct view v;
+
+	check(lib);
+	v.as = address_space_create(getpid());
+	check_ok(address_space_refresh(v.as, NULL));
+	check_ok(probe_plan_init(&v.plan, v.as, &choice, true));
+	op = find_object(&v, "stubs.so");
+	vec_for_each(object, &v.plan.objects)
+		vec_for_each(probe, &object->probes)
+			check(!strstr(probe->symbol.name, "@plt"));
+	/* Whoever jumps to another library's function is in front of it, and counts. */
+	check(op && find_probe(op, "yy_malloc") && find_probe(op, "yy_free"));
+	check(find_probe(op, "yy_free")->returns);
+	view_deinit(&v);
+	dlclose(lib);
+}
+#endif
+
 /* A static program's je_malloc and a hidden heap count by their local symbols. */
 TEST(hidden_heap)
 {
