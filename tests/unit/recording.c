@@ -784,6 +784,7 @@ TEST(earlier_schema)
 	      "ALTER TABLE memory DROP COLUMN limit_used_bytes;"
 	      "ALTER TABLE target DROP COLUMN oom_killed;"
 	      "ALTER TABLE memory DROP COLUMN trimmable_bytes;"
+	      "ALTER TABLE memory DROP COLUMN adjusted_bytes;"
 	      "DROP TABLE census; DROP TABLE census_class; DROP TABLE process;"
 	      "DROP TABLE process_account; DROP TABLE cgroup;"
 	      "PRAGMA user_version=4");

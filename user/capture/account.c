@@ -225,6 +225,7 @@ static void trim_excess(struct account *account)
 			excess = *line;
 		*line -= excess;
 		account->unexplained += excess;
+		account->adjusted_bytes += excess;
 	}
 }
 

@@ -43,6 +43,11 @@ const char *account_kind_name(enum account_kind kind);
 struct account {
 	int64_t lines[ACCOUNT_KINDS_COUNT];
 	int64_t unexplained;		/* with the lines: rss_bytes; never negative */
+	/*
+	 * Bytes taken off the lines of the heap, which grew while it was read: they were
+	 * not in this RSS yet. Off which lines, is not known.
+	 */
+	int64_t adjusted_bytes;
 	int64_t rss_bytes, pss_bytes, swap_bytes;
 	int64_t anon_bytes, file_bytes, shmem_bytes;	/* as the kernel splits the RSS */
 	bool has_census;

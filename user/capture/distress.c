@@ -10,6 +10,7 @@
 #include "capture/distress.h"
 
 #define ROOM_SHARE 8		/* of the limit: less room than that is little */
+#define SOON_S 2.0
 #define PAUSE_S 1.0
 #define WAITING_SHARE 0.2	/* of the time since the last look */
 
@@ -24,16 +25,31 @@ const char *distress_sign_words(enum distress_sign sign)
 	return words[sign];
 }
 
-static bool room_is_news(struct distress *d, const struct memory_limit *limit)
+/* An eighth of the limit, or what will be used up in a moment: half of it at most. */
+static int64_t little_room(const struct ledger *ledger)
 {
-	int64_t room = limit->bytes - limit->used_bytes, little = limit->bytes / ROOM_SHARE;
+	struct trend trend = forecast_trend(&ledger->rss);
+	int64_t limit = ledger->limit.bytes, little = limit / ROOM_SHARE, soon;
+
+	if (trend.confidence < GROWTH_SURE || trend.per_s <= 0)
+		return little;
+	soon = trend.per_s * SOON_S < (double)limit / 2 ? (int64_t)(trend.per_s * SOON_S) :
+	       limit / 2;
+	return soon > little ? soon : little;
+}
+
+static bool room_is_news(struct distress *d, const struct ledger *ledger)
+{
+	const struct memory_limit *limit = &ledger->limit;
+	int64_t room = limit->bytes - limit->used_bytes, little;
 
 	if (limit->bytes < 0)
 		return false;
+	little = little_room(ledger);
 	/* Twice as much as little: there is room again. */
-	if (!d->alarm_room || room > 2 * little)
-		d->alarm_room = little;
-	if (room >= d->alarm_room)
+	if (room > 2 * little)
+		d->alarm_room = 0;
+	if (room >= (d->alarm_room ? d->alarm_room : little))
 		return false;
 	d->alarm_room = room / 2 > 0 ? room / 2 : 1;
 	return true;
@@ -70,7 +86,7 @@ enum distress_sign distress_look(struct distress *d, struct ledger *ledger, doub
 				   WAITING_SHARE * (t_s - before.looked_s)) {
 		sign = DISTRESS_WAITING;
 	}
-	if (room_is_news(d, &ledger->limit)) {
+	if (room_is_news(d, ledger)) {
 		d->told_s = t_s;
 		return DISTRESS_ROOM;
 	}

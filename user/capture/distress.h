@@ -5,8 +5,9 @@
  * limit or memory.high, its processes wait for memory (PSI). One looks some
  * twenty times a second, so that only the smallest files are read.
  *
- * A sign is told when it is news: of the room when it is an eighth of the limit
- * and each time it has halved since; of all else when a second has passed.
+ * A sign is told when it is news: of the room when it is an eighth of the limit, or
+ * what is used up in two seconds at the present slope, and each time it has halved
+ * since; of all else when a second has passed.
  */
 #ifndef HEAPSONDE_CAPTURE_DISTRESS_H
 #define HEAPSONDE_CAPTURE_DISTRESS_H
@@ -37,7 +38,7 @@ const char *distress_sign_words(enum distress_sign sign);
 struct distress {
 	bool known;			/* there is something to compare with */
 	int64_t limit_events, high_events, full_us;	/* of all cgroups, at the last look */
-	int64_t alarm_room;		/* the room below which the next alarm is given */
+	int64_t alarm_room;		/* below it the next alarm is given; 0: not yet */
 	double looked_s, told_s;
 	double limit_met_s;		/* when a limit was last met; 0: never */
 };

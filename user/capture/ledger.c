@@ -46,6 +46,7 @@ static void read_process(struct ledger_process_vec *ret, uint32_t pid,
 		ret->len--;
 		return;
 	}
+	process->figures.adjusted_bytes = process->account.adjusted_bytes;
 	process->figures.trimmable_bytes =
 		process->account.has_census ? process->account.census.trimmable : -1;
 }

@@ -75,6 +75,9 @@ static void put_trimmable(FILE *f, const struct snapshot_memory *m)
 {
 	char buf[FORMAT_MAX];
 
+	if (m->adjusted_bytes > 0)
+		fprintf(f, "  %-10s %10s by which the heap grew meanwhile is taken off its lines"
+			"\n", "", bytes(m->adjusted_bytes, buf));
 	if (m->trimmable_bytes > 0)
 		fprintf(f, "  %-10s %10s of what is freed and kept malloc_trim() would give back"
 			"\n", "", bytes(m->trimmable_bytes, buf));

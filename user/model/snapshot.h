@@ -114,7 +114,8 @@ struct snapshot_account { const char *kind; int64_t bytes; uint32_t pid; };
 	X(shmem_bytes)							\
 	X(swap_bytes)							\
 	X(page_tables_bytes)						\
-	X(trimmable_bytes)	/* of RSS: what malloc_trim() would give back */
+	X(trimmable_bytes)	/* of RSS: what malloc_trim() would give back */ \
+	X(adjusted_bytes)	/* taken off the heap's lines, which grew meanwhile */
 
 struct snapshot_process {
 	uint32_t pid;

@@ -60,6 +60,7 @@ static void draw_beside(struct area area, int row, const struct snapshot_memory 
 		{ "file", m->file_bytes }, { "shared memory", m->shmem_bytes },
 		{ "swapped out", m->swap_bytes }, { "page tables", m->page_tables_bytes },
 		{ "limit", m->limit_bytes },
+		{ "malloc_trim() would free", m->trimmable_bytes },
 	};
 	char buf[FORMAT_MAX];
 
