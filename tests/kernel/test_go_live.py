@@ -156,6 +156,17 @@ def sampled_sites(path):
     remark(f"{shown.data['runtime']['version']}, {len(outside)} outside")
 
 
+def other_levels(path):
+    """Growth probes nothing; exact says that these call paths are estimates."""
+    program, shown, _ = watched(path, "--mode", "growth")
+    check_equal("mode", shown.data["mode"], "growth")
+    check_equal("stacks", [s for s in shown.stacks if s["kind"] == "heap"], [])
+    wait_unprobed(program.pid)
+    out = heapsonde("report", "-p", program.pid, "-d", "0.2", "--mode", "exact", "--json")
+    check("can only be sampled" in out.stderr, f"nothing is said: {out.stderr}")
+    check_equal("mode", json.loads(out.stdout)["mode"], "sampled")
+
+
 def attached_often(path):
     program = Sites(path)
     for _ in range(5):
@@ -203,6 +214,8 @@ for kind in ("default", "small", "pie"):
     for path in programs(kind):
         toolchain = path.split(os.sep)[-2]
         add_case(f"sampled_{toolchain}_{kind}", sampled_sites, path)
+        if kind == "pie" and toolchain == "system":
+            add_case("other_levels", other_levels, path)
         if kind == "small":
             add_case(f"attached_often_{toolchain}", attached_often, path)
 

@@ -34,6 +34,7 @@ struct session_settings {
 	bool no_symbols;		/* frames with objects and offsets, without names */
 	uint32_t max_depth;
 	uint64_t min_size, max_size;
+	bool exact;			/* what can only be sampled is to be told */
 	bool growth;			/* no allocator is probed, only the kernel's ledger kept */
 	uint64_t sample_bytes;		/* mean bytes between samples; 0: every allocation */
 	bool may_sample;		/* keeps room for session_set_sampling() */

@@ -103,6 +103,17 @@ static double past_pace(const struct session *s, uint32_t pid)
 	return (double)s->runtime.f.TotalAlloc / state.uptime_s;
 }
 
+static void drop_sampled(struct session *s, struct image *image)
+{
+	struct go_sampled *sampled = find_sampled(s, image->pid);
+
+	image->sampled = false;
+	pthread_mutex_lock(&s->lock);
+	go_live_destroy(sampled->live);
+	*sampled = s->go_sampled.data[--s->go_sampled.len];
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* Samples the allocations of a Go program that does not do so itself, if that can be. */
 static void begin_sampling(struct session *s, struct image *image)
 {
@@ -120,8 +131,14 @@ static void begin_sampling(struct session *s, struct image *image)
 		sampled = go_sampled_vec_append(&s->go_sampled);
 	*sampled = (struct go_sampled){ image->pid, live };
 	pthread_mutex_unlock(&s->lock);
-	if (publish_target(s, image->go, wanted_mean(s, live)) && attach_points(s, image->go))
+	if (publish_target(s, image->go, wanted_mean(s, live)) && attach_points(s, image->go)) {
+		if (s->settings.exact)
+			log_warn("process %" PRIu32 " (%s): what a Go runtime allocates can only "
+				 "be sampled: its call paths have estimates", image->pid,
+				 image->id.comm);
 		return;
+	}
+	drop_sampled(s, image);
 	log_warn("process %" PRIu32 " (%s): the allocator of its Go runtime (%s) cannot be "
 		 "probed: its call paths are not seen", image->pid, image->id.comm,
 		 go_runtime_version(image->go));
@@ -188,12 +205,13 @@ static void read_heap(struct session *s, struct image *image, bool last)
 			publish_target(s, image->go, wanted_mean(s, sampled->live));
 		return;
 	}
-	if (!go_profile_read(image->go, &image->profile))
+	if (s->settings.growth || !go_profile_read(image->go, &image->profile))
 		return;
 	if (image->profile.rate)
 		note_profile(s, &image->profile);
-	if (!image->profile.rate && !last)
+	else if (!image->heap_known && !last)
 		begin_sampling(s, image);
+	image->heap_known = true;
 }
 
 /* What is read is gone for good with a process, so the last figures stay. */
@@ -224,8 +242,8 @@ void session_read_runtimes(struct session *s, bool last)
 void session_begin_go(struct session *s)
 {
 	vec_for_each(image, &s->images)
-		if (!image->ended && (image->go || !image->looked_for_go) && !image->sampled &&
-		    !image->profile.rate)
+		if (!image->ended && (image->go || !image->looked_for_go) &&
+		    !image->heap_known && !s->settings.growth)
 			read_image_runtime(s, image, false);
 }
 

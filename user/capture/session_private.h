@@ -51,6 +51,7 @@ struct image {
 	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
 	bool sampled;		/* as a Go program */
+	bool heap_known;	/* whether it is, or has a profile of its own */
 	int64_t swap_bytes;	/* as last read; -1: never */
 	bool ended;
 	char *exit_reason;	/* NULL while it runs */

@@ -81,6 +81,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.windows = target->mode == MODE_WINDOWS,
 		.max_share = target->max_overhead / 100,
 		.growth = target->mode == MODE_GROWTH,
+		.exact = target->mode == MODE_EXACT,
 		.min_size = target->min_size,
 		.max_size = target->max_size,
 		.ring_bytes = target->ring_size,
