@@ -104,6 +104,58 @@ def container_has_names_and_build_ids():
     check(all(f["function"] for f in frames), "frames without names")
 
 
+# ---- what doctor says of each kind, before anything is touched ----
+
+def compiled(*flags):
+    program = scratch("family")
+    out = run(["gcc", "-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE", "-w", "-fno-builtin", *flags,
+               "-o", program, os.path.join(ROOT, "tests", "workloads", "family.c"), "-pthread"])
+    if out.returncode:
+        raise Skip(f"gcc {flags} does not work here")
+    return program
+
+
+def preflight(start, allocators, *kinds):
+    """Allocators and where, price, stacks, and hazards of these kinds, besides those of the code's make."""
+    w = start()
+    told = doctor(w.pid)
+    found = {o["allocator"]: os.path.basename(o["path"]) for o in told["objects"] if o["allocator"]}
+    check_equal("allocators", set(found), set(allocators))
+    check(all(found.values()), f"{found}")
+    probes = [p for o in told["objects"] for p in o["probes"]]
+    check_equal("probes by price", told["emulated_probes"] + told["single_stepped_probes"],
+                len(probes))
+    check(500 < told["trap_ns_per_alloc_and_free"] < 1e6, f"{told['trap_ns_per_alloc_and_free']}")
+    check(told["objects_with_call_frames"] + told["objects_without_call_frames"] > 0, "no stacks")
+    check_equal("hazards", {h["kind"] for h in told["hazards"]} - {"single_stepped", "no_call_frames"},
+                set(kinds))
+    check(all(h["detail"] for h in told["hazards"]), "a hazard without a word")
+    check_equal("changed code", changed_code(w.pid), [])
+
+
+add_case("preflight_glibc", preflight, lambda: Workload("family"), ["glibc"])
+add_case("preflight_in_front", preflight, lambda: Workload("family", preload="libwrap.so"),
+         ["glibc", "an allocator"], "passes_on")
+add_case("preflight_static", preflight, lambda: Workload("family", argv=[compiled("-static")]),
+         ["glibc"])
+add_case("preflight_musl", preflight,
+         lambda: Workload("family", argv=[compile_musl("dynamic", "family.c"), "posix"]),
+         ["musl"])
+add_case("preflight_python", preflight, lambda: Workload("python3", argv=[
+    sys.executable, "-c", "import os; print('ready', os.getpid(), flush=True); input()"]),
+         ["glibc"])
+
+
+@case()
+def preflight_stripped_static():
+    w = Workload("family", argv=[compiled("-static", "-s")])
+    out = heapsonde("doctor", "-p", w.pid, "--json")
+    check_equal("status", out.returncode, 1)
+    told = json.loads(out.stdout)["targets"][0]
+    check("no known allocator" in told["error"], told["error"])
+    check(any("--allocator takes their addresses" in n for n in told["notes"]), f"{told['notes']}")
+
+
 # ---- another user's ----
 
 @case()

@@ -190,6 +190,9 @@ static const char *known_allocator(const struct candidate *c)
 				return allocator_names[i].name;
 		}
 	}
+	/* A static program has of the C library only what it uses. */
+	if (c->is_glibcs)
+		return "glibc";
 	return c->c_library ? "C library" : NULL;
 }
 
@@ -278,7 +281,8 @@ static void find_candidates(struct candidate_vec *candidates, const struct addre
 		examine(&c);
 		if (c.is_static && !c.has_heap)
 			notes_add(notes, "%s: statically linked, and no allocator among its "
-				  "symbols", c.object->path);
+				  "symbols: if you know its functions, --allocator takes their "
+				  "addresses", c.object->path);
 		note_indirect(notes, &c);
 		candidate_vec_push(candidates, c);
 	}
