@@ -236,8 +236,11 @@ MEMORY_CALLS(X)
 #define FAULTS_EXACT 256
 #define FAULTS_WINDOW_SHIFT 27	/* of nanoseconds */
 
-/* For how many faults this one stands; 0: it is not told. */
-static __noinline __u32 sample_fault(struct fault_sampling *f)
+/*
+ * Whether this fault is told, and f->weight: for how many it stands. Through memory,
+ * so that the verifier looks at the walk once.
+ */
+static __noinline bool sample_fault(struct fault_sampling *f)
 {
 	__u64 window = bpf_ktime_get_ns() >> FAULTS_WINDOW_SHIFT;
 
@@ -248,11 +251,12 @@ static __noinline __u32 sample_fault(struct fault_sampling *f)
 		f->until = 1;
 	}
 	if (--f->until)
-		return 0;
+		return false;
+	f->weight = f->period;
 	if (++f->told % FAULTS_EXACT == 0 && f->period < 1 << 15)
 		f->period *= 2;
 	f->until = f->period;
-	return f->period;
+	return true;
 }
 
 /* Where the kernel keeps what probes need: not the target's doing. */
@@ -268,7 +272,6 @@ static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, 
 	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	struct ev_touch *ev;
 	__u64 stack_id;
-	__u32 weight;
 
 	if (!t) {
 		count(COUNT_NO_THREAD_STATE);
@@ -277,8 +280,7 @@ static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, 
 	/* The walker's own reads do not touch what is not there. */
 	if (t->unwind.busy || (FAULT_FETCHES(error_code) && is_probes_page(addr)))
 		return 0;
-	weight = sample_fault(&t->faults);
-	if (!weight)
+	if (!sample_fault(&t->faults))
 		return 0;
 	stack_id = user_stack(t, tgid, guarded);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
@@ -289,7 +291,7 @@ static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, 
 	fill_header(&ev->h, EV_TOUCH, (union probe_cookie){ .tgid = tgid }, t->tid);
 	ev->addr = addr;
 	ev->stack_id = stack_id;
-	ev->weight = weight;
+	ev->weight = t->faults.weight;
 	ev->flags = (FAULT_WRITES(error_code) ? TOUCH_WRITE : 0) |
 		    (FAULT_IS_PRESENT(error_code) ? TOUCH_PRESENT : 0);
 	bpf_ringbuf_submit(ev, wake_flags(t));
@@ -341,14 +343,23 @@ struct {
 	__type(value, __u32);
 } cgroups SEC(".maps");
 
+/* A target that lives in the current process's cgroup; 0: none. */
+static __noinline __u32 target_in_cgroup(void)
+{
+	__u64 cgroup = current_cgroup();
+	__u32 *tgid = bpf_map_lookup_elem(&cgroups, &cgroup);
+
+	return tgid ? *tgid : 0;
+}
+
 static __always_inline int tell_reclaim(__u64 pages, bool in_cgroup)
 {
-	__u32 tgid = current_target();
-	__u64 cgroup = in_cgroup && !tgid ? current_cgroup() : 0;
-	__u32 *of_cgroup = cgroup ? bpf_map_lookup_elem(&cgroups, &cgroup) : NULL;
+	__u32 current = pages ? current_target() : 0, tgid = current;
 	struct ev_reclaim *ev;
 
-	if (!pages || (!tgid && !of_cgroup))
+	if (pages && !current && in_cgroup)
+		tgid = target_in_cgroup();
+	if (!tgid)
 		return 0;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
@@ -357,12 +368,12 @@ static __always_inline int tell_reclaim(__u64 pages, bool in_cgroup)
 	}
 	ev->h = (struct ev_header){
 		.kind = EV_RECLAIM,
-		.tgid = tgid ? tgid : *of_cgroup,
+		.tgid = tgid,
 		.time_ns = bpf_ktime_get_ns(),
 	};
 	ev->bytes = pages * cfg_page_bytes;
 	ev->in_cgroup = in_cgroup;
-	ev->by_target = tgid != 0;
+	ev->by_target = current != 0;
 	bpf_ringbuf_submit(ev, 0);
 	return 0;
 }

@@ -45,6 +45,7 @@ struct fault_sampling {
 	__u32 told;		/* in it */
 	__u32 period;		/* one of so many is told now ... */
 	__u32 until;		/* ... after so many more */
+	__u32 weight;		/* of the one that is told now */
 };
 
 struct thread_state {

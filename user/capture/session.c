@@ -480,59 +480,90 @@ static bool may_have_reports(const struct session *s)
 	return false;
 }
 
-static struct error *load(struct session *s)
+static void set_settings(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
 	uint64_t ring = ring_size(settings->ring_bytes);
-	struct unwinder_maps maps;
-	struct error *err = features_detect(&s->features);
-	int ret;
 
-	if (err)
-		return err;
-	err = features_check(&s->features);
-	if (!err)
-		err = choose_method(s, &s->features);
-	if (err)
-		return err;
-	s->skel = heapsonde_bpf__open();
-	if (!s->skel)
-		return error_errno(errno, "opening the BPF programs");
-	maps = (struct unwinder_maps){
-		.slab = s->skel->maps.unwind_slab,
-		.rules = s->skel->maps.unwind_rules,
-		.ranges = s->skel->maps.unwind_ranges,
-		.spaces = s->skel->maps.unwind_spaces,
-		.cache = s->skel->maps.unwind_cache,
-	};
 	s->skel->rodata->cfg_min_size = settings->min_size;
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
 	s->skel->rodata->cfg_children = settings->children;
 	s->skel->rodata->cfg_page_bytes = sysconf(_SC_PAGESIZE);
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
-	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
-	if (err)
-		return err;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
 	s->skel->bss->sample_bytes = settings->sample_bytes;
 	bpf_map__set_max_entries(s->skel->maps.live_samples,
 				 settings->sample_bytes ? LIVE_SAMPLES_MAX :
 				 settings->may_sample || settings->max_share > 0 ?
 				 LIVE_SAMPLES_LATER : 1);
-	unwinder_size(s->unwinder, &maps, settings->command ? 1 : settings->pids_count,
+}
+
+/* Opens and loads the programs, with those of @growth or (NULL) without; 0 or -errno. */
+static int open_and_load(struct session *s, const struct features *features,
+			 const struct features *growth, struct unwinder_maps *maps)
+{
+	const struct session_settings *settings = &s->settings;
+	struct error *err;
+
+	s->skel = heapsonde_bpf__open();
+	if (!s->skel)
+		return -errno;
+	*maps = (struct unwinder_maps){
+		.slab = s->skel->maps.unwind_slab,
+		.rules = s->skel->maps.unwind_rules,
+		.ranges = s->skel->maps.unwind_ranges,
+		.spaces = s->skel->maps.unwind_spaces,
+		.cache = s->skel->maps.unwind_cache,
+	};
+	set_settings(s);
+	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
+	if (err) {
+		error_destroy(err);
+		return -errno;
+	}
+	unwinder_size(s->unwinder, maps, settings->command ? 1 : settings->pids_count,
 		      settings->children);
-	programs_choose(s->skel, s->method, s->features.preempt_guard, may_have_reports(s),
+	programs_choose(s->skel, s->method, features->preempt_guard, may_have_reports(s),
 			&s->programs);
-	programs_choose_growth(s->skel, &s->features, &s->growth.programs);
-	s->growth.sees_pages = s->features.fault_tracepoints;
-	ret = heapsonde_bpf__load(s->skel);
-	if (ret)
-		return error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')");
-	err = unwinder_load(s->unwinder, &maps);
+	programs_choose_growth(s->skel, growth, &s->growth.programs);
+	s->growth.sees_pages = growth && growth->fault_tracepoints;
+	return heapsonde_bpf__load(s->skel);
+}
+
+/* A kernel that refuses the ledger's programs can still have all the others. */
+static struct error *load_programs(struct session *s, const struct features *features,
+				   struct unwinder_maps *maps)
+{
+	int ret = open_and_load(s, features, features, maps);
+
+	if (ret && s->skel && !s->settings.growth) {
+		heapsonde_bpf__destroy(s->skel);
+		ret = open_and_load(s, features, NULL, maps);
+		if (!ret)
+			log_warn("this kernel refuses the programs of the kernel's ledger: who"
+				 " maps, touches and gives back memory is not seen");
+	}
+	return ret ? error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')") : NULL;
+}
+
+static struct error *load(struct session *s)
+{
+	struct unwinder_maps maps;
+	struct error *err = features_detect(&s->features);
+
 	if (err)
 		return err;
-	s->skel->bss->walks_to_leave = settings->frame_pointers ? 0 : WALKS_TO_LEAVE;
+	err = features_check(&s->features);
+	if (!err)
+		err = choose_method(s, &s->features);
+	if (!err)
+		err = load_programs(s, &s->features, &maps);
+	if (!err)
+		err = unwinder_load(s->unwinder, &maps);
+	if (err)
+		return err;
+	s->skel->bss->walks_to_leave = s->settings.frame_pointers ? 0 : WALKS_TO_LEAVE;
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
 	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
