@@ -168,7 +168,7 @@ TEST(marks_thin_evenly)
 	struct agg agg;
 
 	agg_init(&agg);
-	agg_add_row(&agg, 0, 0, 0);
+	agg_add_row(&agg, agg_add_path(&agg, 0, 0, 0), 0, 0);
 	for (uint64_t i = 0; i < 10000; i++) {
 		agg_alloc(&agg, 1, 10, 1);
 		growth_mark(&growth, (100 + i) * SECOND, &agg);
@@ -182,7 +182,7 @@ TEST(marks_thin_evenly)
 		if (i > 24)
 			check(growth.len > GROWTH_MARKS / 2);
 	}
-	check(fabs(growth_of_row(&growth, 1).per_s - 10) < 1e-9);
+	check(fabs(growth_of_path(&growth, 1).per_s - 10) < 1e-9);
 	/* Time that stands still or goes back leaves no mark. */
 	growth_mark(&growth, 100 * SECOND, &agg);
 	check_int(growth.marks[growth.len - 1].time_ns, (100 + 9999) * SECOND);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Allocation that cannot fail; see alloc.h. */
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -41,6 +44,24 @@ void *xmalloc(size_t size)
 void *xcalloc(size_t count, size_t size)
 {
 	return check(calloc(count ? count : 1, size ? size : 1));
+}
+
+#define LINE_BYTES 64
+#define HUGE_BYTES (2u << 20)
+
+void *xcalloc_table(size_t count, size_t size)
+{
+	bool huge = count >= 2 * HUGE_BYTES / size;
+	size_t align = huge ? HUGE_BYTES : LINE_BYTES;
+	size_t bytes = (count * size + align - 1) / align * align;
+	void *p;
+
+	if (count > SIZE_MAX / 2 / size)
+		out_of_memory();
+	p = check(aligned_alloc(align, bytes));
+	if (huge)
+		madvise(p, bytes, MADV_HUGEPAGE);
+	return memset(p, 0, bytes);
 }
 
 void *xreallocarray(void *p, size_t count, size_t size)

@@ -12,6 +12,11 @@
 
 void *xmalloc(size_t size) __attribute__((malloc, returns_nonnull));
 void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
+/*
+ * As xcalloc(), for tables that are read here and there: on a cache line
+ * boundary and, where it is large, in huge pages if the system has them.
+ */
+void *xcalloc_table(size_t count, size_t size) __attribute__((malloc, returns_nonnull));
 void *xreallocarray(void *p, size_t count, size_t size);
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));

@@ -7,19 +7,16 @@
 #include "model/aggregate.h"
 #include "model/blocks.h"
 
-#define LINE 64
 _Static_assert(AGG_ROWS_MAX <= BLOCK_ROW_MAX, "a block's entry holds any row");
 
 static void agg_reserve(struct agg *agg, uint32_t cap)
 {
-	char *memory = xmalloc(cap * sizeof(*agg->rows) + LINE);
+	struct agg_row *rows = xcalloc_table(cap, sizeof(*rows));
 	struct spread *spreads;
-	struct agg_row *rows = (void *)(memory + LINE - (uintptr_t)memory % LINE);
 
 	if (agg->len)
 		memcpy(rows, agg->rows, agg->len * sizeof(*rows));
-	free(agg->memory);
-	agg->memory = memory;
+	free(agg->rows);
 	agg->rows = rows;
 	/* Pages of rows that are exact are never touched. */
 	spreads = xcalloc(cap, sizeof(*spreads));
@@ -35,21 +32,30 @@ void agg_init(struct agg *agg)
 	*agg = (struct agg){ 0 };
 	agg_reserve(agg, 256);
 	agg->rows[agg->len++] = (struct agg_row){ 0 };
+	agg_path_vec_push(&agg->paths, (struct agg_path){ 0 });
 }
 
 void agg_deinit(struct agg *agg)
 {
-	free(agg->memory);
+	free(agg->rows);
 	free(agg->spreads);
+	agg_path_vec_deinit(&agg->paths);
 	*agg = (struct agg){ 0 };
 }
 
-uint32_t agg_add_row(struct agg *agg, uint32_t stack, uint32_t image, unsigned int kind)
+uint32_t agg_add_path(struct agg *agg, uint32_t stack, uint32_t image, unsigned int kind)
+{
+	agg_path_vec_push(&agg->paths, (struct agg_path){ stack, image, kind });
+	return (uint32_t)agg->paths.len - 1;
+}
+
+uint32_t agg_add_row(struct agg *agg, uint32_t path, uint32_t thread, unsigned int size_class)
 {
 	if (agg->len > AGG_ROWS_MAX)
 		return 0;
 	if (agg->len == agg->cap)
 		agg_reserve(agg, agg->cap * 2);
-	agg->rows[agg->len] = (struct agg_row){ .stack = stack, .image = image, .kind = kind };
+	agg->rows[agg->len] = (struct agg_row){
+		.path = path, .thread = thread, .size_class = size_class };
 	return agg->len++;
 }

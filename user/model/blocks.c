@@ -356,21 +356,33 @@ bool blocks_take(struct blocks *blocks, uint64_t addr, struct block *ret)
 	return true;
 }
 
-bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret)
+/* The entry of @addr, or NULL. */
+static const struct block_entry *find(const struct blocks *blocks, uint64_t addr)
 {
 	uint64_t hash = block_hash(addr);
 	const struct block_segment *segment = blocks_segment(blocks, hash);
-	const struct block_entry *e;
+	const struct block_entry *e = segment->slots ? segment_find(segment, hash) : NULL;
 
-	if (!segment->slots)
-		return false;
-	e = segment_find(segment, hash);
-	if (!entry_is(e, hash))
+	return e && entry_is(e, hash) ? e : NULL;
+}
+
+bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret)
+{
+	const struct block_entry *e = find(blocks, addr);
+
+	if (!e)
 		return false;
 	*bytes_ret = e->rest >> 32;
 	if (*bytes_ret == BYTES_EXTRA)
 		*bytes_ret = extra_bytes(blocks, addr);
 	return true;
+}
+
+uint32_t blocks_row(const struct blocks *blocks, uint64_t addr)
+{
+	const struct block_entry *e = find(blocks, addr);
+
+	return e ? entry_row(e) : 0;
 }
 
 void blocks_oldest(const struct blocks *blocks, uint16_t *oldest)

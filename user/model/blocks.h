@@ -89,6 +89,9 @@ bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret
 void blocks_drain(struct blocks *blocks,
 		  void (*fn)(void *arg, uint64_t addr, const struct block *block), void *arg);
 
+/* The row of the block at @addr, or 0. */
+uint32_t blocks_row(const struct blocks *blocks, uint64_t addr);
+
 /*
  * Asks for the memory that @addr will need, some ten records ahead of it.
  * Always inlined: gcc 12 takes a function that only prefetches for one

@@ -131,7 +131,7 @@ static struct growth_mark *place_for_mark(struct growth *growth)
 void growth_mark(struct growth *growth, uint64_t time_ns, const struct agg *agg)
 {
 	struct growth_mark *mark;
-	int64_t total = 0;
+	uint32_t paths = (uint32_t)agg->paths.len;
 
 	if (growth->len && time_ns <= growth->marks[growth->len - 1].time_ns)
 		return;
@@ -139,14 +139,14 @@ void growth_mark(struct growth *growth, uint64_t time_ns, const struct agg *agg)
 		growth->stride = 1;
 	mark = place_for_mark(growth);
 	growth->calls++;
-	*mark = (struct growth_mark){ time_ns, NULL, agg->len };
-	mark->live = xmalloc(agg->len * sizeof(*mark->live));
+	*mark = (struct growth_mark){ time_ns, xcalloc(paths, sizeof(*mark->live)), paths };
 	for (uint32_t i = 1; i < agg->len; i++)
-		total += mark->live[i] = agg_row_live(&agg->rows[i]);
-	mark->live[0] = total;
+		mark->live[agg->rows[i].path] += agg_row_live(&agg->rows[i]);
+	for (uint32_t i = 1; i < paths; i++)
+		mark->live[0] += mark->live[i];
 }
 
-struct trend growth_of_row(const struct growth *growth, uint32_t row)
+struct trend growth_of_path(const struct growth *growth, uint32_t path)
 {
 	int64_t values[GROWTH_MARKS];
 	double t_s[GROWTH_MARKS];
@@ -154,9 +154,9 @@ struct trend growth_of_row(const struct growth *growth, uint32_t row)
 	for (size_t i = 0; i < growth->len; i++) {
 		const struct growth_mark *mark = &growth->marks[i];
 
-		values[i] = row < mark->rows ? mark->live[row] : 0;
+		values[i] = path < mark->paths ? mark->live[path] : 0;
 	}
-	/* Most rows of a large program stand still. */
+	/* Most paths of a large program stand still. */
 	if (growth->len < 2 || all_equal(values, growth->len))
 		return (struct trend){ 0 };
 	for (size_t i = 0; i < growth->len; i++)

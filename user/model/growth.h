@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Growth: how live bytes move over the watched time. Marks are moments at
- * which the live bytes of all rows are noted, one column of values each. There
+ * which the live bytes of all paths are noted, one column of values each. There
  * are at most GROWTH_MARKS: when they are full, every second goes and from
  * then on only every second call leaves a lasting one, so memory is bounded
  * and the marks stay even however long one watches. The last mark is always
@@ -32,8 +32,8 @@ struct trend trend_fit(const double *t_s, const int64_t *values, size_t n);
 
 struct growth_mark {
 	uint64_t time_ns;
-	int64_t *live;		/* by row */
-	uint32_t rows;		/* later rows had no live bytes yet */
+	int64_t *live;		/* by path */
+	uint32_t paths;		/* later paths had no live bytes yet */
 };
 
 /* A zeroed struct has no marks. */
@@ -46,7 +46,7 @@ struct growth {
 void growth_deinit(struct growth *growth);
 /* Ignored if time has not moved on since the last. */
 void growth_mark(struct growth *growth, uint64_t time_ns, const struct agg *agg);
-/* Row 0 is the total. */
-struct trend growth_of_row(const struct growth *growth, uint32_t row);
+/* Path 0 is the total. */
+struct trend growth_of_path(const struct growth *growth, uint32_t path);
 
 #endif

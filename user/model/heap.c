@@ -96,10 +96,11 @@ static uint64_t counted(const struct ev_alloc *ev)
 
 static struct block block_of(struct model *model, struct image *image, const struct ev_alloc *ev)
 {
+	const struct origin origin = origin_of(ev);
 	struct block block = {
 		.bytes = ev->size,
 		.count = counted(ev),
-		.row = model_row_of(model, image, ev->stack_id, MEMORY_HEAP),
+		.row = model_row_of(model, image, &origin, MEMORY_HEAP),
 		.birth = model_birth(model, ev->h.time_ns),
 		.variance = sample_variance(ev->size, ev->weight),
 	};

@@ -29,7 +29,7 @@ static void grow(struct map64 *map)
 	struct map64 old = *map;
 
 	map->bits = old.slots ? old.bits + 1 : BITS_MIN;
-	map->slots = xcalloc((size_t)1 << map->bits, sizeof(*map->slots));
+	map->slots = xcalloc_table((size_t)1 << map->bits, sizeof(*map->slots));
 	map64_for_each(slot, &old)
 		*find(map, slot->key) = *slot;
 	free(old.slots);

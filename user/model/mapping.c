@@ -27,6 +27,7 @@ static void cut(struct model *model, struct image *image, const struct ev_map *e
 
 void mapping_on_map(struct model *model, struct image *image, const struct ev_map *ev)
 {
+	const struct origin origin = { ev->stack_id, ev->h.tid, size_class(ev->size) };
 	enum memory_kind kind = ev->is_brk ? MEMORY_BRK : MEMORY_MMAP;
 	uint32_t row;
 
@@ -36,7 +37,7 @@ void mapping_on_map(struct model *model, struct image *image, const struct ev_ma
 	}
 	/* MAP_FIXED replaces what was there without a word. */
 	cut(model, image, ev);
-	row = model_row_of(model, image, ev->stack_id, kind);
+	row = model_row_of(model, image, &origin, kind);
 	if (!row) {
 		model->counts.untracked_allocs++;
 		return;

@@ -17,6 +17,7 @@ struct model *model_create(void)
 	model->epoch_shift = EPOCH_SHIFT_MIN;
 	agg_init(&model->agg);
 	agg_init(&model->touched);
+	model_thread_vec_push(&model->thread_list, (struct model_thread){ 0 });
 	stacks_init(&model->stacks);
 	return model;
 }
@@ -29,8 +30,11 @@ static void image_drop_tables(struct image *image)
 	pools_deinit(&image->pools);
 	map64_deinit(&image->reported);
 	residence_deinit(&image->residence);
-	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++)
+	map64_deinit(&image->thread_numbers);
+	for (int kind = 0; kind < MEMORY_KINDS_COUNT; kind++) {
+		map64_deinit(&image->paths[kind]);
 		map64_deinit(&image->rows[kind]);
+	}
 }
 
 void model_destroy(struct model *model)
@@ -49,6 +53,7 @@ void model_destroy(struct model *model)
 	agg_deinit(&model->touched);
 	growth_deinit(&model->touched_growth);
 	mapped_vec_deinit(&model->mapped);
+	model_thread_vec_deinit(&model->thread_list);
 	stacks_deinit(&model->stacks);
 	growth_deinit(&model->growth);
 	reclaim_log_deinit(&model->reclaims);
@@ -56,18 +61,61 @@ void model_destroy(struct model *model)
 	free(model);
 }
 
-uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,
-		      enum memory_kind kind)
+/* 0 for those that come after MODEL_THREADS_MAX others. */
+static uint32_t thread_number(struct model *model, struct image *image, uint32_t tid)
 {
-	uint32_t row = map64_get(&image->rows[kind], stack_id), stack;
+	uint32_t number = map64_get(&image->thread_numbers, tid);
 
+	if (number || model->thread_list.len > MODEL_THREADS_MAX)
+		return number;
+	model_thread_vec_push(&model->thread_list, (struct model_thread){ image->number, tid });
+	number = (uint32_t)model->thread_list.len - 1;
+	map64_set(&image->thread_numbers, tid, number);
+	return number;
+}
+
+static uint32_t path_of(struct model *model, struct image *image, uint64_t stack_id,
+			enum memory_kind kind)
+{
+	uint32_t path = map64_get(&image->paths[kind], stack_id), stack;
+
+	if (path)
+		return path;
+	stack = stacks_intern(&model->stacks, stack_id);
+	if (!stack)
+		return 0;
+	path = agg_add_path(&model->agg, stack, image->number, kind);
+	map64_set(&image->paths[kind], stack_id, path);
+	return path;
+}
+
+/* A row for an origin without one of its own, which may be one that others share. */
+static uint32_t add_row(struct model *model, struct image *image, struct origin origin,
+			enum memory_kind kind)
+{
+	bool detailed = model->agg.len <= AGG_DETAILED_ROWS_MAX;
+	uint32_t thread = detailed ? thread_number(model, image, origin.tid) : 0, path, row;
+
+	if (!thread)
+		origin.tid = 0;
+	if (!detailed)
+		origin.size_class = SIZE_CLASS_ANY;
+	row = map64_get(&image->rows[kind], origin_key(&origin));
 	if (row)
 		return row;
-	stack = stacks_intern(&model->stacks, stack_id);
-	row = stack ? agg_add_row(&model->agg, stack, image->number, kind) : 0;
+	path = path_of(model, image, origin.stack_id, kind);
+	row = path ? agg_add_row(&model->agg, path, thread, origin.size_class) : 0;
 	if (row)
-		map64_set(&image->rows[kind], stack_id, row);
+		map64_set(&image->rows[kind], origin_key(&origin), row);
 	return row;
+}
+
+uint32_t model_row_of(struct model *model, struct image *image, const struct origin *origin,
+		      enum memory_kind kind)
+{
+	uint32_t row = map64_get(&image->rows[kind], origin_key(origin));
+
+	return row ? row : add_row(model, image, *origin, kind);
 }
 
 /* Makes epochs 1 << @shift times as long, and births as much smaller. */
@@ -363,8 +411,10 @@ void prefetch_places(struct model *model, const union record *rec)
 	if (!image || model->recent_tgid != rec->h.tgid)
 		return;
 	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
+		const struct origin origin = origin_of(&rec->alloc);
+
 		blocks_prefetch(&image->blocks, rec->alloc.addr);
-		map64_prefetch(&image->rows[MEMORY_HEAP], rec->alloc.stack_id);
+		map64_prefetch(&image->rows[MEMORY_HEAP], origin_key(&origin));
 	} else if (rec->h.kind >= EV_FREE && rec->h.kind <= EV_REALLOC_BEGIN_LATER) {
 		blocks_prefetch(&image->blocks, rec->free.addr);
 	}
@@ -378,9 +428,15 @@ void prefetch_row(struct model *model, const union record *rec)
 
 	if (!image || model->recent_tgid != rec->h.tgid)
 		return;
-	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC)
+	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
+		const struct origin origin = origin_of(&rec->alloc);
+
 		__builtin_prefetch(&model->agg.rows[map64_get(&image->rows[MEMORY_HEAP],
-							     rec->alloc.stack_id)]);
+							     origin_key(&origin))], 1);
+	} else if (rec->h.kind >= EV_FREE && rec->h.kind <= EV_REALLOC_BEGIN_LATER) {
+		__builtin_prefetch(&model->agg.rows[blocks_row(&image->blocks,
+							      rec->free.addr)], 1);
+	}
 }
 
 /* Frames belong to an id and not to a moment, so they need not wait. */

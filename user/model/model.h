@@ -23,7 +23,7 @@
 #include "model/threads.h"
 
 #define IMAGES_MAX (1u << 20)
-_Static_assert(IMAGES_MAX <= 1u << 29, "struct agg_row's image");
+_Static_assert(IMAGES_MAX <= 1u << 29, "struct agg_path's image");
 
 /* Records wait here while the memory that they will touch is fetched. */
 #define QUEUE_LEN 16
@@ -62,8 +62,10 @@ struct image {
 	struct pools pools;
 	struct map64 reported;			/* addresses of blocks that the program told of */
 	struct residence residence;
-	struct map64 rows[MEMORY_KINDS_COUNT];	/* stack id -> row */
 	uint32_t parent;			/* tgid; 0: none, or its memory is known */
+	struct map64 paths[MEMORY_KINDS_COUNT];	/* stack id -> path */
+	struct map64 rows[MEMORY_KINDS_COUNT];	/* origin_key() -> row */
+	struct map64 thread_numbers;		/* tid -> index in model->thread_list */
 	uint64_t ended_ns;
 	uint64_t ended_seq;			/* agg.peak_seq then */
 	struct row_birth_vec oldest;
@@ -85,6 +87,7 @@ struct model {
 	uint32_t recent_tgid;
 
 	struct agg agg;
+	struct model_thread_vec thread_list;	/* [0]: all that are not told apart */
 	struct stacks stacks;
 	struct growth growth;
 	struct reclaim_log reclaims;
@@ -109,8 +112,27 @@ struct image *model_running_image(struct model *model, uint32_t tgid);
 /* The same, begun if there is none; NULL if there are too many. */
 struct image *model_image_of(struct model *model, uint32_t tgid);
 
-/* The row of that stack, or 0 if there are too many. */
-uint32_t model_row_of(struct model *model, struct image *image, uint64_t stack_id,
+/* Who asked for memory: all that decides which row it belongs to, beside its kind. */
+struct origin {
+	uint64_t stack_id;
+	uint32_t tid;
+	unsigned int size_class;
+};
+
+/* Stack ids are hashes; so is this. Another thread or size is another key. */
+static inline uint64_t origin_key(const struct origin *origin)
+{
+	return origin->stack_id ^
+	       ((uint64_t)origin->tid << 8 | (origin->size_class + 1)) * 0x9e3779b97f4a7c15u;
+}
+
+static inline struct origin origin_of(const struct ev_alloc *ev)
+{
+	return (struct origin){ ev->stack_id, ev->h.tid, size_class(ev->size) };
+}
+
+/* The row of that origin, or 0 if there are too many. */
+uint32_t model_row_of(struct model *model, struct image *image, const struct origin *origin,
 		      enum memory_kind kind);
 
 /* The number of the epoch that @time_ns is in; makes epochs longer if they have run out. */

@@ -34,7 +34,10 @@ static uint32_t row_of(struct model *model, struct image *image, uint64_t stack_
 	if (row || !stack_id)
 		return row;
 	stack = stacks_intern(&model->stacks, stack_id);
-	row = stack ? agg_add_row(&model->touched, stack, image->number, MEMORY_GROWTH) : 0;
+	if (!stack)
+		return 0;
+	row = agg_add_row(&model->touched, agg_add_path(&model->touched, stack, image->number,
+							MEMORY_GROWTH), 0, SIZE_CLASS_ANY);
 	if (!row)
 		return 0;
 	map64_set(&image->residence.rows, stack_id, row);

@@ -106,9 +106,10 @@ static uint64_t *ages_of_rows(struct model *model, uint64_t now_ns)
 /* A row's share of the peak; nothing if its image ended before that moment. */
 static int64_t peak_of_row(const struct model *model, const struct agg_row *row)
 {
-	const struct image *image = model->images.data[row->image];
+	uint32_t number = model->agg.paths.data[row->path].image;
+	const struct image *image = model->images.data[number];
 
-	if (model->infos.data[row->image].ended && model->agg.peak_seq != image->ended_seq)
+	if (model->infos.data[number].ended && model->agg.peak_seq != image->ended_seq)
 		return 0;
 	return agg_row_peak(&model->agg, row);
 }
@@ -169,15 +170,6 @@ static struct model_row row_of_stack(const struct model *model, uint32_t index)
 	};
 }
 
-static struct model_row row_out(const struct model *model, const struct agg_row *row)
-{
-	struct model_row out = row_of_stack(model, row->stack);
-
-	out.image = row->image;
-	out.kind = row->kind;
-	return out;
-}
-
 void model_describe_stack(struct model *model, uint64_t id, struct model_row *row)
 {
 	uint32_t index = stacks_intern(&model->stacks, id);
@@ -203,90 +195,167 @@ static void totals_add(struct metrics *sum, const struct metrics *m)
 		sum->oldest_live_s = m->oldest_live_s;
 }
 
+static struct snapshot_share share_of(const struct agg_row *row, const struct metrics *m)
+{
+	return (struct snapshot_share){
+		.thread = row->thread, .size_class = row->size_class,
+		.live_bytes = m->live_bytes, .live_count = m->live_count,
+		.alloc_bytes = m->alloc_bytes, .alloc_count = m->alloc_count,
+		.temporary_count = m->temporary_count, .peak_live_bytes = m->peak_live_bytes,
+		.oldest_live_s = (float)m->oldest_live_s,
+		.live_bytes_error = (float)m->live_bytes_error,
+		.live_count_error = (float)m->live_count_error,
+		.alloc_bytes_error = (float)m->alloc_bytes_error,
+		.alloc_count_error = (float)m->alloc_count_error,
+	};
+}
+
+DEFINE_VEC(spread_vec, struct spread);
+
 /*
- * Rows of what turned out to be one stack become one. Growth is not summed:
- * that of the row that bears the stack's own name is taken, for the others
- * stand for a moment only.
+ * Sums the aggregate's rows up by path. Paths of what turned out to be one
+ * stack become one, whose growth is that of the path that bears the stack's
+ * own name, for the others stand for a moment only.
  */
-struct row_merger {
-	const struct stacks *stacks;
-	struct map64 index;		/* image, kind and stack -> row + 1 */
+struct summing {
+	const struct model *model;
+	const struct agg *agg;
+	const struct growth *growth;
+	uint32_t *row_of_path;		/* index + 1; 0: none yet */
+	struct map64 same;		/* image, kind and stack -> index + 1 */
+	struct model_row_vec *rows;
+	struct spread_vec spreads;	/* as rows */
 };
 
-static void add_row(struct row_merger *merger, struct model_row_vec *rows,
-		    const struct agg_row *from, const struct model_row *row)
+static void add_output_row(struct summing *summing, const struct agg_path *path)
 {
-	uint32_t stack = stacks_real(merger->stacks, from->stack);
-	uint64_t key = (uint64_t)from->image << 35 | (uint64_t)from->kind << 32 | stack;
-	uint32_t known = merger->stacks->renamed ? map64_get(&merger->index, key) : 0;
-	struct metrics *m;
+	struct model_row row = row_of_stack(summing->model, path->stack);
 
-	if (!known) {
-		model_row_vec_push(rows, *row);
-		if (merger->stacks->renamed)
-			map64_set(&merger->index, key, rows->len);
-		return;
+	row.image = path->image;
+	row.kind = path->kind;
+	model_row_vec_push(summing->rows, row);
+	spread_vec_push(&summing->spreads, (struct spread){ 0 });
+}
+
+/* The index of the row that path @i is summed up in. */
+static uint32_t output_row(struct summing *summing, uint32_t i)
+{
+	const struct model *model = summing->model;
+	const struct agg_path *path = &summing->agg->paths.data[i];
+	uint32_t stack = stacks_real(&model->stacks, path->stack), row = summing->row_of_path[i];
+	uint64_t key = (uint64_t)path->image << 35 | (uint64_t)path->kind << 32 | stack;
+
+	if (row)
+		return row - 1;
+	row = model->stacks.renamed ? map64_get(&summing->same, key) : 0;
+	if (!row) {
+		add_output_row(summing, path);
+		row = (uint32_t)summing->rows->len;
+		if (model->stacks.renamed)
+			map64_set(&summing->same, key, row);
 	}
-	m = &rows->data[known - 1].m;
-	totals_add(m, &row->m);
-	m->peak_live_bytes += row->m.peak_live_bytes;
-	if (stack == from->stack)
-		set_growth(m, (struct trend){ row->m.growth_bytes_per_s,
-					      row->m.growth_confidence });
+	summing->row_of_path[i] = row;
+	if (stack == path->stack)
+		set_growth(&summing->rows->data[row - 1].m, growth_of_path(summing->growth, i));
+	return row - 1;
+}
+
+static void add_to_row(struct summing *summing, uint32_t row, const struct metrics *m,
+		       const struct spread *spread)
+{
+	struct metrics *sum = &summing->rows->data[row].m;
+
+	totals_add(sum, m);
+	sum->peak_live_bytes += m->peak_live_bytes;
+	spread_add(&summing->spreads.data[row], spread);
+}
+
+static struct summing begin_summing(const struct model *model, const struct agg *agg,
+				    const struct growth *growth, struct model_row_vec *rows)
+{
+	struct summing summing = { .model = model, .agg = agg, .growth = growth, .rows = rows };
+
+	if (rows)
+		summing.row_of_path = xcalloc(agg->paths.len, sizeof(uint32_t));
+	return summing;
+}
+
+static void end_summing(struct summing *summing)
+{
+	free(summing->row_of_path);
+	map64_deinit(&summing->same);
+	spread_vec_deinit(&summing->spreads);
 }
 
 /* The kernel's ledger: rows that have nothing of the allocators' metrics. */
-static void residence_rows(const struct model *model, struct row_merger *merger,
-			struct model_row_vec *rows, struct metrics *sum)
+static void residence_rows(const struct model *model, struct model_row_vec *rows,
+			   struct metrics *sum)
 {
+	struct summing summing = begin_summing(model, &model->touched, &model->touched_growth,
+					       rows);
+
 	for (uint32_t i = 1; i < model->touched.len; i++) {
 		const struct agg_row *row = &model->touched.rows[i];
-		struct model_row out = row_out(model, row);
-
-		out.m = (struct metrics){
+		struct metrics m = {
 			.mapped_bytes = model->mapped.data[i],
 			.resident_bytes = agg_row_live(row),
 		};
-		totals_add(sum, &out.m);
-		set_growth(&out.m, growth_of_row(&model->touched_growth, i));
+
+		totals_add(sum, &m);
 		if (rows)
-			add_row(merger, rows, row, &out);
+			totals_add(&rows->data[output_row(&summing, row->path)].m, &m);
 	}
+	end_summing(&summing);
 }
 
-void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
-		struct model_row_vec *rows, struct model_totals *totals)
+void model_rows_and_shares(const struct model *model, uint64_t now_ns, unsigned int flags,
+			   struct model_row_vec *rows, struct model_share_vec *shares,
+			   struct model_totals *totals)
 {
 	struct model *current = settled(model);
 	uint64_t *ages __cleanup_free = flags & MODEL_OLDEST ? ages_of_rows(current, now_ns) : NULL;
-	struct row_merger merger = { .stacks = &current->stacks };
+	struct summing summing = begin_summing(current, &current->agg, &current->growth, rows);
 	struct metrics sum = { 0 };
 	struct spread spread = { 0 };
 
 	for (uint32_t i = 1; i < current->agg.len; i++) {
 		const struct agg_row *row = &current->agg.rows[i];
 		struct metrics m = metrics_of_row(current, row);
+		uint32_t to;
 
 		if (ages)
 			m.oldest_live_s = (double)ages[i] / NS_PER_S;
 		totals_add(&sum, &m);
 		spread_add(&spread, &current->agg.spreads[i]);
+		if (!rows)
+			continue;
+		to = output_row(&summing, row->path);
+		add_to_row(&summing, to, &m, &current->agg.spreads[i]);
+		if (!shares)
+			continue;
 		set_errors(&m, &current->agg.spreads[i]);
-		if (rows) {
-			struct model_row out = row_out(current, row);
-
-			set_growth(&m, growth_of_row(&current->growth, i));
-			out.m = m;
-			add_row(&merger, rows, row, &out);
-		}
+		model_share_vec_push(shares, (struct model_share){ to, share_of(row, &m) });
 	}
-	residence_rows(current, &merger, rows, &sum);
-	map64_deinit(&merger.index);
+	for (size_t i = 0; i < summing.spreads.len; i++)
+		set_errors(&rows->data[i].m, &summing.spreads.data[i]);
+	end_summing(&summing);
+	residence_rows(current, rows, &sum);
 	if (!totals)
 		return;
 	*totals = current->counts;
 	totals->m = sum;
 	totals->m.peak_live_bytes = current->agg.peak;
 	set_errors(&totals->m, &spread);
-	set_growth(&totals->m, growth_of_row(&current->growth, 0));
+	set_growth(&totals->m, growth_of_path(&current->growth, 0));
+}
+
+void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
+		struct model_row_vec *rows, struct model_totals *totals)
+{
+	model_rows_and_shares(model, now_ns, flags, rows, NULL, totals);
+}
+
+const struct model_thread_vec *model_threads(const struct model *model)
+{
+	return &settled(model)->thread_list;
 }

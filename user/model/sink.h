@@ -113,6 +113,27 @@ void model_describe_stack(struct model *model, uint64_t id, struct model_row *ro
 /* The index of the image that @tgid runs now or ran last. */
 uint32_t model_image_number(struct model *model, uint32_t tgid);
 
+/*
+ * Threads are told apart in the order in which they first ask for memory, and
+ * only so many: what all later ones do is of thread 0.
+ */
+#define MODEL_THREADS_MAX 1024
+
+struct model_thread { uint32_t image, tid; };
+
+DEFINE_VEC(model_thread_vec, struct model_thread);
+
+/* [0] stands for all that are not told apart. */
+const struct model_thread_vec *model_threads(const struct model *model);
+
+/* The part of a row that one thread asked for, in blocks of one size class. */
+struct model_share {
+	uint32_t row;		/* index */
+	struct snapshot_share share;
+};
+
+DEFINE_VEC(model_share_vec, struct model_share);
+
 struct model_totals {
 	struct metrics m;		/* growth over the total live bytes */
 	int64_t unknown_free_count, failed_alloc_count, ignored_count;
@@ -138,6 +159,10 @@ enum model_rows_flags {
  */
 void model_rows(const struct model *model, uint64_t now_ns, unsigned int flags,
 		struct model_row_vec *rows, struct model_totals *totals);
+/* The same, and of what shares the rows are the sums, in no order. */
+void model_rows_and_shares(const struct model *model, uint64_t now_ns, unsigned int flags,
+			   struct model_row_vec *rows, struct model_share_vec *shares,
+			   struct model_totals *totals);
 
 /* Live bytes of all, without the price of rows. */
 int64_t model_live_bytes(const struct model *model);

@@ -57,6 +57,8 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_target_vec_deinit(&snap->targets);
 	snapshot_stack_vec_deinit(&snap->stacks);
 	frame_vec_deinit(&snap->frames);
+	snapshot_share_vec_deinit(&snap->shares);
+	snapshot_thread_vec_deinit(&snap->threads);
 	snapshot_reclaim_vec_deinit(&snap->reclaim);
 	snapshot_account_vec_deinit(&snap->account);
 	snapshot_process_vec_deinit(&snap->processes);

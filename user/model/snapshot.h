@@ -67,7 +67,37 @@ struct snapshot_stack {
 	uint32_t status;	/* enum unwind_status of bpf/events.h */
 	uint32_t frame_first, frame_count;	/* slice of frames, leaf first ... */
 	const struct frame *shared_frames;	/* ... unless they lie here, in snapshot.store */
+	uint32_t share_first, share_count;	/* slice of shares: m is their sum; 0: not known */
 	struct metrics m;
+};
+
+/*
+ * What one thread asked for under one stack in blocks of one size class. What
+ * was freed is what was allocated and is not live. A stack may have several
+ * shares of the same thread and class.
+ */
+struct snapshot_share {
+	uint32_t thread;	/* index into threads */
+	uint32_t size_class;	/* blocks of up to 1 << class bytes; SIZE_CLASS_ANY: any */
+	int64_t live_bytes, live_count, alloc_bytes, alloc_count;
+	int64_t temporary_count, peak_live_bytes;
+	float oldest_live_s;
+	/* Half-widths of 95 % intervals; 0: exact. */
+	float live_bytes_error, live_count_error, alloc_bytes_error, alloc_count_error;
+};
+
+#define SIZE_CLASS_ANY 64u		/* sizes that are not told apart */
+
+static inline unsigned int size_class(uint64_t bytes)
+{
+	return bytes > 1 ? 64 - (unsigned int)__builtin_clzll(bytes - 1) : 0;
+}
+
+/* [0] stands for all threads that are not told apart. */
+struct snapshot_thread {
+	uint32_t target;	/* index into targets */
+	uint32_t tid;		/* 0: of [0] */
+	const char *name;	/* its own, as it last was; NULL: could not be read */
 };
 
 /* One program image: a PID that execs has two of them. */
@@ -212,6 +242,8 @@ struct snapshot_cost {
 };
 
 DEFINE_VEC(snapshot_stack_vec, struct snapshot_stack);
+DEFINE_VEC(snapshot_share_vec, struct snapshot_share);
+DEFINE_VEC(snapshot_thread_vec, struct snapshot_thread);
 DEFINE_VEC(snapshot_target_vec, struct snapshot_target);
 DEFINE_VEC(snapshot_reclaim_vec, struct snapshot_reclaim);
 DEFINE_VEC(snapshot_account_vec, struct snapshot_account);
@@ -239,6 +271,8 @@ struct snapshot {
 	struct snapshot_loss loss;
 	struct snapshot_stack_vec stacks;
 	struct frame_vec frames;
+	struct snapshot_share_vec shares;	/* empty where they were not kept: recordings */
+	struct snapshot_thread_vec threads;	/* the same */
 	struct snapshot_reclaim_vec reclaim;
 	struct snapshot_memory memory;
 	struct snapshot_runtime runtime;
