@@ -348,7 +348,10 @@ EFFECTS = {
     "show changes since the last mark, and back": since,
     "what changed between two marks": compares,
     "another time between refreshes": interval,
-    "another level of watching": lambda t, key, view: shows(t, key, "level"),
+    "record every allocation, or a sample, from now on":
+        lambda t, key, view: shows(t, key, "its level was chosen when it was made"),
+    "a line for each thread, size class, both, and back":
+        lambda t, key, view: shows(t, key, "live sessions only"),
     "save a recording from now on; again: end it": records,
     "what is shown, to a file of a format you choose": exports,
     "this screen, to a text file": prints,

@@ -57,6 +57,118 @@ def live_numbers_are_those_of_the_books():
     wait_unprobed(w.pid)
 
 
+def books_of(books, **want):
+    """Blocks and bytes of the shares for which all of want holds."""
+    rows = [s for s in books["shares"] if all(test(s[k]) for k, test in want.items())]
+    return sum(s["live_count"] for s in rows), sum(s["live_count"] * s["size"] for s in rows)
+
+
+def site_lines(t):
+    return [line for line in t.text().splitlines() if "site_shared" in line]
+
+
+def expect_shares(t, *wanted):
+    """Waits until the table's lines are these: (words, (blocks, bytes))."""
+    want = sorted((short_bytes(bytes), str(blocks), words) for words, (blocks, bytes) in wanted)
+
+    def as_wanted():
+        lines = sorted(line for line in site_lines(t))
+        return len(lines) == len(want) and all(
+            any(line.split()[0] == live and all(w in line for w in words.split())
+                and f" {short_count(int(blocks))} " in line for line in lines)
+            for live, blocks, words in want)
+    t.until(as_wanted, f"not these lines: {want}", timeout=20)
+
+
+def short_count(n):
+    """As format_count_short() has it."""
+    return str(n) if n < 1000 else f"{n / 1000:.2f}k" if n < 9995 else f"{n / 1000:.1f}k"
+
+
+@case()
+def shares_of_threads_and_sizes_are_those_of_the_books():
+    w = Workload("shares")
+    t = attached(w, columns=140)
+    books = w.work()
+    one = ("worker-1", "worker-2", "worker-3")
+    expect_shares(t, ("worker-3 +2", books_of(books)))
+    t.press("y")
+    t.wait_for("a line for each thread")
+    expect_shares(t, *((name, books_of(books, thread=name.__eq__)) for name in one))
+    t.press("y")
+    expect_shares(t, *((f" {name} site_shared", books_of(books, size=size.__eq__))
+                       for name, size in (("32", 24), ("64", 64), ("1K", 1000), ("8K", 5000))))
+    t.press("y")
+    expect_shares(t, *((thread, books_of(books, thread=thread.__eq__, size=size.__eq__))
+                       for thread in one for size in (24, 64, 1000, 5000)))
+    t.press("y")
+    for text, want in (("thread:worker-2", books_of(books, thread="worker-2".__eq__)),
+                       ("size>64", books_of(books, size=lambda n: n > 64)),
+                       ("size<64", books_of(books, size=lambda n: n <= 64)),
+                       ("!thread:[12]$ size<1K size>32",
+                        books_of(books, thread="worker-3".__eq__,
+                                 size=lambda n: 32 < n <= 1024))):
+        t.press("/")
+        t.type(text)
+        t.wait_for(f"filter: {text}")
+        expect_shares(t, ("", want))
+    t.press("\\", "Enter")
+    t.wait_for("threads worker-3", "worker-1", "blocks of up to 8K")
+    books = w.work()
+    t.press("S", "m", "d")
+    t.wait_for("changes since mark")
+    t.press("d", "/")
+    t.type("thread:worker-1")
+    expect_shares(t, ("", books_of(books, thread="worker-1".__eq__)))
+    t.press("/")
+    t.type("size>100")
+    t.wait_for("power of two")
+    t.quit()
+    wait_unprobed(w.pid)
+
+
+@case()
+def level_changes_while_it_runs():
+    """To samples and back: estimates, no phantom, exact again for what comes after."""
+    w = Workload("shares")
+    t = attached(w, columns=120)
+    exact = books_of(w.work())
+    expect_shares(t, ("", exact))
+    t.press("l")
+    t.wait_for("mean bytes between samples")
+    t.type("4K")
+    t.wait_for("sampled 1 in 4.00K since", "+-")
+    books = [w.work() for _ in range(3)][-1]
+    live = books_of(books)[1]
+
+    def near():
+        words = t.line(2).split()
+        error = re.match(r"\+-([\d.]+)([KM])", words[words.index("in") - 1])
+        shown = re.match(r"([\d.]+)([KM])", words[1])
+        unit = {"K": 1 << 10, "M": 1 << 20}
+        return abs(float(shown[1]) * unit[shown[2]] - live) < \
+            2.5 * float(error[1]) * unit[error[2]]
+    t.until(near, f"the estimate is not near {live}", timeout=20)
+    t.press("l")
+    t.wait_for("mean bytes between samples")
+    t.type("1K")
+    t.wait_for("sampled 1 in 1.00K since")
+    t.press("l")
+    t.type("exact")
+    t.wait_for("exact level since", "stay unknown")
+    w.say("free")
+    w.line()
+    t.until(lambda: t.line(2).split()[1] == "0", "something lives on", timeout=20)
+    expect_shares(t, ("", books_of(w.work())))
+    t.press("l")
+    t.type("sometimes")
+    t.wait_for("neither 'exact' nor a number")
+    t.press("E")
+    t.wait_for("level: sampled, after exact", "level: exact, after sampled")
+    t.quit()
+    wait_unprobed(w.pid)
+
+
 @case()
 def target_that_dies_is_told_and_the_screen_stays():
     w = Workload("deep", "30")

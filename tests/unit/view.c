@@ -48,7 +48,7 @@ TEST(filters_by_number)
 	check_str(passing("live<100"), "23");
 	check_str(passing("age>60"), "01");
 	check_str(passing("age<10"), "3");
-	check_str(passing("size>1000K"), "1");
+	check_str(passing("mean>1000K"), "1");
 	check_str(passing("blocks>1 blocks<100"), "1");
 	check_str(passing("growth<-10"), "2");
 }
@@ -71,7 +71,9 @@ TEST(bad_filters_leave_the_old_one)
 {
 	check_bad("[", "regular expression");
 	check_bad("age>old", "not a number");
-	check_bad("fine size<", "not a number");
+	check_bad("fine mean<", "not a number");
+	check_bad("size>100", "power of two");
+	check_bad("size<0", "power of two");
 }
 
 TEST(list_keeps_its_cursor_in_sight)
@@ -158,7 +160,8 @@ TEST(columns_fit_and_the_sorted_one_is_there)
 			bool show[COLUMNS_COUNT];
 			int used = 0;
 
-			columns_choose(columns, sort, show);
+			columns_choose(&(struct columns_wish){
+				columns, sort, true, true, SPLIT_NONE }, show);
 			check(show[sort] && show[COLUMN_PATH]);
 			for (int i = 0; i < COLUMN_PATH; i++)
 				used += show[i] ? column_width(i) + 1 : 0;

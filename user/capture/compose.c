@@ -465,11 +465,27 @@ static void add_window_rows(struct session *s, const struct window_estimate *est
 	map64_deinit(&known);
 }
 
+/* The index of each model image's target; the caller frees. */
+static uint32_t *targets_of_images(const struct session *s, const struct model_image *images,
+				   size_t count)
+{
+	uint32_t *targets = xcalloc(count, sizeof(*targets));
+
+	for (size_t i = 0; i < count; i++) {
+		const struct image *image = find_image(s, &images[i]);
+
+		targets[i] = image ? (uint32_t)(image - s->images.data) : 0;
+	}
+	return targets;
+}
+
 struct error *session_snapshot(struct session *s, unsigned int flags, struct snapshot **ret)
 {
 	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_create();
 	__cleanup(model_row_vec_deinit) struct model_row_vec rows = { 0 };
+	__cleanup(model_share_vec_deinit) struct model_share_vec shares = { 0 };
 	__cleanup_free struct model_image *images = NULL;
+	__cleanup_free uint32_t *target_of_image = NULL;
 	const struct model_image *borrowed;
 	struct model_totals totals;
 	const struct window_estimate *estimate = NULL;
@@ -481,8 +497,9 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 		estimate = governor_estimate(s->governor, s->end_ns ? s->end_ns : session_now_ns(),
 					     s->end_ns);
 	pthread_mutex_lock(&s->lock);
-	model_rows(s->model, s->end_ns ? s->end_ns : session_now_ns(),
-		   flags & SNAPSHOT_OLDEST ? MODEL_OLDEST : 0, &rows, &totals);
+	model_rows_and_shares(s->model, s->end_ns ? s->end_ns : session_now_ns(),
+			      flags & SNAPSHOT_OLDEST ? MODEL_OLDEST : 0, &rows,
+			      flags & SNAPSHOT_SHARES ? &shares : NULL, &totals);
 	if (estimate) {
 		add_window_rows(s, estimate, &rows);
 		metrics_combine(&totals.m, &estimate->total);
@@ -502,11 +519,14 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->sample_bytes = sample_bytes(s);
 	vec_for_each(image, &s->images)
 		add_target(snap, image);
+	target_of_image = targets_of_images(s, images, images_count);
 	vec_for_each(row, &rows) {
 		const struct image *image = find_image(s, &images[row->image]);
 
-		add_row(s, snap, row, image ? image - s->images.data : 0, image, flags);
+		add_row(s, snap, row, target_of_image[row->image], image, flags);
 	}
+	if (flags & SNAPSHOT_SHARES)
+		session_add_shares(s, snap, &shares, target_of_image);
 	vec_for_each(image, &s->images)
 		add_profile(s, snap, image, flags);
 	session_add_profile_totals(s, &totals.m);

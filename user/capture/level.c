@@ -61,7 +61,12 @@ static void begin_sampling(struct session *s, uint64_t mean)
 
 bool session_can_sample(const struct session *s)
 {
-	return bpf_map__max_entries(s->skel->maps.live_samples) > 1;
+	return !s->governor && bpf_map__max_entries(s->skel->maps.live_samples) > 1;
+}
+
+bool session_probes_allocations(const struct session *s)
+{
+	return s->watches_functions && session_has_probes(s);
 }
 
 void session_set_sampling(struct session *s, uint64_t mean)

@@ -362,6 +362,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_follow(s);
 		session_serve_command(s);
 		session_follow_exits(s);
+		session_name_threads(s);
 		session_remove_retired(s);
 		session_begin_go(s);
 		note_loss(s);
@@ -671,6 +672,7 @@ void session_destroy(struct session *s)
 	snapshot_sample_vec_deinit(&s->timeline);
 	ledger_deinit(&s->ledger);
 	unwinder_destroy(s->unwinder);
+	watched_thread_vec_deinit(&s->threads);
 	map64_deinit(&s->told);
 	map64_deinit(&s->named);
 	named_stack_vec_deinit(&s->named_stacks);

@@ -105,6 +105,8 @@ void session_set_interval(struct session *session, double seconds);
 void session_set_sampling(struct session *session, uint64_t mean);
 /* Whether there is room for samples: settings said so. */
 bool session_can_sample(const struct session *session);
+/* Whether a function of any target that gives blocks is probed. */
+bool session_probes_allocations(const struct session *session);
 
 /*
  * Ends the watching: what was recorded until now counts, all probes are
@@ -124,6 +126,7 @@ struct error *session_fetch_debug(struct session *session,
 enum snapshot_flags {
 	SNAPSHOT_NAMES = 1,	/* frames of every stack, with names */
 	SNAPSHOT_NEW_NAMES = 4,	/* the same, but only of stacks that no snapshot had yet */
+	SNAPSHOT_SHARES = 8,	/* what threads and size classes have of each stack */
 	SNAPSHOT_OLDEST = 2,	/* ages of the oldest blocks: reads all live blocks */
 };
 

@@ -144,6 +144,16 @@ struct growth_watch {
 	int64_t kswapd_pages;		/* freed by it since boot, as last read; -1: never */
 };
 
+/* As the model numbers them: [0] stands for all that are not told apart. */
+struct watched_thread {
+	uint32_t image;		/* the model's number */
+	uint32_t tgid, tid;
+	char name[17];		/* "": could not be read */
+	double next_s, pause_s;	/* when it is read again, and how long that was put off */
+};
+
+DEFINE_VEC(watched_thread_vec, struct watched_thread);
+
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
@@ -202,6 +212,7 @@ struct session {
 	struct frame_store *store;	/* holds their frames and strings */
 	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
+	struct watched_thread_vec threads;
 	struct ledger ledger;
 	double ledger_read_s, ledger_took_s;
 	bool alarms;			/* somebody wants to know of distress */
@@ -314,6 +325,14 @@ bool session_look_for_distress(struct session *s, double now_s);
 void session_note_victim(struct session *s, struct image *image);
 /* What ended it, in words; @status as of wait(2). */
 char *session_describe_exit(struct session *s, struct image *image, int status);
+
+/* --- shares.c --- */
+
+/* Reads names of threads that the model has met. */
+void session_name_threads(struct session *s);
+/* @snap's first stacks are the model's rows; @target_of_image is by the model's numbers. */
+void session_add_shares(struct session *s, struct snapshot *snap,
+			const struct model_share_vec *shares, const uint32_t *target_of_image);
 
 /* --- compose.c --- */
 

@@ -54,10 +54,10 @@ struct wishes feed_take_wishes(struct feed *feed)
 
 	pthread_mutex_lock(&feed->lock);
 	feed->poke = 0;
-	wishes = (struct wishes){ feed->stop, feed->interval_changed, feed->play,
-				  feed->interval_s, steal_ptr(feed->record_path), feed->steps,
-				  feed->marks };
-	feed->interval_changed = false;
+	wishes = (struct wishes){ feed->stop, feed->interval_changed, feed->sampling_changed,
+				  feed->play, feed->interval_s, feed->sample_bytes,
+				  steal_ptr(feed->record_path), feed->steps, feed->marks };
+	feed->interval_changed = feed->sampling_changed = false;
 	feed->steps = 0;
 	feed->marks = 0;
 	pthread_mutex_unlock(&feed->lock);
@@ -88,6 +88,11 @@ static void wish(struct feed *feed)
 void feed_set_interval(struct feed *feed, double seconds)
 {
 	WISH(feed, feed->interval_s = seconds; feed->interval_changed = true);
+}
+
+void feed_set_sampling(struct feed *feed, uint64_t mean_bytes)
+{
+	WISH(feed, feed->sample_bytes = mean_bytes; feed->sampling_changed = true);
 }
 
 void feed_record(struct feed *feed, const char *path)

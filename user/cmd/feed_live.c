@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/format.h"
 #include "cmd/feed_private.h"
 
 #define FIRST_S 0.2		/* until the first snapshot: long enough to show something */
@@ -67,8 +68,8 @@ static void append(struct feed *feed, struct snapshot *snap)
 static struct error *take_snapshot(struct feed *feed)
 {
 	struct snapshot *snap;
-	struct error *err = session_snapshot(feed->session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST,
-					     &snap);
+	struct error *err = session_snapshot(feed->session, SNAPSHOT_NAMES | SNAPSHOT_OLDEST |
+					     SNAPSHOT_SHARES, &snap);
 
 	if (err)
 		return err;
@@ -78,12 +79,38 @@ static struct error *take_snapshot(struct feed *feed)
 	return NULL;
 }
 
+/* The screen's head goes on saying what the numbers are since (view/head.c). */
+static struct error *change_sampling(struct feed *feed, uint64_t mean)
+{
+	char size[FORMAT_MAX];
+	__cleanup_free char *text = NULL;
+
+	if (!session_can_sample(feed->session) || !session_probes_allocations(feed->session)) {
+		feed_tell(feed, FEED_FAILURE, "the level stays: only sessions whose probes stand"
+			  " all the time can change it");
+		return NULL;
+	}
+	session_set_sampling(feed->session, mean);
+	text = mean ? xasprintf("one allocation in %s is recorded from now on; live blocks known"
+				" until now are in the sample", format_bytes((int64_t)mean, size)) :
+		xstrdup("every allocation is recorded from now on; blocks that were not sampled"
+			" stay unknown");
+	feed_tell(feed, FEED_NOTE, text);
+	return take_snapshot(feed);
+}
+
 static struct error *grant(struct feed *feed, struct wishes *wishes)
 {
 	__cleanup_free char *path = steal_ptr(wishes->record_path);
 
 	if (wishes->interval_changed)
 		session_set_interval(feed->session, wishes->interval_s);
+	if (wishes->sampling_changed && !feed->ended) {
+		struct error *err = change_sampling(feed, wishes->sample_bytes);
+
+		if (err)
+			return err;
+	}
 	for (int i = 0; feed->recording && i < wishes->marks; i++) {
 		struct error *err;
 

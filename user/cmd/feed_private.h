@@ -33,6 +33,8 @@ struct feed {
 	bool stop;
 	double interval_s;
 	bool interval_changed;
+	uint64_t sample_bytes;
+	bool sampling_changed;
 	char *record_path;		/* "": end it; NULL: no wish */
 	int marks;			/* to be set */
 	bool play;
@@ -50,8 +52,9 @@ struct feed {
 };
 
 struct wishes {
-	bool stop, interval_changed, play;
+	bool stop, interval_changed, sampling_changed, play;
 	double interval_s;
+	uint64_t sample_bytes;
 	char *record_path;
 	long steps;
 	int marks;

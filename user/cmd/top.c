@@ -49,6 +49,11 @@ static void host_set_interval(void *arg, double seconds)
 	feed_set_interval(((struct top *)arg)->feed, seconds);
 }
 
+static void host_set_sampling(void *arg, uint64_t mean_bytes)
+{
+	feed_set_sampling(((struct top *)arg)->feed, mean_bytes);
+}
+
 static void host_record(void *arg, const char *path)
 {
 	feed_record(((struct top *)arg)->feed, path);
@@ -101,8 +106,9 @@ static struct ui_host make_host(struct top *top)
 		.arg = top,
 		.replay = !top->session,
 		.interval_s = top->opts->target.interval_s,
-		.level_note = "every allocation is seen (exact): there is no other level to go to"
-			      " yet",
+		.level_note = top->session ? NULL :
+			"this is a recording: its level was chosen when it was made",
+		.set_sampling = host_set_sampling,
 		.set_interval = host_set_interval,
 		.record = host_record,
 		.export = host_export,

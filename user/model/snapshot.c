@@ -90,6 +90,8 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	snap->origin = snapshot_ref(origin);
 	snap->stacks = (struct snapshot_stack_vec){ 0 };
 	snap->frames = (struct frame_vec){ 0 };
+	snap->shares = (struct snapshot_share_vec){ 0 };
+	snap->threads = (struct snapshot_thread_vec){ 0 };
 	COPY_VEC(snapshot_target_vec, &snap->targets, &origin->targets);
 	COPY_VEC(snapshot_reclaim_vec, &snap->reclaim, &origin->reclaim);
 	COPY_VEC(snapshot_account_vec, &snap->account, &origin->account);

@@ -67,7 +67,8 @@ struct snapshot_stack {
 	uint32_t status;	/* enum unwind_status of bpf/events.h */
 	uint32_t frame_first, frame_count;	/* slice of frames, leaf first ... */
 	const struct frame *shared_frames;	/* ... unless they lie here, in snapshot.store */
-	uint32_t share_first, share_count;	/* slice of shares: m is their sum; 0: not known */
+	/* Slice of shares, by thread and class, whose sum m is; count 0: not known. */
+	uint32_t share_first, share_count;
 	struct metrics m;
 };
 
@@ -273,6 +274,7 @@ struct snapshot {
 	struct frame_vec frames;
 	struct snapshot_share_vec shares;	/* empty where they were not kept: recordings */
 	struct snapshot_thread_vec threads;	/* the same */
+	bool threads_full;			/* later ones are all threads[0] */
 	struct snapshot_reclaim_vec reclaim;
 	struct snapshot_memory memory;
 	struct snapshot_runtime runtime;

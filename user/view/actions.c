@@ -100,7 +100,6 @@ void ui_help(FILE *f)
 	fputs("\nColumns of the sites:\n", f);
 	columns_help(f);
 	filters_help(f);
-	fputs("\nSource lines, sizes and ages are those the snapshot has; a block's own thread\n"
-	      "is not kept: thread: goes by the function at the root of the path, size by the\n"
-	      "mean of a path's blocks.\n", f);
+	fputs("\nthread: and size> show what these threads and size classes have of each path,\n"
+	      "live sessions only. Growth and trend are known of whole paths.\n", f);
 }

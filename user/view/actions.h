@@ -60,6 +60,8 @@ enum view_id {
 	X(ACTION_SORT_LEFT, '<', 0, IN(SITES), NULL, "sort by the column to the left") \
 	X(ACTION_SORT_RIGHT, '>', 0, IN(SITES), "sort", "sort by the column to the right") \
 	X(ACTION_REVERSE,  'r', 0, IN(SITES), NULL, "smallest first, and back")	\
+	X(ACTION_SPLIT,    'y', 0, IN(SITES), NULL,				\
+	  "a line for each thread, size class, both, and back")			\
 	X(ACTION_FILTER,   '/', 0, IN(SITES) | IN(TREE), "filter",		\
 	  "show only call paths that match (see below)")			\
 	X(ACTION_SEARCH,   '/', 0, IN(FLAME) | IN(STACK) | IN(LOG), "search",	\
@@ -78,7 +80,8 @@ enum view_id {
 	  "show changes since the last mark, and back")				\
 	X(ACTION_COMPARE,  'x', 0, ANY, NULL, "what changed between two marks")	\
 	X(ACTION_INTERVAL, 'u', 0, ANY, NULL, "another time between refreshes")	\
-	X(ACTION_LEVEL,    'l', 0, ANY, NULL, "another level of watching")	\
+	X(ACTION_LEVEL,    'l', 0, ANY, NULL, \
+	  "record every allocation, or a sample, from now on")	\
 	X(ACTION_RECORD,   'w', 0, ANY, NULL, "save a recording from now on; again: end it") \
 	X(ACTION_EXPORT,   'e', 0, ANY, "export",				\
 	  "what is shown, to a file of a format you choose")			\

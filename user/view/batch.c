@@ -67,7 +67,10 @@ static void put_totals(const struct snapshot *snap, const struct rates *rates, F
 	const struct metrics *m = &snap->totals.m;
 	char a[FORMAT_MAX], b[FORMAT_MAX], c[FORMAT_MAX], d[FORMAT_MAX];
 
-	fprintf(f, "live %s in %s blocks   RSS %s   limit %s (%s)\n", bytes(m->live_bytes, a),
+	fprintf(f, "live %s", bytes(m->live_bytes, a));
+	if (m->live_bytes_error > 0)
+		fprintf(f, " (+- %s)", bytes(llround(m->live_bytes_error), a));
+	fprintf(f, " in %s blocks   RSS %s   limit %s (%s)\n",
 		format_count(m->live_count, b), bytes(snap->memory.rss_bytes, c),
 		bytes(snap->memory.limit_bytes, d), snap->memory.limit_kind);
 	fprintf(f, "%s allocations/s, %s frees/s   %s stacks whole, %s not\n",
@@ -96,25 +99,47 @@ static void put_header(const bool show[COLUMNS_COUNT], FILE *f)
 	fprintf(f, "%s < called by\n", column_header(COLUMN_PATH));
 }
 
+static void put_thread(const struct snapshot *snap, const struct site *site, FILE *f)
+{
+	struct strbuf name __cleanup_strbuf = { 0 }, safe __cleanup_strbuf = { 0 };
+
+	site_thread(&name, snap, site);
+	format_escaped(&safe, strbuf_str(&name));
+	fprintf(f, "%-*s ", column_width(COLUMN_THREAD), strbuf_str(&safe));
+}
+
 static void put_site(const struct snapshot *snap, const struct site *site,
 		     const bool show[COLUMNS_COUNT], FILE *f)
 {
 	struct strbuf path __cleanup_strbuf = { 0 }, safe __cleanup_strbuf = { 0 };
 	char buf[COLUMN_TEXT_MAX];
 
-	for (int i = 0; i < COLUMN_PATH; i++)
-		if (show[i])
+	for (int i = 0; i < COLUMN_PATH; i++) {
+		if (i == COLUMN_THREAD && show[i])
+			put_thread(snap, site, f);
+		else if (show[i])
 			fprintf(f, "%*s ", column_width(i), column_text(site, i, buf));
+	}
 	site_path(&path, snap, site->stack, PATH_BYTES);
 	format_escaped(&safe, strbuf_str(&path));
 	fprintf(f, "%s\n", strbuf_str(&safe));
+}
+
+static void add_site(struct batch *batch, const struct snapshot *snap,
+		     const struct snapshot_stack *stack, struct site_vec *ret)
+{
+	struct site site = site_make(&batch->past, stack, &stack->m);
+	struct filter all = { 0 };
+
+	site.shares = shares_summary(snap, stack, &all);
+	site_vec_push(ret, site);
 }
 
 static void collect(struct batch *batch, const struct snapshot *snap, struct site_vec *ret)
 {
 	vec_for_each(stack, &snap->stacks)
 		if (snapshot_shows(snap, stack))
-			site_vec_push(ret, site_make(&batch->past, stack, &stack->m));
+			add_site(batch, snap, stack, ret);
 	sites_sort(ret, snap, batch->sort, false);
 }
 
@@ -126,7 +151,10 @@ void batch_print(struct batch *batch, struct snapshot *snap, FILE *f)
 
 	past_take(&batch->past, snap);
 	collect(batch, snap, &sites);
-	columns_choose(COLUMNS_WIDE, batch->sort, show);
+	columns_choose(&(struct columns_wish){
+		COLUMNS_WIDE, batch->sort, snap->shares.len, snap->totals.m.live_bytes_error > 0,
+		SPLIT_NONE,
+	}, show);
 	show[COLUMN_TREND] = false;
 	put_targets(snap, f);
 	put_totals(snap, &batch->past.rates, f);

@@ -36,16 +36,34 @@ enum column column_of_metric(const char *metric)
 	return COLUMN_LIVE;
 }
 
-void columns_choose(int columns, enum column sort, bool show[COLUMNS_COUNT])
+static bool is_there(const struct columns_wish *wish, int column)
 {
-	int path = columns * 2 / 5 > PATH_COLUMNS_MIN ? columns * 2 / 5 : PATH_COLUMNS_MIN;
-	int left = columns - path - (rows[sort].width ? rows[sort].width + 1 : 0);
+	if (column == COLUMN_THREAD || column == COLUMN_CLASS)
+		return wish->shares;
+	return column != COLUMN_ERROR || wish->errors;
+}
 
-	memset(show, 0, COLUMNS_COUNT * sizeof(show[0]));
-	show[sort] = show[COLUMN_PATH] = true;
+static bool is_must(const struct columns_wish *wish, int column)
+{
+	return column == (int)wish->sort || column == COLUMN_PATH ||
+	       (column == COLUMN_THREAD && wish->split & SPLIT_THREAD) ||
+	       (column == COLUMN_CLASS && wish->split & SPLIT_CLASS);
+}
+
+void columns_choose(const struct columns_wish *wish, bool show[COLUMNS_COUNT])
+{
+	int columns = wish->columns;
+	int path = columns * 2 / 5 > PATH_COLUMNS_MIN ? columns * 2 / 5 : PATH_COLUMNS_MIN;
+	int left = columns - path;
+
+	for (int i = 0; i < COLUMNS_COUNT; i++) {
+		show[i] = is_must(wish, i);
+		left -= show[i] && rows[i].width ? rows[i].width + 1 : 0;
+	}
 	for (int rank = 0; rank < COLUMNS_COUNT; rank++)
 		for (int i = 0; i < COLUMN_PATH; i++)
-			if (rows[i].rank == rank && !show[i] && left >= rows[i].width + 1) {
+			if (rows[i].rank == rank && !show[i] && is_there(wish, i) &&
+			    left >= rows[i].width + 1) {
 				show[i] = true;
 				left -= rows[i].width + 1;
 			}
@@ -100,12 +118,38 @@ static const char *growth_text(const struct site *site, char *buf)
 	char number[FORMAT_MAX];
 	double growth = site->m.growth_bytes_per_s;
 
+	if (site->partial && !site->m.growth_confidence)
+		return "-";
 	if (!growth)
 		return "0";
 	snprintf(buf, COLUMN_TEXT_MAX, "%s%s",
 		 format_bytes_short(llround(growth), true, number),
 		 site->m.growth_confidence < SURE ? "?" : "");
 	return buf;
+}
+
+static const char *class_text(const struct site *site, char *buf)
+{
+	char name[16];
+
+	if (!site->shares.classes)
+		return "-";
+	if (site->shares.classes == 1)
+		return share_class_name(site->shares.size_class, buf);
+	snprintf(buf, COLUMN_TEXT_MAX, "%s+%u", share_class_name(site->shares.size_class, name),
+		 site->shares.classes - 1);
+	return buf;
+}
+
+void site_thread(struct strbuf *sb, const struct snapshot *snap, const struct site *site)
+{
+	if (!site->shares.threads) {
+		strbuf_addstr(sb, "-");
+		return;
+	}
+	share_thread_name(sb, snap, site->shares.thread);
+	if (site->shares.threads > 1)
+		strbuf_addf(sb, " +%u", site->shares.threads - 1);
 }
 
 const char *column_text(const struct site *site, enum column column, char buf[COLUMN_TEXT_MAX])
@@ -115,6 +159,8 @@ const char *column_text(const struct site *site, enum column column, char buf[CO
 	switch (column) {
 	case COLUMN_GROWTH:
 		return growth_text(site, buf);
+	case COLUMN_CLASS:
+		return class_text(site, buf);
 	case COLUMN_TEMP:
 	case COLUMN_SURE:
 		return percent(value, buf);

@@ -139,11 +139,47 @@ static unsigned int ask_marks(struct ui *ui)
 	return EFFECT_DRAW;
 }
 
+/* --- level --- */
+
+static unsigned int set_level(struct ui *ui, const char *text)
+{
+	uint64_t mean = 0;
+
+	if (strcmp(text, "exact") && (!parse_bytes(text, &mean) || mean < 1 || mean >> 40))
+		return ui_say(ui, NOTE_BAD, "'%s' is neither 'exact' nor a number of bytes such"
+			      " as 512K", text);
+	ui->host->set_sampling(ui->host->arg, mean);
+	return EFFECT_DRAW;
+}
+
+static unsigned int ask_level(struct ui *ui)
+{
+	if (ui->host->level_note)
+		return ui_say(ui, NOTE_WARN, "%s", ui->host->level_note);
+	if (ui->ended)
+		return ui_say(ui, NOTE_WARN, "nothing is watched any more");
+	prompt_open(&ui->prompt, "exact, or mean bytes between samples",
+		    ui->newest->sample_bytes > 0 ? "exact" : "512K", set_level);
+	return EFFECT_DRAW;
+}
+
 /* --- filter and search --- */
+
+/* ERROR_USAGE also where it asks for what the snapshots do not have. */
+static struct error *try_filter(struct ui *ui, const char *text)
+{
+	struct filter fresh = { 0 };
+	struct error *err = filter_set(&fresh, text);
+
+	if (!err && filter_wants_shares(&fresh) && !ui->shown->shares.len)
+		err = error_create(ERROR_USAGE, "%s", no_shares_text);
+	filter_deinit(&fresh);
+	return err ? err : filter_set(&ui->filter, text);
+}
 
 static unsigned int filter_changed(struct ui *ui, const char *text)
 {
-	struct error *err = filter_set(&ui->filter, text);
+	struct error *err = try_filter(ui, text);
 
 	/* Half a word may be no expression yet: what was shown stays. */
 	error_destroy(err);
@@ -152,7 +188,7 @@ static unsigned int filter_changed(struct ui *ui, const char *text)
 
 static unsigned int set_filter(struct ui *ui, const char *text)
 {
-	struct error *err = filter_set(&ui->filter, text);
+	struct error *err = try_filter(ui, text);
 
 	return err ? refuse(ui, err) : EFFECT_DERIVE;
 }
@@ -297,7 +333,7 @@ unsigned int ui_act(struct ui *ui, enum action action)
 	case ACTION_INTERVAL:
 		return ask_interval(ui);
 	case ACTION_LEVEL:
-		return ui_say(ui, NOTE_WARN, "%s", ui->host->level_note);
+		return ask_level(ui);
 	case ACTION_RECORD:
 		return record(ui);
 	case ACTION_EXPORT:

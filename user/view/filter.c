@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which call paths are shown; see filter.h. */
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -85,6 +86,18 @@ static struct error *set_number(struct filter_word *word, const char *text)
 	return NULL;
 }
 
+/* Blocks are not kept by size but by class, whose bounds are powers of two. */
+static struct error *check_class(const struct filter_word *word)
+{
+	uint64_t n = word->number >= 1 && word->number < 1e18 ? (uint64_t)word->number : 0;
+	unsigned int above = size_class(n);
+
+	if (n && (double)n == word->number && n == 1ull << above)
+		return NULL;
+	return error_create(ERROR_USAGE, "size takes a power of two, for blocks are told apart by"
+			    " such classes: %llu, or mean>N", n ? 1ull << above : 1ull);
+}
+
 static struct error *parse_word(struct filter_word *word, const char *text)
 {
 	char mark = 0;
@@ -97,8 +110,10 @@ static struct error *parse_word(struct filter_word *word, const char *text)
 			       FILTER_TEXTS_COUNT, &mark);
 	if (subject >= 0) {
 		word->subject = subject;
+		struct error *err = set_number(word, text);
+
 		word->less = mark == '<';
-		return set_number(word, text);
+		return err || word->subject != FILTER_SIZE ? err : check_class(word);
 	}
 	subject = find_subject(&text, ":", 0, FILTER_TEXTS_COUNT, &mark);
 	word->subject = subject < 0 ? FILTER_ANY : subject;
@@ -209,6 +224,52 @@ static bool number_matches(const struct filter_word *word, const struct metrics 
 	return word->less ? value < word->number : value > word->number;
 }
 
+static bool speaks_of_shares(const struct filter_word *word)
+{
+	return word->subject == FILTER_THREAD || word->subject == FILTER_SIZE;
+}
+
+bool filter_wants_shares(const struct filter *filter)
+{
+	vec_for_each(word, &filter->words)
+		if (speaks_of_shares(word))
+			return true;
+	return false;
+}
+
+static bool thread_matches(struct filter_word *word, const struct snapshot *snap, uint32_t nr)
+{
+	const struct snapshot_thread *thread = &snap->threads.data[nr];
+	char tid[16];
+
+	if (!nr || nr >= snap->threads.len)
+		return text_matches(word, "others");
+	snprintf(tid, sizeof(tid), "%u", thread->tid);
+	return text_matches(word, thread->name) || !regexec(&word->regex, tid, 0, NULL, 0);
+}
+
+static bool class_matches(const struct filter_word *word, uint32_t class)
+{
+	if (class >= SIZE_CLASS_ANY)
+		return false;
+	if (word->less)
+		return exp2(class) <= word->number;
+	return class && exp2(class - 1) >= word->number;
+}
+
+bool filter_matches_share(struct filter *filter, const struct snapshot *snap,
+			  const struct snapshot_share *share)
+{
+	vec_for_each(word, &filter->words) {
+		if (!speaks_of_shares(word))
+			continue;
+		if ((word->subject == FILTER_THREAD ? thread_matches(word, snap, share->thread) :
+		     class_matches(word, share->size_class)) == word->negated)
+			return false;
+	}
+	return true;
+}
+
 static bool word_holds(struct filter_word *word, const struct snapshot *snap,
 		       const struct snapshot_stack *stack)
 {
@@ -222,7 +283,7 @@ static bool word_holds(struct filter_word *word, const struct snapshot *snap,
 	case FILTER_TARGET:
 		return stack->target < snap->targets.len &&
 		       target_matches(word, &snap->targets.data[stack->target]);
-	case FILTER_THREAD:
+	case FILTER_BEGAN:
 		thread = thread_frame(snap, stack);
 		return thread && text_matches(word, thread->function);
 	default:
@@ -234,7 +295,7 @@ bool filter_matches(struct filter *filter, const struct snapshot *snap,
 		    const struct snapshot_stack *stack)
 {
 	vec_for_each(word, &filter->words)
-		if (word_holds(word, snap, stack) == word->negated)
+		if (!speaks_of_shares(word) && word_holds(word, snap, stack) == word->negated)
 			return false;
 	return true;
 }

@@ -89,6 +89,21 @@ static int draw_targets(const struct head *head, int at, int width)
 			 strbuf_str(&text));
 }
 
+/* After a change of level: since when the numbers are what it says. */
+static void add_level(struct strbuf *text, const struct head *head)
+{
+	char buf[FORMAT_MAX];
+
+	strbuf_addf(text, "%s", head->snap->mode);
+	if (head->snap->sample_bytes > 0)
+		strbuf_addf(text, " 1 in %s",
+			    format_bytes_short(head->snap->sample_bytes, false, buf));
+	else
+		strbuf_addstr(text, " level");
+	if (head->ui->level_since_s > 0 && !head->ui->until)
+		strbuf_addf(text, " since %s", format_duration_short(head->ui->level_since_s, buf));
+}
+
 static void draw_first(const struct head *head)
 {
 	struct strbuf right __cleanup_strbuf = { 0 };
@@ -96,8 +111,8 @@ static void draw_first(const struct head *head)
 	char buf[FORMAT_MAX];
 	int columns = head->area.columns, used;
 
-	strbuf_addf(&right, "%s level  %s", head->snap->mode,
-		    format_duration(head->snap->duration_s, buf));
+	add_level(&right, head);
+	strbuf_addf(&right, "  %s", format_duration(head->snap->duration_s, buf));
 	used = (int)right.len + 1;
 	draw_right(head->area, 0, columns - used, used, ROLE_TEXT, strbuf_str(&right));
 	if (*mode) {
@@ -120,7 +135,7 @@ static const char *bytes(int64_t value, char buf[FORMAT_MAX])
 
 static int bar_columns(const struct head *head)
 {
-	int room = head->area.columns - LABEL_COLUMNS - 54;
+	int room = head->area.columns - LABEL_COLUMNS - 58;
 
 	return room > BAR_COLUMNS_MAX ? BAR_COLUMNS_MAX : room < 12 ? 12 : room;
 }
@@ -158,9 +173,13 @@ static void draw_rss(const struct head *head)
 	if (m->growth_bytes_per_s)
 		at += draw_format(head->area, 1, at, ROLE_TEXT, "  %s/s",
 				  format_bytes_short(llround(m->growth_bytes_per_s), true, b));
-	if (m->seconds_to_limit >= 0)
-		draw_format(head->area, 1, at, m->seconds_to_limit < 3600 ? ROLE_BAD : ROLE_TEXT,
-			    "  full in %s", format_duration(m->seconds_to_limit, b));
+	if (m->seconds_to_limit < 0)
+		return;
+	at += draw_format(head->area, 1, at, m->seconds_to_limit < 3600 ? ROLE_BAD : ROLE_TEXT,
+			  "  full in %s", format_duration_short(m->seconds_to_limit, b));
+	if (m->growth_confidence < GROWTH_SURE)
+		draw_format(head->area, 1, at, ROLE_DIM, " (%.0f%% sure)",
+			    100 * m->growth_confidence);
 }
 
 /* The last minutes of live bytes, as many samples as fit. */
@@ -192,6 +211,9 @@ static void draw_live(const struct head *head)
 	at += 7;
 	draw_bar(head->area, 2, at, width, &part, 1, rss);
 	at += width + 1;
+	if (m->live_bytes_error > 0)
+		at += draw_format(head->area, 2, at, ROLE_TEXT, "+-%s in ",
+				  bytes(llround(m->live_bytes_error), buf));
 	at += draw_format(head->area, 2, at, ROLE_TEXT, "%s blocks",
 			  format_count_short(m->live_count, buf));
 	at += draw_format(head->area, 2, at,
@@ -283,6 +305,7 @@ static struct metrics totals_of_target(const struct snapshot *snap, uint32_t tar
 		if (stack->target != target)
 			continue;
 		sum.live_bytes += stack->m.live_bytes;
+		sum.live_bytes_error = hypot(sum.live_bytes_error, stack->m.live_bytes_error);
 		sum.live_count += stack->m.live_count;
 		sum.alloc_count += stack->m.alloc_count;
 		sum.temporary_count += stack->m.temporary_count;

@@ -19,6 +19,7 @@ static void drop_past(struct past *past)
 	vec_for_each(snap, &past->kept)
 		snapshot_destroy(*snap);
 	past->kept.len = 0;
+	snapshot_destroy(steal_ptr(past->before));
 }
 
 void past_deinit(struct past *past)
@@ -38,6 +39,7 @@ static struct snapshot *last(const struct past *past)
 static size_t bytes_of(const struct snapshot *snap)
 {
 	return snap->stacks.len * sizeof(*snap->stacks.data) +
+	       snap->shares.len * sizeof(*snap->shares.data) +
 	       snap->frames.len * sizeof(*snap->frames.data);
 }
 
@@ -128,6 +130,8 @@ void past_take(struct past *past, struct snapshot *snap)
 	vec_for_each(stack, &snap->stacks)
 		take_stack(past, stack, span_s);
 	past->rates = rates_between(before, snap);
+	snapshot_destroy(past->before);
+	past->before = snapshot_ref((struct snapshot *)before);
 	keep(past, snap);
 }
 

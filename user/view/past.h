@@ -32,6 +32,7 @@ struct past {
 	struct trace_vec traces;
 	uint32_t round;
 	struct rates rates;
+	struct snapshot *before;	/* the newest but one; NULL */
 	struct snapshot_ref_vec kept;	/* oldest first; the newest among them */
 };
 

@@ -21,8 +21,100 @@ static void sites_deinit(void *state)
 static void add_site(struct ui *ui, struct sites_state *state, const struct snapshot_stack *stack)
 {
 	struct metrics m = ui_metrics(ui, stack);
+	struct site site = site_make(&ui->past, stack, &m);
 
-	site_vec_push(&state->sites, site_make(&ui->past, stack, &m));
+	if (stack->share_count)
+		site.shares = shares_summary(ui_snapshot(ui), stack, &ui->filter);
+	site_vec_push(&state->sites, site);
+}
+
+static struct share_key key_of(const struct site *site, enum split split)
+{
+	return (struct share_key){
+		split & SPLIT_THREAD ? site->shares.thread : 0,
+		split & SPLIT_CLASS ? site->shares.size_class : 0,
+	};
+}
+
+static bool same_key(struct share_key a, struct share_key b)
+{
+	return a.thread == b.thread && a.size_class == b.size_class;
+}
+
+/* Whether a line from @first on stands for that part of the path already. */
+static bool has_part(const struct ui *ui, const struct sites_state *state, size_t first,
+		     struct share_key key)
+{
+	for (size_t i = first; i < state->sites.len; i++)
+		if (same_key(key_of(&state->sites.data[i], ui->split), key))
+			return true;
+	return false;
+}
+
+/* A line for each thread, or size class, or both. */
+static void add_parts(struct ui *ui, struct sites_state *state, const struct snapshot_stack *stack)
+{
+	const struct snapshot *snap = ui_snapshot(ui);
+	struct share_summary all = shares_summary(snap, stack, &ui->filter);
+	size_t first = state->sites.len;
+
+	shares_for_each(share, snap, stack) {
+		struct share_key key = share_key(share, ui->split);
+		struct site site = { .stack = stack, .shares = all };
+
+		if (!filter_matches_share(&ui->filter, snap, share) ||
+		    has_part(ui, state, first, key))
+			continue;
+		if (ui->split & SPLIT_THREAD) {
+			site.shares.thread = share->thread;
+			site.shares.threads = 1;
+		}
+		if (ui->split & SPLIT_CLASS) {
+			site.shares.size_class = share->size_class;
+			site.shares.classes = 1;
+		}
+		site.m = ui_share_metrics(ui, stack, ui->split, key);
+		site_vec_push(&state->sites, site);
+	}
+}
+
+/* What only the snapshot before can tell of parts: how much was allocated since. */
+static void set_rates(struct ui *ui, struct sites_state *state)
+{
+	const struct snapshot *before = ui->past.before, *now = ui_snapshot(ui);
+	double span_s = before ? now->duration_s - before->duration_s : 0;
+	struct stack_index index;
+
+	vec_for_each(site, &state->sites) {
+		site->partial = true;
+		site->allocs_per_s = site->trend = 0;
+	}
+	if (span_s <= 0)
+		return;
+	stack_index_init(&index, before);
+	vec_for_each(site, &state->sites) {
+		const struct snapshot_stack *old = stack_index_find(&index, stack_key(site->stack));
+		struct share_key key = key_of(site, ui->split);
+		int64_t count = shares_sum(now, site->stack, &ui->filter, ui->split,
+					   key).alloc_count;
+
+		if (old)
+			count -= shares_sum(before, old, &ui->filter, ui->split, key).alloc_count;
+		site->allocs_per_s = (double)count / span_s;
+	}
+	stack_index_deinit(&index);
+}
+
+static bool is_selected(const struct ui *ui, const struct site *site)
+{
+	return stack_key(site->stack) == ui->selected &&
+	       same_key(key_of(site, ui->split), ui->selected_share);
+}
+
+static void select_site(struct ui *ui, const struct site *site)
+{
+	ui->selected = stack_key(site->stack);
+	ui->selected_share = key_of(site, ui->split);
 }
 
 /* The line of the same path as before; at the first line the first stays. */
@@ -33,7 +125,7 @@ static void follow_selection(struct ui *ui, struct sites_state *state)
 	if (!list->cursor)
 		return;
 	for (size_t i = 0; i < state->sites.len; i++)
-		if (stack_key(state->sites.data[i].stack) == ui->selected) {
+		if (is_selected(ui, &state->sites.data[i])) {
 			size_t above = list->cursor - list->top;
 
 			list->cursor = i;
@@ -49,10 +141,18 @@ static void sites_derive(struct ui *ui, void *arg)
 
 	state->sites.len = 0;
 	ui->all = snap->stacks.len;
-	vec_for_each(stack, &snap->stacks)
-		if (ui_shows(ui, stack))
+	ui->matching = 0;
+	vec_for_each(stack, &snap->stacks) {
+		if (!ui_shows(ui, stack))
+			continue;
+		ui->matching++;
+		if (ui->split && stack->share_count)
+			add_parts(ui, state, stack);
+		else
 			add_site(ui, state, stack);
-	ui->matching = state->sites.len;
+	}
+	if (ui_is_partial(ui))
+		set_rates(ui, state);
 	sites_sort(&state->sites, snap, ui->sort, ui->reversed);
 	if (ui->limit && state->sites.len > ui->limit)
 		state->sites.len = ui->limit;
@@ -159,6 +259,15 @@ static void draw_path(struct area area, int row, int at, int skip, const struct 
 	}
 }
 
+static void draw_thread(const struct ui *ui, struct area area, int row, int at,
+			const struct site *site)
+{
+	struct strbuf text __cleanup_strbuf = { 0 };
+
+	site_thread(&text, ui_snapshot(ui), site);
+	draw_text(area, row, at, column_width(COLUMN_THREAD), ROLE_TEXT, strbuf_str(&text));
+}
+
 static void draw_site(struct ui *ui, struct sites_state *state, struct area area, int row,
 		      const struct site *site, const bool show[COLUMNS_COUNT])
 {
@@ -168,8 +277,12 @@ static void draw_site(struct ui *ui, struct sites_state *state, struct area area
 	for (int i = 0; i < COLUMN_PATH; i++) {
 		if (!show[i])
 			continue;
-		if (i == COLUMN_TREND)
+		if (i == COLUMN_TREND && !site->partial)
 			draw_trend(area, row, at, past_trace(&ui->past, site->stack));
+		else if (i == COLUMN_TREND)
+			draw_right(area, row, at, column_width(i), ROLE_DIM, "-");
+		else if (i == COLUMN_THREAD)
+			draw_thread(ui, area, row, at, site);
 		else
 			draw_right(area, row, at, column_width(i), role_of(site, i),
 				   column_text(site, i, buf));
@@ -192,8 +305,14 @@ static bool draw_subject(struct ui *ui, struct area area)
 {
 	struct strbuf text __cleanup_strbuf = { 0 };
 
+	static const char *const splits[] = {
+		"", "a line for each thread   ", "a line for each size class   ",
+		"a line for each thread and size class   ",
+	};
+
 	if (ui->base)
 		strbuf_addf(&text, "changes %s   ", ui->base_name);
+	strbuf_addstr(&text, splits[ui->split]);
 	if (ui->filter.text)
 		strbuf_addf(&text, "filter: %s (%zu of %zu)", ui->filter.text, ui->matching,
 			    ui->all);
@@ -214,7 +333,10 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 		area.row++;
 		area.rows--;
 	}
-	columns_choose(area.columns, ui->sort, show);
+	columns_choose(&(struct columns_wish){
+		area.columns, ui->sort, ui_snapshot(ui)->shares.len,
+		ui_snapshot(ui)->totals.m.live_bytes_error > 0, ui->split,
+	}, show);
 	draw_header(ui, area, show);
 	list_fit(list, state->sites.len, area.rows - 1);
 	if (!list->count)
@@ -224,7 +346,7 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 
 		draw_site(ui, state, area, row + 1, site, show);
 		if (list->top + row == list->cursor) {
-			ui->selected = stack_key(site->stack);
+			select_site(ui, site);
 			draw_recolour(area, row + 1, 0, area.columns, ROLE_SELECTED);
 		}
 	}
@@ -243,8 +365,16 @@ static unsigned int move(struct ui *ui, struct sites_state *state, enum action a
 	unsigned int effects = list_act(&state->list, action);
 
 	if (state->list.cursor < state->sites.len)
-		ui->selected = stack_key(state->sites.data[state->list.cursor].stack);
+		select_site(ui, &state->sites.data[state->list.cursor]);
 	return effects;
+}
+
+static unsigned int next_split(struct ui *ui)
+{
+	if (!ui_snapshot(ui)->shares.len)
+		return ui_say(ui, NOTE_WARN, "%s", no_shares_text);
+	ui->split = (ui->split + 1) % SPLITS_COUNT;
+	return EFFECT_DERIVE;
 }
 
 static unsigned int sites_act(struct ui *ui, void *arg, enum action action)
@@ -258,6 +388,8 @@ static unsigned int sites_act(struct ui *ui, void *arg, enum action action)
 		return move_sort(ui, -1);
 	case ACTION_SORT_RIGHT:
 		return move_sort(ui, 1);
+	case ACTION_SPLIT:
+		return next_split(ui);
 	case ACTION_REVERSE:
 		ui->reversed = !ui->reversed;
 		return EFFECT_DERIVE;

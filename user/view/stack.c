@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -12,6 +13,7 @@
 #include "view/ui.h"
 
 #define FIGURE_ROWS 3
+#define PARTS_TOLD 3		/* threads, and size classes */
 #define SOURCE_ROWS_MAX 9
 #define TAB_COLUMNS 4
 #define SOURCE_BYTES_MAX (8u << 20)
@@ -37,7 +39,8 @@ static void draw_figures(struct ui *ui, struct area area, const struct snapshot_
 	int row = 0, at = 0;
 
 	for (int i = 0; i < COLUMN_PATH; i++) {
-		if (i == COLUMN_TREND)
+		if (i == COLUMN_TREND || i == COLUMN_THREAD || i == COLUMN_CLASS ||
+		    (i == COLUMN_ERROR && !m.live_bytes_error))
 			continue;
 		if (at + 22 > area.columns) {
 			row++;
@@ -46,6 +49,72 @@ static void draw_figures(struct ui *ui, struct area area, const struct snapshot_
 		if (row < FIGURE_ROWS)
 			at = figure(area, row, at, column_header(i), column_text(&site, i, buf));
 	}
+}
+
+struct part { uint32_t key; int64_t live; };
+
+DEFINE_VEC(part_vec, struct part);
+
+static int compare_parts(const void *a, const void *b)
+{
+	const struct part *x = a, *y = b;
+
+	return x->live != y->live ? (x->live < y->live ? 1 : -1) : x->key < y->key ? -1 : 1;
+}
+
+static void add_part(struct part_vec *parts, uint32_t key, int64_t live)
+{
+	vec_for_each(part, parts)
+		if (part->key == key) {
+			part->live += live;
+			return;
+		}
+	part_vec_push(parts, (struct part){ key, live });
+}
+
+/* "worker-1 62%, worker-2 38%": what each has of the live bytes, most first. */
+static void add_parts(struct strbuf *text, const struct snapshot *snap,
+		      const struct snapshot_stack *stack, enum split split)
+{
+	struct part_vec parts = { 0 };
+	const char *before = "";
+	char name[16];
+
+	shares_for_each(share, snap, stack)
+		add_part(&parts, split == SPLIT_THREAD ? share->thread : share->size_class,
+			 share->live_bytes);
+	if (parts.len)
+		qsort(parts.data, parts.len, sizeof(*parts.data), compare_parts);
+	for (size_t i = 0; i < parts.len && i < PARTS_TOLD; i++) {
+		const struct part *part = &parts.data[i];
+
+		strbuf_addstr(text, before);
+		if (split == SPLIT_THREAD)
+			share_thread_name(text, snap, part->key);
+		else
+			strbuf_addf(text, "%s", share_class_name(part->key, name));
+		if (stack->m.live_bytes > 0)
+			strbuf_addf(text, " %.0f%%",
+				    100 * (double)part->live / (double)stack->m.live_bytes);
+		before = ", ";
+	}
+	if (parts.len > PARTS_TOLD)
+		strbuf_addf(text, ", %zu more", parts.len - PARTS_TOLD);
+	part_vec_deinit(&parts);
+}
+
+static void draw_parts(struct area area, int row, const struct snapshot *snap,
+		       const struct snapshot_stack *stack)
+{
+	struct strbuf threads __cleanup_strbuf = { 0 }, classes __cleanup_strbuf = { 0 };
+	int at;
+
+	add_parts(&threads, snap, stack, SPLIT_THREAD);
+	add_parts(&classes, snap, stack, SPLIT_CLASS);
+	at = draw_text(area, row, 0, area.columns, ROLE_LABEL, "threads ");
+	at += draw_text(area, row, at, area.columns - at, ROLE_TEXT, strbuf_str(&threads)) + 3;
+	at += draw_text(area, row, at, area.columns - at, ROLE_LABEL, "blocks of up to ");
+	draw_text(area, row, at, area.columns - at, ROLE_TEXT, strbuf_str(&classes));
 }
 
 static void draw_title(struct area area, int row, const struct snapshot *snap,
@@ -179,6 +248,7 @@ static void stack_draw(struct ui *ui, void *arg, struct area area)
 	const struct frame *frames;
 	struct stack_state *state = arg;
 	struct area list = area, source = area;
+	int figures = FIGURE_ROWS;
 
 	if (!stack) {
 		draw_text(area, 1, 2, area.columns, ROLE_DIM,
@@ -188,11 +258,15 @@ static void stack_draw(struct ui *ui, void *arg, struct area area)
 	frames = snapshot_frames(ui_snapshot(ui), stack);
 	draw_title(area, 0, ui_snapshot(ui), stack);
 	draw_figures(ui, (struct area){ area.row + 1, 0, FIGURE_ROWS, area.columns }, stack);
-	source.rows = (area.rows - FIGURE_ROWS) / 2 - 1;
+	if (stack->share_count) {
+		draw_parts(area, 1 + FIGURE_ROWS, ui_snapshot(ui), stack);
+		figures++;
+	}
+	source.rows = (area.rows - figures) / 2 - 1;
 	source.rows = source.rows > SOURCE_ROWS_MAX ? SOURCE_ROWS_MAX : source.rows;
 	source.row = area.row + area.rows - source.rows;
-	list.row += 1 + FIGURE_ROWS;
-	list.rows = area.rows - 2 - FIGURE_ROWS - source.rows;
+	list.row += 1 + figures;
+	list.rows = area.rows - 2 - figures - source.rows;
 	draw_frames(ui, state, list, stack);
 	if (!stack->frame_count)
 		return;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The interactive screen: state and dispatch; see ui.h. */
+#include <math.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -132,8 +133,23 @@ static void note_target(struct ui *ui, const struct snapshot *before,
 			    target->stopped ? "stopped" : "continued");
 }
 
+static void note_level(struct ui *ui, const struct snapshot *before, const struct snapshot *now)
+{
+	if (!before->targets.len || (before->sample_bytes == now->sample_bytes &&
+				     !strcmp(before->mode, now->mode)))
+		return;
+	ui->level_since_s = now->duration_s;
+	note_format(ui, now->duration_s, NOTE_WARN, "level: %s, after %s", now->mode, before->mode);
+}
+
 static void note_losses(struct ui *ui, const struct snapshot *now)
 {
+	if (now->threads_full && !ui->threads_noted) {
+		ui->threads_noted = true;
+		note_format(ui, now->duration_s, NOTE_WARN,
+			    "%zu threads are told apart: what later ones allocate is of 'others'",
+			    now->threads.len - 1);
+	}
 	if (ui->loss_noted.complete && !now->loss.complete)
 		note_format(ui, now->duration_s, NOTE_BAD,
 			    "losses began: numbers are no longer exact");
@@ -148,6 +164,7 @@ static void note_changes(struct ui *ui, const struct snapshot *before, const str
 	for (size_t i = 0; i < now->targets.len; i++)
 		note_target(ui, before, &now->targets.data[i], i);
 	note_losses(ui, now);
+	note_level(ui, before, now);
 	for (size_t i = before->reclaim.len; i < now->reclaim.len; i++)
 		note_format(ui, now->reclaim.data[i].t_s, NOTE_INFO, "reclaim: %s %s %s",
 			    now->reclaim.data[i].kind,
@@ -186,18 +203,60 @@ const struct snapshot *ui_snapshot(const struct ui *ui)
 	return ui->until ? ui->until : ui->shown;
 }
 
+static bool has_share(struct ui *ui, const struct snapshot_stack *stack)
+{
+	const struct snapshot *snap = ui_snapshot(ui);
+
+	shares_for_each(share, snap, stack)
+		if (filter_matches_share(&ui->filter, snap, share))
+			return true;
+	return false;
+}
+
 bool ui_shows(struct ui *ui, const struct snapshot_stack *stack)
 {
 	if (ui->target != ALL_TARGETS && stack->target != (uint32_t)ui->target)
 		return false;
 	if (!snapshot_shows(ui_snapshot(ui), stack))
 		return false;
-	return filter_matches(&ui->filter, ui_snapshot(ui), stack);
+	return filter_matches(&ui->filter, ui_snapshot(ui), stack) &&
+	       (!filter_wants_shares(&ui->filter) || has_share(ui, stack));
 }
 
-struct metrics ui_metrics(const struct ui *ui, const struct snapshot_stack *stack)
+bool ui_is_partial(const struct ui *ui)
 {
-	struct metrics m = stack->m;
+	return ui->split || filter_wants_shares(&ui->filter);
+}
+
+/* What @old has of each goes off; its samples are others, so errors add up in squares. */
+static void take_off(struct metrics *m, const struct metrics *old)
+{
+	m->live_bytes -= old->live_bytes;
+	m->live_count -= old->live_count;
+	m->alloc_bytes -= old->alloc_bytes;
+	m->alloc_count -= old->alloc_count;
+	m->free_bytes -= old->free_bytes;
+	m->free_count -= old->free_count;
+	m->temporary_count -= old->temporary_count;
+	m->peak_live_bytes -= old->peak_live_bytes;
+#define X(name, unit) m->name##_error = hypot(m->name##_error, old->name##_error);
+	ESTIMATED_METRICS(X)
+#undef X
+}
+
+static struct metrics metrics_in(struct ui *ui, const struct snapshot *snap,
+				 const struct snapshot_stack *stack, enum split split,
+				 struct share_key key)
+{
+	if (!split && !filter_wants_shares(&ui->filter))
+		return stack->m;
+	return shares_sum(snap, stack, &ui->filter, split, key);
+}
+
+struct metrics ui_share_metrics(struct ui *ui, const struct snapshot_stack *stack,
+				enum split split, struct share_key key)
+{
+	struct metrics m = metrics_in(ui, ui_snapshot(ui), stack, split, key);
 	const struct snapshot_stack *old;
 	double span;
 
@@ -205,19 +264,19 @@ struct metrics ui_metrics(const struct ui *ui, const struct snapshot_stack *stac
 		return m;
 	old = stack_index_find(&ui->base_index, stack_key(stack));
 	if (old) {
-		m.live_bytes -= old->m.live_bytes;
-		m.live_count -= old->m.live_count;
-		m.alloc_bytes -= old->m.alloc_bytes;
-		m.alloc_count -= old->m.alloc_count;
-		m.free_bytes -= old->m.free_bytes;
-		m.free_count -= old->m.free_count;
-		m.temporary_count -= old->m.temporary_count;
-		m.peak_live_bytes -= old->m.peak_live_bytes;
+		const struct metrics before = metrics_in(ui, ui->base, old, split, key);
+
+		take_off(&m, &before);
 	}
 	span = ui_snapshot(ui)->duration_s - ui->base->duration_s;
 	m.growth_bytes_per_s = span > 0 ? (double)m.live_bytes / span : 0;
 	m.growth_confidence = 1;
 	return m;
+}
+
+struct metrics ui_metrics(struct ui *ui, const struct snapshot_stack *stack)
+{
+	return ui_share_metrics(ui, stack, SPLIT_NONE, (struct share_key){ 0 });
 }
 
 const struct snapshot_stack *ui_selected(const struct ui *ui)

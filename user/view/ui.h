@@ -23,6 +23,7 @@
 #include "view/past.h"
 #include "view/prompt.h"
 #include "view/screen.h"
+#include "view/shares.h"
 
 enum effect {
 	EFFECT_NONE = 0,
@@ -41,8 +42,10 @@ struct ui_host {
 	void *arg;
 	bool replay;		/* a recording is shown: play, step */
 	double interval_s;
-	const char *level_note;	/* why the level stays as it is */
+	const char *level_note;	/* why the level stays as it is; NULL: it can change */
 	void (*set_interval)(void *arg, double seconds);
+	/* One allocation in so many bytes is recorded from now on; 0: every one. */
+	void (*set_sampling)(void *arg, uint64_t mean_bytes);
 	/* To @path, or NULL: ends the recording that is being written. */
 	void (*record)(void *arg, const char *path);
 	/* Takes a reference of its own. The format is told by the name. */
@@ -121,7 +124,9 @@ struct ui {
 	bool reversed;
 	const struct metric *metric;		/* of trees and flame graphs */
 	bool inverted;
+	enum split split;			/* what tells sites of one path apart */
 	uint64_t selected;			/* stack_key() of the site under the cursor */
+	struct share_key selected_share;	/* the part of it */
 
 	struct prompt prompt;
 	struct log_vec notes;
@@ -129,6 +134,8 @@ struct ui {
 	enum note_level message_level;
 	char *recording;			/* path while one is being written */
 	struct snapshot_loss loss_noted;
+	bool threads_noted;			/* that there are more than are told apart */
+	double level_since_s;			/* of the newest; 0: from the beginning on */
 	double noted_s;				/* what was before is in the log */
 };
 
@@ -170,8 +177,16 @@ unsigned int ui_since(struct ui *ui, struct snapshot *base, struct snapshot *unt
 const struct snapshot *ui_snapshot(const struct ui *ui);
 /* Whether the target and the filter let it pass. filter_begin() comes first. */
 bool ui_shows(struct ui *ui, const struct snapshot_stack *stack);
-/* The stack's metrics, or what they changed since the base. */
-struct metrics ui_metrics(const struct ui *ui, const struct snapshot_stack *stack);
+/*
+ * The stack's metrics, or what they changed since the base: of the shares that
+ * the filter lets pass.
+ */
+struct metrics ui_metrics(struct ui *ui, const struct snapshot_stack *stack);
+/* The same of what @split tells apart. */
+struct metrics ui_share_metrics(struct ui *ui, const struct snapshot_stack *stack,
+				enum split split, struct share_key key);
+/* Whether lines of the table are of some shares only. */
+bool ui_is_partial(const struct ui *ui);
 /* The selected stack in what is shown, or NULL. */
 const struct snapshot_stack *ui_selected(const struct ui *ui);
 /* What is shown as a snapshot of its own: filtered, since the base. The caller's. */
