@@ -54,7 +54,7 @@ fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target prometheus-node-exporter
 	$(Q)O=$(O) scripts/fetch-target --files $(fetched_libraries)
 	$(Q)O=$(O) scripts/fetch-go system 1.22=bookworm-backports 1.24=trixie \
-		1.27=trixie-backports
+		1.26=trixie-backports 1.27=trixie-backports
 
 # Go programs by every toolchain there is: as they come, without symbols,
 # position-independent, and for another machine (only to be read).

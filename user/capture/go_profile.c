@@ -240,6 +240,30 @@ static bool is_published(const struct counts_vec *counts)
 	return false;
 }
 
+/* @now with the peak that @before has; or, if this is one, its own. */
+static struct metrics with_peak(struct metrics now, const struct metrics *before, bool is_peak)
+{
+	now.peak_live_bytes = is_peak ? now.live_bytes : before->peak_live_bytes;
+	now.peak_live_bytes_error =
+		is_peak ? now.live_bytes_error : before->peak_live_bytes_error;
+	return now;
+}
+
+/* Peaks are of the reading in which most was live. */
+static void set_metrics(struct go_profile *profile, const struct sum *sums,
+			const struct sum *total)
+{
+	struct metrics now = sum_metrics(total);
+	bool is_peak = now.live_bytes >= profile->total.peak_live_bytes;
+
+	profile->total = with_peak(now, &profile->total, is_peak);
+	for (size_t i = 0; i < profile->rows.len; i++) {
+		struct metrics *m = &profile->rows.data[i].m;
+
+		*m = with_peak(sum_metrics(&sums[i]), m, is_peak);
+	}
+}
+
 static void estimate(struct reading *r)
 {
 	struct go_profile *profile = r->profile;
@@ -260,9 +284,7 @@ static void estimate(struct reading *r)
 		sum_add(&sums[bucket->row], bucket, counts, profile->rate);
 		sum_add(total, bucket, counts, profile->rate);
 	}
-	for (size_t i = 0; i < profile->rows.len; i++)
-		profile->rows.data[i].m = sum_metrics(&sums[i]);
-	profile->total = sum_metrics(total);
+	set_metrics(profile, sums, total);
 	/* What is published is of the collection before the last, unless that was forced. */
 	profile->as_of_ns = published ? go_runtime_collected_ns(r->go, 1) : 0;
 	if (published && !profile->as_of_ns)

@@ -311,6 +311,7 @@ static void add_metrics(struct metrics *sum, const struct metrics *m)
 	ADD(alloc_count);
 	ADD(free_bytes);
 	ADD(free_count);
+	ADD(peak_live_bytes);
 #undef ADD
 #define X(name, unit) sum->name##_error = hypot(sum->name##_error, m->name##_error);
 	ESTIMATED_METRICS(X)

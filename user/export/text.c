@@ -160,8 +160,10 @@ static void put_total(FILE *f, const char *name, struct estimated size, struct e
 	fprintf(f, " %s", what);
 }
 
-static void put_rate(FILE *f, int64_t size, int64_t count, double duration_s)
+/* Not of a profile that counts from the start of its program. */
+static void put_rate(FILE *f, int64_t size, int64_t count, const struct snapshot *snap)
 {
+	double duration_s = snap->runtime.MemProfileRate > 0 ? 0 : snap->duration_s;
 	char b[FORMAT_MAX], c[FORMAT_MAX];
 
 	if (duration_s > 0 && count)
@@ -198,10 +200,10 @@ static void put_counts(FILE *f, const struct snapshot *snap)
 	fputs(" was the most that was live at once\n", f);
 	put_total(f, "allocated", ESTIMATED(m, alloc_bytes), ESTIMATED(m, alloc_count),
 		  "allocations");
-	put_rate(f, m->alloc_bytes, m->alloc_count, snap->duration_s);
+	put_rate(f, m->alloc_bytes, m->alloc_count, snap);
 	put_total(f, "freed", ESTIMATED(m, free_bytes), ESTIMATED(m, free_count),
 		  "frees");
-	put_rate(f, m->free_bytes, m->free_count, snap->duration_s);
+	put_rate(f, m->free_bytes, m->free_count, snap);
 	if (m->alloc_count)
 		fprintf(f, "  %-10s %9.1f%% of allocations, freed at once\n", "temporary",
 			100 * ratio((double)m->temporary_count, (double)m->alloc_count));
