@@ -11,13 +11,14 @@ from harness import *           # noqa: E402,F403
 SEMAPHORES = ("alloc_semaphore", "free_semaphore")
 
 
-def semaphores(w):
+def semaphores(w, pid=None):
     """What the target's counters of listeners say, read from its memory."""
+    pid = pid or w.pid
     symbols = run(["nm", workload_path("reports")]).stdout
-    with open(f"/proc/{w.pid}/maps") as f:
+    with open(f"/proc/{pid}/maps") as f:
         base = int(f.readline().split("-")[0], 16)
     values = []
-    with open(f"/proc/{w.pid}/mem", "rb", buffering=0) as mem:
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
         for name in SEMAPHORES:
             mem.seek(base + int(re.search(rf"^(\w+) . {name}$", symbols, re.M)[1], 16))
             values.append(struct.unpack("=H", mem.read(2))[0])
@@ -110,6 +111,19 @@ def the_probes_are_removed_however_it_ends():
     wait_unprobed(w.pid)
     w.work()
     check_equal("the workload's status", w.quit(), 0)
+
+
+@case()
+def forked_child_is_left_alone():
+    """It inherits the counters; when nobody listens, nobody is counted in it either."""
+    w = Workload("reports", "fork")
+    watch = Watch(w.pid, "--allocator", "otel_memory")
+    books = w.work()
+    with open(f"/proc/{w.pid}/task/{w.pid}/children") as f:
+        child = int(f.read())
+    check_books(watch.finish(), books, totals=False)
+    wait_until("nobody is counted in the child", lambda: semaphores(w, child) == [0, 0])
+    wait_unprobed(child)
 
 
 @case(timeout=60)

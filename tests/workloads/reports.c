@@ -6,8 +6,11 @@
  * arena that no profiler knows; some from malloc, which must count once. The
  * probes' notes are written by hand: nothing of SystemTap's is needed.
  *
- *	reports [alone]		alone: none that malloc tells of as well
+ *	reports [alone|fork]	alone: none that malloc tells of as well; fork: the
+ *				same, and a child sleeps beside it meanwhile
  */
+#include <signal.h>
+
 #include "books.h"
 
 BOOK(site_registers, "heap");
@@ -271,13 +274,22 @@ static void work_with_malloc(void)
 		free(book_free(&blocks[2][i]));
 }
 
-int main(int argc, char **argv __attribute__((unused)))
+int main(int argc, char **argv)
 {
+	pid_t child = 0;
+
 	arena_open();
 	books_ready();
+	if (argc > 1 && !strcmp(argv[1], "fork")) {
+		child = fork();
+		if (!child)
+			pause();
+	}
 	work_in_arena();
 	if (argc < 2)
 		work_with_malloc();
 	books_close();
+	if (child > 0)
+		kill(child, SIGKILL);
 	return 0;
 }
