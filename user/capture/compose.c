@@ -265,6 +265,15 @@ static void name_unattributed(struct snapshot *snap, struct snapshot_stack *stac
 	};
 }
 
+#define GROWTH_ROW_BYTES (64 << 10)
+
+/* A program's start alone has a thousand call paths that touched a page or two. */
+static bool is_minor(const struct snapshot *snap, const struct model_row *row)
+{
+	return row->kind == MEMORY_GROWTH && !snapshot_is_growth(snap) &&
+	       row->m.resident_bytes + row->m.mapped_bytes < GROWTH_ROW_BYTES;
+}
+
 static void add_row(struct session *s, struct snapshot *snap, const struct model_row *row,
 		    uint32_t target, const struct image *image, unsigned int flags)
 {
@@ -523,7 +532,8 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	vec_for_each(row, &rows) {
 		const struct image *image = find_image(s, &images[row->image]);
 
-		add_row(s, snap, row, target_of_image[row->image], image, flags);
+		if (!is_minor(snap, row))
+			add_row(s, snap, row, target_of_image[row->image], image, flags);
 	}
 	if (flags & SNAPSHOT_SHARES)
 		session_add_shares(s, snap, &shares, target_of_image);
