@@ -257,9 +257,9 @@ bool account_read(uint32_t pid, const struct account_live *live, struct account 
 	for (int i = 0; i < READINGS; i++) {
 		if (!read_once(r))
 			return false;
-		if (ret->unexplained >= 0 && (!ret->census.retries ||
-					      ret->unexplained <= ret->rss_bytes / UNKNOWN_SHARE))
-			return true;
+		if (ret->unexplained >= -ret->rss_bytes / UNKNOWN_SHARE &&
+		    (!ret->census.retries || ret->unexplained <= ret->rss_bytes / UNKNOWN_SHARE))
+			break;
 	}
 	trim_excess(ret);
 	return true;
