@@ -301,9 +301,14 @@ static void residence_rows(const struct model *model, struct model_row_vec *rows
 			.resident_bytes = agg_row_live(row),
 		};
 
+		uint32_t to;
+
 		totals_add(sum, &m);
-		if (rows)
-			totals_add(&rows->data[output_row(&summing, row->path)].m, &m);
+		if (!rows)
+			continue;
+		/* First, for it may move the rows. */
+		to = output_row(&summing, row->path);
+		totals_add(&rows->data[to].m, &m);
 	}
 	end_summing(&summing);
 }
