@@ -75,6 +75,26 @@ static void check_pages(uint64_t resident, bool huge)
 	check_int(model_check_pages(m, PID, 0, 100, look, NULL), 0);
 }
 
+/* As many as make the rows move while they are filled. */
+TEST(many_stacks)
+{
+	struct model_row_vec rows = { 0 };
+	int64_t resident = 0;
+
+	m_begin();
+	map(BASE, 500, S1);
+	for (uint64_t i = 0; i < 500; i++)
+		touch(BASE + i * PG, 1, TOUCH_WRITE, 1000 + i);
+	model_rows(m, m_now, 0, &rows, NULL);
+	check_int(rows.len, 501);
+	vec_for_each(r, &rows) {
+		check_int(r->m.resident_bytes, r->stack_id == S1 ? 0 : PG);
+		resident += r->m.resident_bytes;
+	}
+	check_int(resident, 500 * PG);
+	model_row_vec_deinit(&rows);
+}
+
 TEST(mapped_and_touched)
 {
 	struct model_totals totals;
