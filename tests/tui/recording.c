@@ -196,7 +196,10 @@ static struct snapshot *moment(int t, int stacks, bool marks)
 			at, snapshot_string(snap, at == 6 ? "warmed-up" : "loaded") });
 	snap->loss = t >= 8 ? (struct snapshot_loss){ 1234, 2, 5, 1, false } :
 		(struct snapshot_loss){ .complete = true };
-	snap->cost = (struct snapshot_cost){ 9200ll * t, 652.5, 0.031, 0.004 * t, 45 << 20 };
+	snap->cost = (struct snapshot_cost){
+		.probe_hits = 9200ll * t, .probe_ns_per_hit = 652.5, .target_cpu_share = 0.031,
+		.own_cpu_s = 0.004 * t, .own_rss_bytes = 45 << 20,
+	};
 	return snap;
 }
 
