@@ -30,8 +30,8 @@ STEPS = ("gc", "keep 1009 100", "nodes 5003", "keep 53 100000", "churn 100003 64
 
 
 class Server:
-    def __init__(self, path):
-        self.proc = spawn([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, path, **kwargs):
+        self.proc = spawn([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **kwargs)
 
     def tell(self, command):
         self.proc.stdin.write(command.encode() + b"\n")
@@ -155,6 +155,36 @@ def what_the_collector_did_is_told():
     words = heapsonde("report", file).stdout
     check(re.search(r"FreeOSMemory at \S+ s gave back \S+ MiB; \S+ MiB were taken again within",
                     words), words)
+
+
+OOM_LIMIT = 96 << 20
+
+
+@case(timeout=90)
+def the_books_at_an_oom_kill_are_kept():
+    """A server leaks until its cgroup is full; what it says of itself dies with it."""
+    file = scratch("go.heapsonde")
+    with MemoryCgroup() as group:
+        group.set_limit(OOM_LIMIT)
+        server = Server(any_program(), preexec_fn=lambda: group.add(os.getpid()))
+        err = open(scratch("record.err"), "w+b")
+        recorder = spawn([TOOL, "record", "-p", server.proc.pid, "-i", "0.2", "-o", file],
+                         stderr=err)
+        wait_until(lambda: b"recording to" in open(err.name, "rb").read(), "it does not record")
+        try:
+            while server.tell("keep 300 10007"):
+                time.sleep(0.02)
+        except BrokenPipeError:
+            pass
+        check_equal("how it ended", server.proc.wait(), -signal.SIGKILL)
+        status = recorder.wait()
+        check_equal(f"status ({open(err.name).read()})", status, 0)
+    data = json.loads(heapsonde("report", file, "--json").stdout)
+    check(data["targets"][0]["oom_killed"], f"{data['targets']}")
+    runtime, top = data["runtime"], data["stacks"][0]
+    check(runtime and runtime["HeapAlloc"] > 0.7 * OOM_LIMIT, f"the runtime was {runtime}")
+    check_equal("who holds most", top["frames"][0]["function"], "main.keep")
+    check(top["live_bytes"] > 0.5 * OOM_LIMIT, f"{top['live_bytes']} live bytes")
 
 
 @case()

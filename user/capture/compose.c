@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/intern.h"
 #include "base/strpool.h"
 #include "base/version.h"
 #include "capture/memory.h"
@@ -488,6 +489,35 @@ static uint32_t *targets_of_images(const struct session *s, const struct model_i
 	return targets;
 }
 
+/*
+ * What comes of a process after its end was told, as what was still to be settled of
+ * a Go program's samples, is another image's to the model; it is the same target's.
+ */
+static void join_rows(const uint32_t *target_of_image, struct model_row_vec *rows)
+{
+	struct row_key { uint64_t stack_id; uint32_t target, kind; };
+	struct intern known;
+	size_t kept = 0;
+
+	intern_init(&known, sizeof(struct row_key));
+	vec_for_each(row, rows) {
+		struct row_key key = {
+			.stack_id = row->stack_id,
+			.target = target_of_image[row->image],
+			.kind = row->kind,
+		};
+		bool is_new;
+		size_t at = intern_put(&known, &key, &is_new);
+
+		if (is_new)
+			rows->data[kept++] = *row;
+		else
+			metrics_combine(&rows->data[at].m, &row->m);
+	}
+	rows->len = kept;
+	intern_deinit(&known);
+}
+
 struct error *session_snapshot(struct session *s, unsigned int flags, struct snapshot **ret)
 {
 	__cleanup(snapshot_destroyp) struct snapshot *snap = snapshot_create();
@@ -529,6 +559,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	vec_for_each(image, &s->images)
 		add_target(snap, image);
 	target_of_image = targets_of_images(s, images, images_count);
+	join_rows(target_of_image, &rows);
 	vec_for_each(row, &rows) {
 		const struct image *image = find_image(s, &images[row->image]);
 
