@@ -59,7 +59,8 @@ fetch-targets:
 # Go programs by every toolchain there is: as they come, without symbols,
 # position-independent, and for another machine (only to be read).
 go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),$(addprefix $(go:bin/go=),\
-	server-default server-small server-pie server-arm64 lines-default lines-pie cgo-small \
+	server-default server-small server-pie server-arm64 cgo-small \
+	lines-default lines-pie lines-external \
 	sites-default sites-small sites-pie sites-profile http-default))
 go_sites := tests/workloads/go/sites.go
 
@@ -89,6 +90,11 @@ go_linkname = $(if $(filter system 1.19 1.21 1.22,$*),,-checklinkname=0)
 $(O)/go/%/lines-default: tests/workloads/go/lines.go
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -ldflags '$(go_linkname)' -o $@ $<
+
+$(O)/go/%/lines-external: tests/workloads/go/lines.go
+	$(say) GO $@
+	$(Q)CGO_ENABLED=1 $(O)/go/$*/bin/go build -buildmode pie \
+		-ldflags '-linkmode external $(go_linkname)' -o $@ $<
 
 $(O)/go/%/lines-pie: tests/workloads/go/lines.go
 	$(say) GO $@

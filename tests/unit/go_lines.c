@@ -148,6 +148,60 @@ TEST(in_position_independent_programs_too)
 	check_kind("pie");
 }
 
+/* The system's linker may put Go's table into a section with other things. */
+TEST(and_where_another_linker_linked_them)
+{
+	check_kind("external");
+}
+
+/* Another machine's program cannot be asked: its symbol table is. */
+static size_t compare_symbols(const char *path, struct go_lines *lines)
+{
+	__cleanup_free char *command = xasprintf("nm -n '%s' | grep ' [tT] [a-z/]*\\.'", path);
+	FILE *nm = popen(command, "r");
+	char name[LINE_MAX_BYTES];
+	size_t compared = 0;
+	uint64_t vaddr;
+
+	while (fscanf(nm, "%" SCNx64 " %*c %4095[^\n]\n", &vaddr, name) == 2) {
+		const struct source_frame *frames;
+		size_t count = go_lines_find(lines, vaddr, &frames);
+		char *suffix = strstr(name, ".abi0");
+
+		if (suffix && !suffix[5])
+			*suffix = '\0';
+		/* Marks of where all of it begins and ends are no functions. */
+		if (strchr(name, '[') || !strcmp(name, "runtime.text") ||
+		    !strcmp(name, "runtime.etext"))
+			continue;
+		if (!count || strcmp(frames[count - 1].function, name))
+			test_fail("%s: 0x%" PRIx64 " is %s, not %.200s", path, vaddr,
+				  count ? frames[count - 1].function : "nothing", name);
+		check(frames[count - 1].file && frames[count - 1].line);
+		compared++;
+	}
+	pclose(nm);
+	return compared;
+}
+
+TEST(arm64_programs_are_read_as_well)
+{
+	const char *o = getenv("O");
+	__cleanup_free char *pattern = xasprintf("%s/go/*/server-arm64", o ? o : "build");
+	glob_t programs;
+
+	if (glob(pattern, 0, NULL, &programs))
+		test_skip("no Go program is there: make fetch-targets go-programs");
+	for (size_t i = 0; i < programs.gl_pathc; i++) {
+		__cleanup_close int fd = open(programs.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+		__cleanup(go_lines_destroyp) struct go_lines *lines = go_lines_create(fd);
+
+		check(lines);
+		check(compare_symbols(programs.gl_pathv[i], lines) > 1000);
+	}
+	globfree(&programs);
+}
+
 TEST(other_files_have_no_go_code)
 {
 	__cleanup_close int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);

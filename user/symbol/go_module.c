@@ -8,6 +8,7 @@
 
 #define PCLNTAB_MAX (512ull << 20)
 #define DATA_MAX (256ull << 20)
+#define TABLE_ALIGN 32
 #define RELOCATIONS_MAX (256ull << 20)
 
 /* Offsets in runtime.moduledata that no version since 1.19 changed. */
@@ -34,18 +35,37 @@ struct inlined_1_20 {
 	int32_t name, parent_pc, start_line;
 };
 
+/* The table begins the section, or @within it, where an external linker put it. */
+static bool read_pclntab_of(struct go_module *m, const Elf64_Shdr *shdr, bool within)
+{
+	uint64_t last = within && shdr->sh_size > TABLE_ALIGN ? shdr->sh_size - TABLE_ALIGN : 0;
+
+	m->table_data = elfread_whole(m->fd, shdr->sh_offset, shdr->sh_size, PCLNTAB_MAX);
+	for (uint64_t at = 0; m->table_data && at <= last; at += TABLE_ALIGN) {
+		m->table_vaddr = shdr->sh_addr + at;
+		if (go_pclntab_init(&m->table, m->table_data + at, shdr->sh_size - at))
+			return true;
+	}
+	free(m->table_data);
+	m->table_data = NULL;
+	return false;
+}
+
 static bool read_pclntab(struct go_module *m)
 {
-	static const char *const names[] = { ".gopclntab", ".data.rel.ro.gopclntab" };
+	static const struct { const char *name; bool within; } places[] = {
+		{ ".gopclntab", false }, { ".data.rel.ro.gopclntab", false },
+		{ ".data.rel.ro", true },
+	};
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		const Elf64_Shdr *shdr = elfread_section(m->elf, m->fd, names[i], SHT_PROGBITS);
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		const Elf64_Shdr *shdr = elfread_section(m->elf, m->fd, places[i].name,
+							 SHT_PROGBITS);
 
-		if (!shdr)
-			continue;
-		m->table_vaddr = shdr->sh_addr;
-		m->table_data = elfread_whole(m->fd, shdr->sh_offset, shdr->sh_size, PCLNTAB_MAX);
-		return m->table_data && go_pclntab_init(&m->table, m->table_data, shdr->sh_size);
+		/* Only Go programs have those of the linker's; the other is in all. */
+		if (shdr && (!places[i].within || elfread_section(m->elf, m->fd, ".go.buildinfo",
+								  SHT_PROGBITS)))
+			return read_pclntab_of(m, shdr, places[i].within);
 	}
 	return false;
 }
