@@ -31,7 +31,7 @@
 #define INLINE_OBJECT_MAX 512
 #define INLINE_MARKS 64		/* from here to the end of the span, which is a page */
 
-#define CLAIM_TRIES 16
+#define CLAIM_TRIES 24	/* half of the places are taken: all fail once in ten million times */
 #define ALLOC_BITS_MAX 1024	/* objects in a span */
 #define RUNTIME_FRAMES 8	/* at the leaf, that user space cuts off */
 #define GO_SEEN_BUCKETS 1024
