@@ -294,6 +294,7 @@ help:
 	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
 	@echo 'make lint            formatting, includes, shell scripts'
 	@echo 'make bench           what it costs, measured side by side'
+	@echo 'make bench-windows   how far estimates of --mode windows are from the truth'
 	@echo 'make clean           remove $(O)/'
 	@echo
 	@echo 'V=1 shows commands; WERROR=1 DEBUG=1 SAN=address,undefined COVERAGE=1;'

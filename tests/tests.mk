@@ -138,9 +138,14 @@ lint:
 bench: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench
 
+# Estimates of --mode windows against books, for a quarter of an hour and budget.
+bench-windows: all workloads
+	$(Q)O=$(O) $(PYTHON) tests/bench/long/windows.py --budgets 1,2,5,10
+
 # The same for a page, with the machine it was measured on.
 bench-report: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench --markdown > $(O)/bench.md
 	$(say) REPORT $(O)/bench.md
 
-.PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report
+.PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report \
+	bench-windows

@@ -142,10 +142,27 @@ static bool is_windowed(const struct planned_probe *probe)
 	return probe->function->kind <= PROBE_FREE && !probe->exits.len;
 }
 
+static bool is_hit_often(const struct planned_probe *probe)
+{
+	static const char *const symbols[] = { "malloc", "free", "calloc", "realloc" };
+
+	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
+		if (!strcmp(probe->function->symbol, symbols[i]))
+			return true;
+	return false;
+}
+
 static bool in_part(const struct attach_job *job, const struct planned_probe *probe)
 {
-	return job->part == ATTACH_MAPPINGS ? is_mapping(probe) :
-	       job->part == ATTACH_WINDOWS ? is_windowed(probe) : true;
+	switch (job->part) {
+	case ATTACH_ALL:
+		return true;
+	case ATTACH_MAPPINGS:
+		return is_mapping(probe);
+	default:
+		return is_windowed(probe) &&
+		       is_hit_often(probe) == (job->part == ATTACH_OFTEN);
+	}
 }
 
 static bool has_role(const struct attach_job *job, const struct planned_probe *probe,
@@ -461,12 +478,13 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 }
 
 #define HELPER_STACK (64 << 10)
-#define LINKS_MAX 8
+#define LINKS_MAX 16
 
 /* A link, and what a process of its own needs to make or remove it. */
 struct window_link {
 	struct link_batch batch;
 	char *stack;
+	enum attach_part part;
 };
 
 struct window_probes {
@@ -502,46 +520,65 @@ static bool add_link(struct window_probes *probes, const struct bpf_program *pro
 		return false;
 	}
 	link->batch.requests.data[0].fd = -1;
+	link->part = job->part;
 	link->stack = xmalloc(HELPER_STACK);
 	probes->len++;
 	return true;
 }
 
 /*
- * One link an object where there are sessions. Frees are in it: their return is
- * waived, and that of free may be probed in any process without harm.
+ * One link where there are sessions. Frees are in it: their return is waived, and
+ * that of free may be probed in any process without harm.
  */
+static bool add_part(struct window_probes *probes, const struct attach_programs *programs,
+		     const struct attach_job *job, enum attach_part part)
+{
+	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
+	struct attach_job of_part = *job;
+
+	of_part.part = part;
+	if (job->method == ATTACH_SESSION)
+		return add_link(probes, programs->session, session, &of_part, ROLE_WINDOW);
+	add_link(probes, programs->returns, multi, &of_part, ROLE_RETURNS);
+	return add_link(probes, programs->entry, multi, &of_part, ROLE_WINDOW);
+}
+
 bool window_probes_add(struct window_probes *probes, const struct attach_programs *programs,
 		       const struct attach_job *job)
 {
-	const uint32_t multi = ATTACH_TYPE_UPROBE_MULTI, session = ATTACH_TYPE_UPROBE_SESSION;
+	bool often;
 
-	if (probes->len + 2 > LINKS_MAX)
+	if (probes->len + 4 > LINKS_MAX)
 		return false;
-	if (job->method == ATTACH_SESSION)
-		return add_link(probes, programs->session, session, job, ROLE_WINDOW);
-	add_link(probes, programs->returns, multi, job, ROLE_RETURNS);
-	return add_link(probes, programs->entry, multi, job, ROLE_WINDOW);
+	often = add_part(probes, programs, job, ATTACH_OFTEN);
+	return add_part(probes, programs, job, ATTACH_SELDOM) || often;
 }
 
 /*
  * Does it to all links at once: each waits for a grace period of the kernel, and
  * whatever is set meanwhile costs. As run_aside() does it, without a pause here.
  */
-static void each_at_once(struct window_probes *probes, int (*fn)(void *link))
+static void each_at_once(struct window_probes *probes, enum attach_part part,
+			 int (*fn)(void *link))
 {
-	pid_t pids[LINKS_MAX];
+	struct window_link *own = NULL;
+	pid_t pids[LINKS_MAX] = { 0 };
 
-	for (size_t i = 1; i < probes->len; i++) {
+	for (size_t i = 0; i < probes->len; i++) {
 		struct window_link *link = &probes->links[i];
 
-		pids[i] = clone(fn, link->stack + HELPER_STACK, CLONE_VM | CLONE_FILES, link);
+		if (link->part != part)
+			continue;
+		if (own)
+			pids[i] = clone(fn, link->stack + HELPER_STACK, CLONE_VM | CLONE_FILES,
+					link);
 		if (pids[i] < 0)
 			fn(link);
+		own = own ? own : link;
 	}
-	if (probes->len)
-		fn(&probes->links[0]);
-	for (size_t i = 1; i < probes->len; i++)
+	if (own)
+		fn(own);
+	for (size_t i = 0; i < probes->len; i++)
 		while (pids[i] > 0 && waitpid(pids[i], NULL, __WALL) < 0 && errno == EINTR)
 			;
 }
@@ -569,7 +606,8 @@ int window_probes_set(struct window_probes *probes)
 {
 	int errnum = 0;
 
-	each_at_once(probes, set_link);
+	each_at_once(probes, ATTACH_SELDOM, set_link);
+	each_at_once(probes, ATTACH_OFTEN, set_link);
 	for (size_t i = 0; i < probes->len; i++)
 		if (probes->links[i].batch.requests.data[0].fd < 0)
 			errnum = -probes->links[i].batch.requests.data[0].fd;
@@ -578,9 +616,11 @@ int window_probes_set(struct window_probes *probes)
 	return errnum;
 }
 
+/* What is hit often is the last to come and the first to go: each probe waits for locks. */
 void window_probes_remove(struct window_probes *probes)
 {
-	each_at_once(probes, unset_link);
+	each_at_once(probes, ATTACH_OFTEN, unset_link);
+	each_at_once(probes, ATTACH_SELDOM, unset_link);
 }
 
 static bool attach_one(struct attachment *att, uint32_t attach_type, struct bpf_program *prog,

@@ -57,8 +57,11 @@ struct attachment {
 	uint32_t probes;		/* functions probed */
 };
 
-/* Which probes of a plan: all; mapping functions alone; the allocator's that windows set. */
-enum attach_part { ATTACH_ALL, ATTACH_MAPPINGS, ATTACH_WINDOWS };
+/*
+ * Which probes of a plan: all; mapping functions alone; the allocator's that
+ * windows set, of which some are hit all the time and the others seldom.
+ */
+enum attach_part { ATTACH_ALL, ATTACH_MAPPINGS, ATTACH_OFTEN, ATTACH_SELDOM };
 
 /* What is to be probed in one object of one process. */
 struct attach_job {

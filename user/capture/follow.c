@@ -241,7 +241,6 @@ static struct error *attach_in_windows(struct session *s, struct watched *w,
 {
 	struct attach_job part = *job;
 
-	part.part = ATTACH_WINDOWS;
 	if (has_malloc(job->object))
 		governor_add_probes(s->governor, &part, s->foreign);
 	part.part = ATTACH_MAPPINGS;

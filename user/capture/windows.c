@@ -25,16 +25,17 @@
 #define WINDOW_MIN_S 0.002	/* shorter ones, when there would be few of them */
 #define PERIOD_WANTED_S 0.2
 #define PERIOD_MIN_S 0.060	/* setting and removing probes takes some ten milliseconds */
-#define PERIOD_MAX_S 10.0
+#define PERIOD_MAX_S 2.0	/* what was learnt of the target lasts no longer */
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
-#define SHORTEST_PART 8		/* of its length that a window counts as open for, at least */
+#define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
 #define SATURATED 0.9
 #define CPU_SHARE_MIN 0.01
 #define HIT_NS_UNKNOWN 1500.0
+#define LEAD_S 0.050		/* that a window's process is there before it begins */
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
 
 #define POLL_MIN_S 0.020
@@ -53,7 +54,7 @@ struct window_run {
 	struct window_probes *probes;
 	struct window_switch on;
 	clockid_t cpu_clock;
-	uint64_t length_ns, calls_max;
+	uint64_t start_ns, length_ns, calls_max;
 	uint64_t begun_ns, open_ns, shut_ns, cpu_open_ns, cpu_shut_ns;
 	bool full;
 	int errnum;
@@ -121,6 +122,13 @@ static void sleep_ns(uint64_t ns)
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &ts, NULL);
 }
 
+static void sleep_until(uint64_t time_ns)
+{
+	struct timespec ts = { (time_t)(time_ns / NS_PER_S), (long)(time_ns % NS_PER_S) };
+
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL);
+}
+
 /* Open until its time is over or the kernel side has shut it. */
 static void hold_open(struct window_run *run)
 {
@@ -158,6 +166,7 @@ static void run_window(void *arg)
 	struct window_run *run = arg;
 
 	sched_setscheduler(0, SCHED_FIFO, &priority);
+	sleep_until(run->start_ns);
 	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
 	run->errnum = window_probes_set(run->probes);
 	if (run->errnum)
@@ -322,12 +331,13 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 }
 
 /* With the probes' lock held. False if there is nothing to be seen any more. */
-static bool one_window(struct governor *g, uint64_t period_ns)
+static bool one_window(struct governor *g, uint64_t period_ns, uint64_t start_ns)
 {
 	struct window_run run = {
 		.probes = g->probes,
 		.on = { &g->s->skel->bss->window_nr, &g->s->skel->bss->window_calls,
 			&g->s->skel->bss->window_calls_max, &g->s->skel->bss->window_full_ns },
+		.start_ns = start_ns,
 		.length_ns = (uint64_t)(g->window_s * NS_PER_S),
 		.calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
 						    fmax(g->hits_per_s, 0)),
@@ -373,15 +383,22 @@ static void meet_program(struct governor *g)
 		note_census(g, true);
 }
 
-/* Waits for the moment that is drawn from the period. */
-static void await_window(struct governor *g, uint64_t period_ns)
+/*
+ * Draws a moment of the period and waits until shortly before. The rest is waited
+ * for aside: who has to wait for a processor while the target is busy would
+ * open its windows when it is not.
+ */
+static uint64_t await_window(struct governor *g, uint64_t period_ns)
 {
 	double start_s;
+	uint64_t start_ns;
 
 	g->window_s = window_length_s(g);
 	g->period_s = period_length_s(g, g->window_s);
 	start_s = fmax(draw(g) * g->period_s - fmax(g->attach_s, 0), 0);
-	wait_until(g, period_ns + (uint64_t)(start_s * NS_PER_S), NULL);
+	start_ns = period_ns + (uint64_t)(start_s * NS_PER_S);
+	wait_until(g, start_ns - (uint64_t)(LEAD_S * NS_PER_S), NULL);
+	return start_ns;
 }
 
 static void await_probes(struct governor *g)
@@ -390,14 +407,14 @@ static void await_probes(struct governor *g)
 		pthread_cond_wait(&g->wake, &g->lock);
 }
 
-static bool see_program(struct governor *g, uint64_t period_ns)
+static bool see_program(struct governor *g, uint64_t period_ns, uint64_t start_ns)
 {
 	bool goes_on;
 
 	pthread_mutex_lock(&g->probes_lock);
 	if (g->fresh)
 		meet_program(g);
-	goes_on = one_window(g, period_ns);
+	goes_on = one_window(g, period_ns, start_ns);
 	pthread_mutex_unlock(&g->probes_lock);
 	return goes_on;
 }
@@ -412,11 +429,12 @@ static void *windows_main(void *arg)
 	await_probes(g);
 	period_ns = session_now_ns();
 	while (goes_on && !g->stop) {
-		await_window(g, period_ns);
+		uint64_t start_ns = await_window(g, period_ns);
+
 		if (g->stop)
 			break;
 		pthread_mutex_unlock(&g->lock);
-		goes_on = see_program(g, period_ns);
+		goes_on = see_program(g, period_ns, start_ns);
 		pthread_mutex_lock(&g->lock);
 		g->look = true;
 		pthread_cond_broadcast(&g->wake);

@@ -9,11 +9,18 @@
 #define READ_ERROR 0.02		/* of a heap that changes while it is read */
 #define OLDER_ERROR 0.1		/* of the estimate of what is older */
 #define CHUNK 16
+#define FACTOR_MAX 5		/* times what a block weighs that it can stand for */
+
+static double target_of(const struct stratum *s)
+{
+	return fmax(s->held - s->older, 0);
+}
 
 double stratum_factor(const struct stratum *s, double *variance_ret)
 {
-	double target = fmax(s->held - s->older, 0);
-	double v1 = fmax(s->variance, 1);
+	double target = target_of(s), off = s->estimate - target;
+	/* Few blocks say little of how uncertain they are: what is read is a witness. */
+	double v1 = fmax(fmax(s->variance, off * off), 1);
 	double v2 = OLDER_ERROR * s->older + READ_ERROR * s->held + CHUNK;
 
 	*variance_ret = 0;
@@ -21,12 +28,16 @@ double stratum_factor(const struct stratum *s, double *variance_ret)
 		return 1;
 	v2 *= v2;
 	*variance_ret = 1 / (1 / v1 + 1 / v2);
-	return (s->estimate / v1 + target / v2) * *variance_ret / s->estimate;
+	return fmin((s->estimate / v1 + target / v2) * *variance_ret / s->estimate, FACTOR_MAX);
 }
 
 double stratum_unattributed(const struct stratum *s)
 {
-	return s->estimate > 0 ? 0 : fmax(s->held - s->older, 0);
+	double variance, factor = stratum_factor(s, &variance);
+
+	if (s->estimate > 0 && factor < FACTOR_MAX)
+		return 0;
+	return fmax(target_of(s) - factor * s->estimate, 0);
 }
 
 size_t strata_group(const double *count, const double *bytes, size_t classes,

@@ -22,7 +22,8 @@ struct stratum {
 /*
  * What the estimate is to be multiplied by: the mean of both figures by their
  * certainty. The variance of the product's value is in @variance_ret. With no
- * block behind it there is nothing to multiply, and all is unattributed.
+ * block behind it there is nothing to multiply, and all is unattributed; so is
+ * what is too much for those that there are.
  */
 double stratum_factor(const struct stratum *s, double *variance_ret);
 /* Bytes that are held, are not older, and that no block stands for. */

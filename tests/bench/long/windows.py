@@ -4,9 +4,8 @@
 
 	windows.py [--seconds N] [--budgets 1,2,5,10] [PROGRAM]...
 
-Services of our own (tests/workloads/services.c) keep books. Of real programs
-the truth is what another heapsonde sees that records every allocation of the
-same run; since that makes them slower, the budget is lowered by as much.
+Services of our own (tests/workloads/services.c) keep books; for real programs
+a preloaded library does (libsites.c), by the calls that allocate.
 
 Per program and budget: share of the CPU time that the target used more than in
 a run without (paired, and so as noisy as the machine), the share that windows
@@ -19,7 +18,7 @@ import os
 import socket
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 import harness                  # noqa: E402
 from harness import *           # noqa: E402,F403
 
@@ -68,8 +67,11 @@ class Service:
     def run(self):
         self.books = self.work.work()
 
-    def truth(self, exact):
-        return {s["site"]: s for s in self.books["sites"] if s["alloc_count"]}
+    def begin(self):
+        pass
+
+    def truth(self):
+        return {s["site"]: s["live_bytes"] for s in self.books["sites"] if s["alloc_count"]}
 
     def key(self, chain, stack):
         return next((f for f in chain if f and f.startswith("site_")), None)
@@ -80,10 +82,13 @@ class Program:
 
     def __init__(self, argv, work=None, env=None, seconds=0, stdin=None):
         self.seconds, self.work = seconds, work
-        self.proc = spawn(argv, env={**os.environ, **(env or {})}, stdin=stdin,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.out = harness.scratch("sites")
+        env = {**os.environ, **(env or {}), "SITES_OUT": self.out}
+        env["LD_PRELOAD"] = workload_path("libsites.so") + " " + env.get("LD_PRELOAD", "")
+        self.proc = spawn(argv, env=env, stdin=stdin, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL)
         self.pid = self.proc.pid
-        time.sleep(0.5)
+        time.sleep(1)
 
     def run(self):
         if self.work:
@@ -91,11 +96,21 @@ class Program:
         else:
             time.sleep(self.seconds)
 
-    def truth(self, exact):
-        return {s["id"]: s for s in exact.stacks if s["kind"] == "heap"}
+    def begin(self):
+        self.proc.send_signal(signal.SIGUSR1)
+
+    def truth(self):
+        """Live bytes by the return addresses that the library found."""
+        self.proc.send_signal(signal.SIGUSR2)
+        wait_until("the books are written", lambda: os.path.exists(self.out) and
+                   open(self.out).read().endswith("end\n"))
+        lines = open(self.out).read().splitlines()[:-1]
+        return {int(pc, 16): int(n) for pc, n, _ in (line.split() for line in lines)}
 
     def key(self, chain, stack):
-        return stack["id"] if stack["kind"] == "heap" else None
+        """The frame above the library's, which stands between."""
+        pcs = [int(f["pc"], 16) for f in stack["frames"] if not f["inlined"]]
+        return pcs[1] if stack["kind"] == "heap" and len(pcs) > 1 else None
 
 
 def redis(seconds):
@@ -148,15 +163,15 @@ def sqlite(seconds):
 
 def script(language, text, env=None):
     def start(seconds):
-        return Program([language, "-c" if language == "python3" else "-e", text,
-                        str(seconds + 0.5)], env=env, seconds=seconds)
+        return Program([language, "-c" if language == sys.executable else "-e", text,
+                        str(seconds + 1)], env=env, seconds=seconds)
     return start
 
 
 PROGRAMS = {
     **{name: (lambda seconds, name=name: Service(name, seconds))
        for name in ("churn", "threads", "bursts", "steady", "adversary")},
-    "python": script("python3", PYTHON, {"PYTHONMALLOC": "malloc"}),
+    "python": script(sys.executable, PYTHON, {"PYTHONMALLOC": "malloc"}),
     "perl": script("perl", PERL),
     "redis": redis,
     "sqlite": sqlite,
@@ -171,16 +186,17 @@ def alone(start, seconds):
     return cpu_s(program.pid) - before
 
 
-def watched(start, seconds, budget, exact=False):
-    """CPU time of a watched run; the reports of windows and, if wanted, of the exact level."""
+def watched(start, seconds, budget):
+    """CPU time of a watched run, the report, and the truth."""
     program = start(seconds)
-    other = Watch(program.pid, mode="exact") if exact else None
-    watch = Watch(program.pid, "--max-overhead", f"{budget:.3f}", mode="windows")
+    watch = Watch(program.pid, "--max-overhead", f"{budget:.3f}", "--allocator", "glibc",
+                  mode="windows")
+    program.begin()
     before = cpu_s(program.pid)
     program.run()
     used = cpu_s(program.pid) - before
     report = watch.finish()
-    return program, used, report, other.finish() if other else None
+    return program, used, report, program.truth()
 
 
 def judge(program, report, truth, leak):
@@ -188,15 +204,17 @@ def judge(program, report, truth, leak):
     for chain, stack in report.chains():
         key = program.key(chain, stack)
         if key is not None:
-            rows[key] = stack
-    live = sum(t["live_bytes"] for t in truth.values())
-    large = [k for k, t in truth.items() if t["live_bytes"] > live / 100]
-    errors = [abs(rows.get(k, {}).get("live_bytes", 0) / truth[k]["live_bytes"] - 1)
-              for k in large]
-    held = [abs(rows.get(k, {}).get("live_bytes", 0) - truth[k]["live_bytes"]) <=
-            rows.get(k, {}).get("live_bytes_error", 0) for k in large]
-    ranked = sorted(rows, key=lambda k: -rows[k]["growth_bytes_per_s"])
-    rank = ranked.index(leak) + 1 if leak in rows and rows[leak]["growth_bytes_per_s"] > 0 else 0
+            row = rows.setdefault(key, {"live": 0, "error": 0, "growth": 0})
+            row["live"] += stack["live_bytes"]
+            row["error"] = (row["error"] ** 2 + stack.get("live_bytes_error", 0) ** 2) ** 0.5
+            row["growth"] += stack["growth_bytes_per_s"]
+    nothing = {"live": 0, "error": 0, "growth": 0}
+    live = sum(truth.values())
+    large = [k for k, n in truth.items() if n > live / 100]
+    errors = [abs(rows.get(k, nothing)["live"] / truth[k] - 1) for k in large]
+    held = [abs(rows[k]["live"] - truth[k]) <= rows[k]["error"] for k in large if k in rows]
+    ranked = sorted(rows, key=lambda k: -rows[k]["growth"])
+    rank = ranked.index(leak) + 1 if rows.get(leak, nothing)["growth"] > 0 else 0
     got = sum(s["live_bytes"] for s in report.stacks if s["kind"] == "heap")
     return {
         "total": got / live - 1 if live else 0,
@@ -204,28 +222,23 @@ def judge(program, report, truth, leak):
         "rank": rank,
         "coverage": sum(held) / len(held) if held else 1,
         "stacks": len(large),
+        "unseen": len(large) - len(held),
     }
 
 
 def measure(name, seconds, budget):
     start = PROGRAMS[name]
-    exact = name not in ("churn", "threads", "bursts", "steady", "adversary")
     base = alone(start, seconds)
-    _, used, report, _ = watched(start, seconds, budget)
+    program, used, report, truth = watched(start, seconds, budget)
     cost = used / base - 1 if base else 0
     claimed = report.data["cost"]["target_cpu_share"]
     own = report.data["cost"]["own_cpu_s"] / report.data["duration_s"]
-    if exact:
-        program, slow, report, other = watched(start, seconds, budget, True)
-        truth, leak = program.truth(other), None
-    else:
-        program, _, report, _ = watched(start, seconds, budget)
-        truth, leak = program.truth(None), LEAKS.get(name)
-    result = judge(program, report, truth, leak)
+    result = judge(program, report, truth, LEAKS.get(name))
     print(f"{name} budget {budget:g} %: paired cost {100 * cost:+.1f} %, claimed "
           f"{100 * (claimed or 0):.2f} %, own {100 * own:.1f} % of a core; total "
-          f"{100 * result['total']:+.1f} %, stacks above 1 % ({result['stacks']}): off by "
-          f"{100 * result['mare']:.0f} %, intervals hold {100 * result['coverage']:.0f} %, "
+          f"{100 * result['total']:+.1f} %, call sites above 1 % ({result['stacks']}): off by "
+          f"{100 * result['mare']:.0f} %, {result['unseen']} of them not seen, of the others "
+          f"{100 * result['coverage']:.0f} % of the intervals hold, "
           f"leak rank {result['rank'] or '-'}, {report.data['windows']['windows']} windows",
           flush=True)
     what = f"windows_{name}_{budget:g}"
