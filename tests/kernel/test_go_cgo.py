@@ -79,7 +79,9 @@ def both_heaps(path):
     check(abs(runtime["HeapAlloc"] - own["HeapAlloc"]) < 100000 and
           runtime["HeapAlloc"] > 5300000,
           f"HeapAlloc is {runtime['HeapAlloc']}, the program says {own['HeapAlloc']}")
-    guessed = [s for s in report.stacks if s["status"] != "complete"]
+    # Samples of Go's own allocator carry errors; their stacks are another test's.
+    guessed = [s for s in report.stacks
+               if s["status"] != "complete" and "live_bytes_error" not in s]
     check(not guessed, f"{len(guessed)} stacks are not complete: {guessed[:1]}")
 
 

@@ -266,6 +266,7 @@ static void name_unattributed(struct snapshot *snap, struct snapshot_stack *stac
 	};
 }
 
+#define NO_PLACE UINT32_MAX
 #define GROWTH_ROW_BYTES (64 << 10)
 
 /* A program's start alone has a thousand call paths that touched a page or two. */
@@ -489,33 +490,59 @@ static uint32_t *targets_of_images(const struct session *s, const struct model_i
 	return targets;
 }
 
+/* Shares follow their rows; those of rows that are gone go with them. */
+static void move_shares(struct model_share_vec *shares, const uint32_t *place)
+{
+	size_t kept = 0;
+
+	vec_for_each(share, shares) {
+		if (place[share->row] == NO_PLACE)
+			continue;
+		shares->data[kept] = *share;
+		shares->data[kept++].row = place[share->row];
+	}
+	shares->len = kept;
+}
+
 /*
- * What comes of a process after its end was told, as what was still to be settled of
- * a Go program's samples, is another image's to the model; it is the same target's.
+ * Leaves out what is minor, and makes one row of what the model keeps apart: what
+ * comes of a process after its end was told, as what was still to be settled of a Go
+ * program's samples, is another image's to it, of the same target. (Nothing of that
+ * has shares.)
  */
-static void join_rows(const uint32_t *target_of_image, struct model_row_vec *rows)
+static void choose_rows(const struct snapshot *snap, const uint32_t *target_of_image,
+			struct model_row_vec *rows, struct model_share_vec *shares)
 {
 	struct row_key { uint64_t stack_id; uint32_t target, kind; };
+	uint32_t *place __cleanup_free = xcalloc(rows->len, sizeof(*place));
 	struct intern known;
 	size_t kept = 0;
 
 	intern_init(&known, sizeof(struct row_key));
-	vec_for_each(row, rows) {
+	for (size_t i = 0; i < rows->len; i++) {
+		const struct model_row *row = &rows->data[i];
 		struct row_key key = {
 			.stack_id = row->stack_id,
 			.target = target_of_image[row->image],
 			.kind = row->kind,
 		};
 		bool is_new;
-		size_t at = intern_put(&known, &key, &is_new);
+		size_t at;
 
-		if (is_new)
+		place[i] = NO_PLACE;
+		if (is_minor(snap, row))
+			continue;
+		at = intern_put(&known, &key, &is_new);
+		if (is_new) {
+			place[i] = (uint32_t)kept;
 			rows->data[kept++] = *row;
-		else
+		} else {
 			metrics_combine(&rows->data[at].m, &row->m);
+		}
 	}
 	rows->len = kept;
 	intern_deinit(&known);
+	move_shares(shares, place);
 }
 
 struct error *session_snapshot(struct session *s, unsigned int flags, struct snapshot **ret)
@@ -559,12 +586,11 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	vec_for_each(image, &s->images)
 		add_target(snap, image);
 	target_of_image = targets_of_images(s, images, images_count);
-	join_rows(target_of_image, &rows);
+	choose_rows(snap, target_of_image, &rows, &shares);
 	vec_for_each(row, &rows) {
 		const struct image *image = find_image(s, &images[row->image]);
 
-		if (!is_minor(snap, row))
-			add_row(s, snap, row, target_of_image[row->image], image, flags);
+		add_row(s, snap, row, target_of_image[row->image], image, flags);
 	}
 	if (flags & SNAPSHOT_SHARES)
 		session_add_shares(s, snap, &shares, target_of_image);
