@@ -199,7 +199,8 @@ static __always_inline int tell_call(struct pt_regs *regs, long ret, enum memory
  * These programs may be preempted, as all are that run for a task (at the
  * tracepoint since v6.13 "tracing: Allow system call tracepoints to handle page
  * faults"). Unlike those on uprobes they are never run into themselves: the
- * kernel leaves the second run out and counts it, which a report shows as missed.
+ * kernel leaves the second run out. It counts that for all tasks of the machine,
+ * so that nobody can say whether a target's was among them.
  * Each is there twice, with bpf_loop() and for kernels without.
  */
 #define CALL_PROGRAMS(section, program, number)					\

@@ -28,7 +28,10 @@ int64_t session_count(const struct session *s, enum bpf_counter counter)
 	return sum;
 }
 
-/* Runs that the kernel itself skipped, e.g. because a program recursed. */
+/*
+ * Runs that the kernel itself skipped, e.g. because a program recursed. Not of
+ * the ledger's, which run for every task of the machine (memory.bpf.c).
+ */
 static int64_t missed_runs(const struct session *s)
 {
 	const struct bpf_program *progs[] = {
@@ -54,12 +57,13 @@ void session_loss(const struct session *s, const struct model_totals *totals,
 			      session_count(s, COUNT_DROP_FREE) +
 			      session_count(s, COUNT_DROP_REALLOC) +
 			      session_count(s, COUNT_DROP_MAP) +
+			      session_count(s, COUNT_DROP_MEMORY) +
 			      session_count(s, COUNT_DROP_PROCESS) + totals->malformed;
 	ret->dropped_stacks = session_count(s, COUNT_DROP_STACK);
 	ret->untracked_allocs = session_count(s, COUNT_NO_THREAD_STATE) +
 				session_count(s, COUNT_READ_FAULT) +
 				session_count(s, COUNT_NO_SAMPLE_ROOM) + s->untold_ends +
-				totals->untracked_allocs;
+				totals->untracked_allocs + totals->untracked_pages;
 	ret->missed_probes = session_count(s, COUNT_LOST_RETURN) + missed_runs(s) + s->blind_times;
 	ret->complete = !ret->dropped_events && !ret->dropped_stacks &&
 			!ret->untracked_allocs && !ret->missed_probes;

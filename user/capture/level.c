@@ -91,7 +91,7 @@ void session_set_sampling(struct session *s, uint64_t mean)
 static void begin_look(struct session *s)
 {
 	s->budget_from = cost_mark(&s->cost);
-	s->timed_until_s = session_watched_s(s) + BUDGET_LOOK_S / 4;
+	session_time_programs(s);
 	s->next_budget_s = session_watched_s(s) + BUDGET_LOOK_S;
 }
 

@@ -304,6 +304,13 @@ static void thin_timeline(struct snapshot_sample_vec *timeline)
 	timeline->len = kept;
 }
 
+/* At once: session_run() looks only later whether that moment is over. */
+void session_time_programs(struct session *s)
+{
+	s->timed_until_s = session_watched_s(s) + TIMING_S;
+	s->skel->bss->timing = true;
+}
+
 static void take_sample(struct session *s)
 {
 	struct model_totals totals;
@@ -322,7 +329,7 @@ static void take_sample(struct session *s)
 	session_add_profile_totals(s, &totals.m);
 	session_poll_reclaim(s);
 	session_update_cost(s);
-	s->timed_until_s = session_watched_s(s) + TIMING_S;
+	session_time_programs(s);
 	thin_timeline(&s->timeline);
 	snapshot_sample_vec_push(&s->timeline, (struct snapshot_sample){
 		.t_s = (double)(now - s->start_ns) / NS_PER_S,
@@ -640,10 +647,11 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	if (err)
 		return err;
 	cost_init(&s->cost, s->method);
-	s->skel->bss->timing = true;
-	s->timed_until_s = TIMING_S;
 	s->start_ns = session_now_ns();
+	session_time_programs(s);
 	err = attach_targets(s);
+	/* Attaching may have taken longer than that. */
+	session_time_programs(s);
 	if (!err && s->governor)
 		err = governor_start(s->governor);
 	if (err)

@@ -237,6 +237,9 @@ bool session_is_called(const struct session *s);
 /* Feeds the model with what is in the ring now. */
 void session_drain(struct session *s);
 
+/* For a moment from now on, the programs tell how long they take. */
+void session_time_programs(struct session *s);
+
 /* --- follow.c --- */
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
