@@ -423,6 +423,7 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 static const char *evidence(const struct window_quality *q)
 {
 	return q->has_census ? "windows, chunk headers, heap walk" :
+	       !q->by_contents ? "windows, chunk headers" :
 	       "windows, contents of blocks";
 }
 

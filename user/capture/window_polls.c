@@ -91,6 +91,21 @@ static void on_tcache(void *arg, uint64_t block)
 		tcache_key_read(look->pid, block, &look->evidence->key);
 }
 
+/*
+ * Whether the walk took a stale size for the end of the heap: much less is in use
+ * than a moment ago, while what is free at the end is in memory.
+ */
+static bool has_jumped(struct heap_look *look, const struct glibc_heap_census *census)
+{
+	int64_t before = look->evidence->held_bytes;
+	int64_t held = census->use[CHUNK_IN_USE].bytes + census->use[CHUNK_MAPPED].bytes;
+
+	if (held < before - before / 4 && census->use[CHUNK_TOP].resident > before / 4)
+		return true;
+	look->evidence->held_bytes = held;
+	return false;
+}
+
 static bool read_heap(struct heap_look *look)
 {
 	const struct glibc_heap_watcher watcher = {
@@ -110,7 +125,7 @@ static bool read_heap(struct heap_look *look)
 	parts = xcalloc(maps.len, sizeof(*parts));
 	if (!glibc_heap_read(look->pid, &maps, parts, &watcher, &census) || !census.heaps)
 		return false;
-	return !census.unknown_resident;
+	return !census.unknown_resident && !has_jumped(look, &census);
 }
 
 static void follow_all(struct heap_look *look, const struct chunk_seen_vec *chunks,

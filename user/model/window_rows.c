@@ -22,6 +22,7 @@
 #define GROWS 1.01		/* a heap that does not leaks nothing */
 #define SAMPLES_MIN 3
 #define DOUBT_WEIGHT 2
+#define CENSUS_LASTS_S 5
 #define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
 
 /* What an estimate needs on its way. */
@@ -36,6 +37,12 @@ struct estimate {
 	bool grows[WINDOW_CLASSES], any_grows;
 	double held_variance, unattributed, held, older;
 };
+
+/* A heap too busy to be read again is another one by now. */
+static bool has_census(const struct windows *w, uint64_t now_ns)
+{
+	return w->census && age_s(w->census_ns, now_ns) < CENSUS_LASTS_S;
+}
 
 /* --- controls --- */
 
@@ -239,7 +246,7 @@ static void calibrate(struct estimate *e)
 
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		e->factor[i] = 1;
-	if (!e->w->census)
+	if (!has_census(e->w, e->now_ns))
 		return;
 	sums = xcalloc(1, sizeof(*sums));
 	count_classes(e, sums);
@@ -468,7 +475,8 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 		.samples = (uint64_t)llround(e->unnoticed),
 		.ghost_share = e->unnoticed > 0 ? e->ghosts / e->unnoticed : 0,
 		.ghost_s = ghost_s,
-		.has_census = e->w->census,
+		.has_census = has_census(e->w, e->now_ns),
+		.by_contents = e->w->by_contents,
 	};
 	vec_for_each(control, &e->w->controls)
 		q->controls += !control->ended;
@@ -504,7 +512,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 		window_row_vec_push(rows, row);
 	}
 	/* What was read says more of the sum than its parts do. */
-	if (w->census)
+	if (has_census(w, now_ns))
 		total->live_bytes_error = hypot(1.96 * sqrt(e.held_variance),
 						OLDER_ERROR * e.older);
 	add_unattributed(&e, rows, total);

@@ -511,6 +511,7 @@ void windows_note_census(struct windows *w, const struct heap_census *census, ui
 	if (!w->census)
 		w->census = xcalloc(1, sizeof(*w->census));
 	*w->census = *census;
+	w->census_ns = now_ns;
 	if (w->census_calls++ % w->census_stride)
 		return;
 	if (w->censuses_len == CENSUSES_MAX) {

@@ -124,7 +124,8 @@ struct window_quality {
 	double detectable_count;	/* blocks that a stack must have kept to be seen */
 	double unattributed;		/* bytes */
 	double held, older;		/* bytes of chunks in use; of these, from before */
-	bool has_census;		/* totals come from reading the heap */
+	bool has_census;		/* totals come from reading the heap, lately */
+	bool by_contents;		/* see windows_follow_contents() */
 };
 
 /*

@@ -89,6 +89,7 @@ struct windows {
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;
 	struct heap_census *census;	/* the newest; NULL: none */
+	uint64_t census_ns;
 	double peak_live;
 };
 
