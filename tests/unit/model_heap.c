@@ -591,3 +591,19 @@ TEST(too_many_stacks_are_untracked)
 	m_alloc(T1, 0xa000, 1, 5);
 	check_int(m_totals().m.live_count, (1 << 20) + 1);
 }
+
+/* One address, one moment: what a thread that churns is given within a clock tick. */
+TEST(counts_of_samples_are_rounded_one_by_one)
+{
+	int64_t count;
+
+	m_begin();
+	for (int i = 0; i < 4000; i++) {
+		m_now = 5 * SECOND;
+		m_sample(T1, 0xa000, 100, S1, 150);
+		m_free(T1, 0xa000);
+	}
+	count = m_heap(S1).alloc_count;
+	/* 1 or 2 each: a standard deviation is 32. */
+	check(count > 6000 - 160 && count < 6000 + 160);
+}

@@ -79,19 +79,30 @@ static struct thread *thread_of(struct model *model, struct image *image, uint32
 }
 
 /*
- * How many allocations a record stands for: weight / size, rounded up or down
- * by a draw that is right on average and, being made from the record itself,
- * the same in a replay. A record stands for at least its own.
+ * 32 random bits (splitmix64; Steele, Lea and Flood, 2014), the same for the same
+ * records. Not made from a record: a thread that is given one address again and
+ * again would have one draw for all of a clock tick's.
  */
-static uint64_t counted(const struct ev_alloc *ev)
+static uint32_t draw(struct model *model)
 {
-	uint64_t draw = (ev->addr ^ ev->h.time_ns) * 0x9e3779b97f4a7c15u >> 32;
+	uint64_t x = model->draws += 0x9e3779b97f4a7c15u;
 
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return (uint32_t)(x >> 32);
+}
+
+/*
+ * How many allocations a record stands for: weight / size, rounded up or down by
+ * a draw that is right on average. A record stands for at least its own.
+ */
+static uint64_t counted(struct model *model, const struct ev_alloc *ev)
+{
 	if (ev->weight <= ev->size)
 		return 1;
 	if (!ev->size)
 		return ev->weight;
-	return ev->weight / ev->size + (draw % ev->size < ev->weight % ev->size);
+	return ev->weight / ev->size + (draw(model) % ev->size < ev->weight % ev->size);
 }
 
 static struct block block_of(struct model *model, struct image *image, const struct ev_alloc *ev)
@@ -99,7 +110,7 @@ static struct block block_of(struct model *model, struct image *image, const str
 	const struct origin origin = origin_of(ev);
 	struct block block = {
 		.bytes = ev->size,
-		.count = counted(ev),
+		.count = counted(model, ev),
 		.row = model_row_of(model, image, &origin, MEMORY_HEAP),
 		.birth = model_birth(model, ev->h.time_ns),
 		.variance = sample_variance(ev->size, ev->weight),
@@ -150,7 +161,7 @@ void heap_on_alloc(struct model *model, struct image *image, const struct ev_all
 	if (untag(ev->addr))
 		allocated(model, image, thread, ev);
 	else
-		model->counts.failed_alloc_count += (int64_t)counted(ev);
+		model->counts.failed_alloc_count += (int64_t)counted(model, ev);
 }
 
 void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev)
@@ -262,7 +273,7 @@ void heap_on_realloc(struct model *model, struct image *image, const struct ev_r
 
 	known = take_old(model, image, thread, old_addr, &old, &last);
 	if (!untag(ev->a.addr) && ev->a.size) {
-		model->counts.failed_alloc_count += (int64_t)counted(&ev->a);
+		model->counts.failed_alloc_count += (int64_t)counted(model, &ev->a);
 		if (known)
 			put_back(model, image, thread, old_addr, &old, last);
 		return;

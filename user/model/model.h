@@ -97,6 +97,7 @@ struct model {
 	struct region_cut_vec cuts;	/* scratch */
 	struct model_totals counts;	/* all but the metrics */
 	uint64_t lost;			/* records, by model_note_loss() */
+	uint64_t draws;			/* state of heap.c's random numbers */
 
 	/* A birth is the number of an epoch of 1 << epoch_shift ns since start_ns. */
 	uint64_t start_ns;
