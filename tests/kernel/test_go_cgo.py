@@ -105,6 +105,17 @@ def no_return_probe_is_planned():
         check("its returns too, in a Go program" in line, f"{function}: '{line}'\n{out.stdout}")
 
 
+@case()
+def windows_are_refused():
+    """A window has one link, which returns and return instructions cannot share."""
+    program = Program(newest())
+    out = heapsonde("report", "-p", program.pid, "-d", "0.5", "--mode", "windows")
+    check_equal("status", out.returncode, 1)
+    check("--mode sampled" in out.stderr, f"no way out is told: {out.stderr}")
+    wait_unprobed(program.pid)
+    program.tell("mem")
+
+
 @case(timeout=120)
 def a_million_hits_while_stacks_move():
     """Goroutines' stacks are copied and shrunk all the while, threads come and go."""

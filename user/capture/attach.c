@@ -152,6 +152,15 @@ static bool is_hit_often(const struct planned_probe *probe)
 	return false;
 }
 
+bool attach_windows_blind(const struct probe_plan *plan)
+{
+	vec_for_each(object, &plan->objects)
+		vec_for_each(probe, &object->probes)
+			if (is_hit_often(probe) && !is_windowed(probe))
+				return true;
+	return false;
+}
+
 static bool in_part(const struct attach_job *job, const struct planned_probe *probe)
 {
 	switch (job->part) {

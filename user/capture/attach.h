@@ -31,6 +31,12 @@ enum attach_method {
 const char *attach_method_name(enum attach_method method);
 /* Whether discovery found an allocator that stands in front of another. */
 bool attach_frees_nest(const struct probe_plan *plan);
+/*
+ * Whether windows would leave malloc and its kin out: where their returns are
+ * probed at their return instructions, entries and returns cannot be told apart
+ * by one link.
+ */
+bool attach_windows_blind(const struct probe_plan *plan);
 enum attach_method attach_method_best(const struct features *features);
 bool attach_method_there(enum attach_method method, const struct features *features);
 

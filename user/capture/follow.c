@@ -283,6 +283,11 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 		err = probe_plan_check(&plan, s->settings.allocators);
 	if (err || is_loading(s, image, &plan))
 		return err;
+	if (s->governor && attach_windows_blind(&plan))
+		return error_create(ERROR_UNSUPPORTED,
+				    "--mode windows cannot follow malloc where no return probe "
+				    "may be set (Go code, or a process confined by seccomp): "
+				    "use --mode sampled");
 	if (s->settings.growth)
 		keep_mapping_functions(s, &plan);
 	err = complete_tables(s, image, &plan);
