@@ -211,6 +211,34 @@ TEST(two_snapshots_compare)
 	check(tree->nodes.data[tree->nodes.data[node->child].sibling].old.self == 3);
 }
 
+/* Refilled, it holds what a fresh one does; what was walked only is not in it. */
+TEST(cleared_and_filled_anew)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = small_snapshot();
+	const struct snapshot_stack *stacks = snap->stacks.data;
+	struct calltree *tree __cleanup(calltree_destroyp) = calltree_create(false);
+	__cleanup_free char *all = NULL, *part = NULL, *again = NULL, *fresh = NULL;
+
+	fresh = draw_of(snap, (struct calltree_settings){ 0 });
+	for (int round = 0; round < 3; round++) {
+		calltree_clear(tree);
+		for (size_t i = 0; i < snap->stacks.len; i++) {
+			calltree_walk(tree, snapshot_frames(snap, &stacks[i]),
+				      stacks[i].frame_count, NULL);
+			if (stacks[i].m.live_bytes && (round != 1 || i < 2))
+				calltree_add(tree, snapshot_frames(snap, &stacks[i]),
+					     stacks[i].frame_count, NULL,
+					     (double)stacks[i].m.live_bytes, 0);
+		}
+		calltree_finish(tree);
+		*(round == 0 ? &all : round == 1 ? &part : &again) = draw(tree);
+	}
+	check_str(all, fresh);
+	check_str(again, fresh);
+	check_str(part, "all 0/15\n main 0/15\n  serve 0/15\n   parse 0/10\n"
+		  "    alloc 10/10\n   alloc 5/5\n");
+}
+
 /* What expanded a node once must find it again in a later tree. */
 TEST(ids_outlive_the_tree)
 {

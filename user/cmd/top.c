@@ -220,11 +220,13 @@ static void loop(struct top *top)
 		{ .fd = screen_fd(), .events = POLLIN }, { feed_fd(top->feed), POLLIN, 0 },
 	};
 	unsigned int effects = EFFECT_DRAW;
+	int timeout_ms;
 
 	while (!(effects & EFFECT_QUIT) && !watch_interrupted) {
 		ui_apply(top->ui, effects);
 		effects = EFFECT_NONE;
-		if (poll(fds, 2, (int)ceil(1000 * wait_s(top))) < 0 && errno != EINTR)
+		timeout_ms = ui_prepare(top->ui) ? 0 : (int)ceil(1000 * wait_s(top));
+		if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR)
 			return;
 		/* The terminal is gone: nobody will press a key again. */
 		if (fds[0].revents & (POLLHUP | POLLERR | POLLNVAL))

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Building call trees; see calltree.h. Stacks become slices of label numbers,
- * outermost of the tree first. Once those are sorted, a stack shares with its
- * predecessor exactly the nodes it shares with the tree so far: no child is
- * ever looked for, and parents come before their children.
+ * Building call trees; see calltree.h. A path is walked down from the root once:
+ * a node's child is found by its label, or appended, so that parents come
+ * before their children. The same frames are known again by where they lie:
+ * a tree that is filled anew, as a screen's is at each refresh, walks only what
+ * is new to it.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,22 +15,15 @@
 #include "model/calltree.h"
 #include "model/map64.h"
 
-struct path {
-	size_t first;			/* in build.labels ... */
-	const uint32_t *labels;		/* ... and there, once all are in */
-	uint32_t count;
-	double now, old;
-};
-
-DEFINE_VEC(path_list, struct path);
 DEFINE_VEC(number_vec, uint32_t);
 
 struct calltree_build {
 	bool inverted;
-	struct path_list paths;
-	struct number_vec labels;
+	struct number_vec labels;	/* of the path that is being added */
 	struct map64 by_frame;	/* hash of the frame's pointers -> label + 1 */
 	struct map64 by_text;	/* hash of what they point to -> label + 1 */
+	struct map64 children;	/* parent << 32 | label -> node */
+	struct map64 leaves;	/* hash of the pointers to frames and comm -> node */
 };
 
 static uint64_t mix(uint64_t hash, uint64_t value)
@@ -163,12 +157,11 @@ struct calltree *calltree_create(bool inverted)
 
 static void build_destroy(struct calltree_build *build)
 {
-	if (!build)
-		return;
-	path_list_deinit(&build->paths);
 	number_vec_deinit(&build->labels);
 	map64_deinit(&build->by_frame);
 	map64_deinit(&build->by_text);
+	map64_deinit(&build->children);
+	map64_deinit(&build->leaves);
 	free(build);
 }
 
@@ -183,55 +176,6 @@ void calltree_destroy(struct calltree *tree)
 	free(tree);
 }
 
-static void reverse(uint32_t *data, size_t len)
-{
-	for (size_t i = 0; i < len / 2; i++) {
-		uint32_t kept = data[i];
-
-		data[i] = data[len - 1 - i];
-		data[len - 1 - i] = kept;
-	}
-}
-
-void calltree_add(struct calltree *tree, const struct frame *frames, uint32_t count,
-		  const char *comm, double now, double old)
-{
-	struct calltree_build *build = tree->build;
-	struct path path = { .first = build->labels.len, .now = now, .old = old };
-
-	number_vec_reserve(&build->labels, path.first + count + 2);
-	for (uint32_t i = 0; i < count; i++)
-		number_vec_push(&build->labels, label_of(tree, &frames[i]));
-	if (!count)
-		number_vec_push(&build->labels, label_of_text(tree, "[lost]"));
-	if (comm)
-		number_vec_push(&build->labels,
-				label_of_text(tree, strpool_intern(tree->strings, comm)));
-	path.count = (uint32_t)(build->labels.len - path.first);
-	if (!build->inverted)
-		reverse(build->labels.data + path.first, path.count);
-	path_list_push(&build->paths, path);
-}
-
-static uint32_t common_prefix(const struct path *a, const struct path *b)
-{
-	uint32_t i = 0;
-
-	while (i < a->count && i < b->count && a->labels[i] == b->labels[i])
-		i++;
-	return i;
-}
-
-static int compare_paths(const void *a, const void *b)
-{
-	const struct path *x = a, *y = b;
-	uint32_t i = common_prefix(x, y);
-
-	if (i == x->count || i == y->count)
-		return (x->count > y->count) - (x->count < y->count);
-	return x->labels[i] < y->labels[i] ? -1 : 1;
-}
-
 static uint32_t add_node(struct calltree *tree, uint32_t parent, uint32_t label)
 {
 	struct calltree_node *node = calltree_node_vec_append(&tree->nodes);
@@ -241,52 +185,108 @@ static uint32_t add_node(struct calltree *tree, uint32_t parent, uint32_t label)
 		.id = mix(above->id, tree->labels.data[label].hash),
 		.label = label, .parent = parent, .depth = above->depth + 1,
 	};
-	above->children++;
 	if (node->depth > tree->depth_max)
 		tree->depth_max = node->depth;
 	return (uint32_t)tree->nodes.len - 1;
 }
 
-/* @at holds the nodes of the path before, by depth. */
-static void add_path(struct calltree *tree, const struct path *path, uint32_t shared,
-		     struct number_vec *at)
+static uint32_t child_of(struct calltree *tree, uint32_t parent, uint32_t label)
 {
-	struct calltree_node *leaf;
+	uint64_t key = (uint64_t)parent << 32 | label;
+	uint32_t child = map64_get(&tree->build->children, key);
 
-	at->len = shared + 1;
-	number_vec_reserve(at, path->count + 1);
-	for (uint32_t i = shared; i < path->count; i++)
-		number_vec_push(at, add_node(tree, at->data[i], path->labels[i]));
-	leaf = &tree->nodes.data[at->data[path->count]];
-	leaf->now.self += path->now;
-	leaf->old.self += path->old;
+	if (!child) {
+		child = add_node(tree, parent, label);
+		map64_set(&tree->build->children, key, child);
+	}
+	return child;
 }
 
-static void add_paths(struct calltree *tree)
+/* Leaf first, the target last. */
+static void set_labels(struct calltree *tree, const struct frame *frames, uint32_t count,
+		       const char *comm)
 {
-	const struct path_list *paths = &tree->build->paths;
-	struct number_vec at = { 0 };
+	struct number_vec *labels = &tree->build->labels;
 
-	number_vec_push(&at, CALLTREE_ROOT);
-	for (size_t i = 0; i < paths->len; i++)
-		add_path(tree, &paths->data[i],
-			 i ? common_prefix(&paths->data[i - 1], &paths->data[i]) : 0, &at);
-	number_vec_deinit(&at);
+	labels->len = 0;
+	for (uint32_t i = 0; i < count; i++)
+		number_vec_push(labels, label_of(tree, &frames[i]));
+	if (!count)
+		number_vec_push(labels, label_of_text(tree, "[lost]"));
+	if (comm)
+		number_vec_push(labels, label_of_text(tree, comm));
+}
+
+static uint32_t walk_down(struct calltree *tree, const struct frame *frames, uint32_t count,
+			  const char *comm)
+{
+	const struct number_vec *labels = &tree->build->labels;
+	uint32_t node = CALLTREE_ROOT;
+
+	set_labels(tree, frames, count, comm);
+	for (size_t i = 0; i < labels->len; i++)
+		node = child_of(tree, node, labels->data[tree->build->inverted ? i :
+							 labels->len - 1 - i]);
+	return node;
+}
+
+static uint32_t leaf_of(struct calltree *tree, const struct frame *frames, uint32_t count,
+			const char *comm)
+{
+	uint64_t key = mix(mix(0, (uintptr_t)frames), (uintptr_t)comm);
+	uint32_t leaf = count ? map64_get(&tree->build->leaves, key) : 0;
+
+	if (!leaf) {
+		leaf = walk_down(tree, frames, count, comm);
+		if (count)
+			map64_set(&tree->build->leaves, key, leaf);
+	}
+	return leaf;
+}
+
+uint32_t calltree_walk(struct calltree *tree, const struct frame *frames, uint32_t count,
+		       const char *comm)
+{
+	return leaf_of(tree, frames, count, comm ? strpool_intern(tree->strings, comm) : NULL);
+}
+
+void calltree_add(struct calltree *tree, const struct frame *frames, uint32_t count,
+		  const char *comm, double now, double old)
+{
+	uint32_t leaf = calltree_walk(tree, frames, count, comm);
+	struct calltree_node *node = &tree->nodes.data[leaf];
+
+	node->now.self += now;
+	node->old.self += old;
+	node->present = true;
+}
+
+void calltree_clear(struct calltree *tree)
+{
+	vec_for_each(node, &tree->nodes) {
+		node->now = node->old = (struct calltree_value){ 0 };
+		node->child = node->sibling = node->children = 0;
+		node->present = false;
+	}
 }
 
 /* Every node comes after its parent. */
 static void sum_up(struct calltree *tree)
 {
 	for (size_t i = tree->nodes.len; i-- > 0;) {
-		struct calltree_node *node = &tree->nodes.data[i];
+		struct calltree_node *node = &tree->nodes.data[i], *above;
 
 		node->now.total += node->now.self;
 		node->old.total += node->old.self;
-		if (i == CALLTREE_ROOT)
+		if (i == CALLTREE_ROOT || !node->present)
 			continue;
-		tree->nodes.data[node->parent].now.total += node->now.total;
-		tree->nodes.data[node->parent].old.total += node->old.total;
+		above = &tree->nodes.data[node->parent];
+		above->now.total += node->now.total;
+		above->old.total += node->old.total;
+		above->present = true;
+		above->children++;
 	}
+	tree->nodes.data[CALLTREE_ROOT].present = true;
 }
 
 /* What order siblings stand in. */
@@ -316,6 +316,8 @@ static void link_children(struct calltree *tree)
 	struct calltree_node *nodes = tree->nodes.data;
 
 	for (uint32_t i = (uint32_t)tree->nodes.len - 1; i > CALLTREE_ROOT; i--) {
+		if (!nodes[i].present)
+			continue;
 		nodes[i].sibling = nodes[nodes[i].parent].child;
 		nodes[nodes[i].parent].child = i;
 	}
@@ -340,22 +342,14 @@ static void sort_children(struct calltree *tree, uint32_t parent, struct rank_ve
 
 void calltree_finish(struct calltree *tree)
 {
-	struct calltree_build *build = tree->build;
 	struct rank_vec ranks = { 0 };
 
-	vec_for_each(path, &build->paths)
-		path->labels = build->labels.data + path->first;
-	if (build->paths.len)
-		qsort(build->paths.data, build->paths.len, sizeof(*build->paths.data),
-		      compare_paths);
-	add_paths(tree);
 	sum_up(tree);
 	link_children(tree);
 	for (uint32_t i = 0; i < tree->nodes.len; i++)
 		if (tree->nodes.data[i].children > 1)
 			sort_children(tree, i, &ranks);
 	rank_vec_deinit(&ranks);
-	build_destroy(steal_ptr(tree->build));
 }
 
 uint32_t calltree_next(const struct calltree *tree, uint32_t node)

@@ -15,7 +15,8 @@
  * deeper than the deepest stack, has no cycle, and is walked without recursion
  * by its links or, parents before children, by index.
  *
- * A tree borrows the frames it was made of: it dies before the snapshot.
+ * A tree borrows the frames it was made of, also of stacks that were taken out
+ * by calltree_clear(): it dies before the snapshot or the store they lie in.
  */
 #ifndef HEAPSONDE_MODEL_CALLTREE_H
 #define HEAPSONDE_MODEL_CALLTREE_H
@@ -46,6 +47,7 @@ struct calltree_node {
 	uint32_t child, sibling;	/* first and next, larger totals first; 0: none */
 	uint32_t children;		/* how many */
 	uint32_t depth;			/* of the root 0 */
+	bool present;			/* the root, and what lies on a path that was added */
 };
 
 /* What nodes are called; all nodes of one function and module share it. */
@@ -62,7 +64,7 @@ struct calltree {
 	struct calltree_node_vec nodes;		/* [CALLTREE_ROOT] is always there */
 	struct calltree_label_vec labels;
 	uint32_t depth_max;
-	struct calltree_build *build;		/* NULL when finished */
+	struct calltree_build *build;
 	struct strpool *strings;		/* names that are in no snapshot */
 };
 
@@ -84,12 +86,24 @@ DEFINE_CLEANUP(struct calltree *, calltree_destroy);
 
 /*
  * The same by hand, for stacks of more than one snapshot: create, add each,
- * finish. @frames (leaf first) and @comm (NULL: no node) are borrowed.
+ * finish. @frames (leaf first) and @comm (NULL: no node) are borrowed. Frames
+ * that lie at the same place, and as many, are the same.
  */
 struct calltree *calltree_create(bool inverted);
 void calltree_add(struct calltree *tree, const struct frame *frames, uint32_t count,
 		  const char *comm, double now, double old);
 void calltree_finish(struct calltree *tree);
+/*
+ * Makes the nodes of a path and adds nothing, so that calltree_add() is quick
+ * later on. Returns the last one. Also in a finished tree, which stays as it is.
+ */
+uint32_t calltree_walk(struct calltree *tree, const struct frame *frames, uint32_t count,
+		       const char *comm);
+/*
+ * Takes all stacks out, so that others can be added. Nodes stay at their index,
+ * but only those that are present again are linked, and are in the tree.
+ */
+void calltree_clear(struct calltree *tree);
 
 static inline const struct calltree_label *
 calltree_label(const struct calltree *tree, uint32_t node)

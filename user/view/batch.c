@@ -132,6 +132,7 @@ static void add_site(struct batch *batch, const struct snapshot *snap,
 	struct filter all = { 0 };
 
 	site.shares = shares_summary(snap, stack, &all);
+	site.number = (uint32_t)ret->len;
 	site_vec_push(ret, site);
 }
 

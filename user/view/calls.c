@@ -11,26 +11,114 @@ static const char *const names[] = {
 #undef X
 };
 
+#define STACKS_AT_ONCE 256	/* a key waits no longer than for these: some 0.5 ms */
 #define NAMES_COUNT (sizeof(names) / sizeof(names[0]))
+
+static void drop_trees(struct calls *calls)
+{
+	for (int i = 0; i < 2; i++) {
+		calltree_destroy(steal_ptr(calls->trees[i]));
+		calls->fresh[i] = false;
+	}
+	calls->walked = 0;
+	frame_store_destroy(steal_ptr(calls->store));
+	snapshot_destroy(steal_ptr(calls->of));
+}
+
+void calls_deinit(struct calls *calls)
+{
+	drop_trees(calls);
+}
+
+/*
+ * Trees last as long as the frames they were made of: live, as long as the
+ * session's, so that a refresh counts anew but walks no path that it knows.
+ */
+static void keep_frames(struct calls *calls, struct snapshot *snap)
+{
+	if (snap->store ? snap->store == calls->store : snap == calls->of)
+		return;
+	drop_trees(calls);
+	if (snap->store)
+		calls->store = frame_store_ref(snap->store);
+	else
+		calls->of = snapshot_ref(snap);
+}
+
+/* What the tree has above a stack's outermost frame; NULL: nothing. */
+static const char *comm_of(const struct ui *ui, const struct snapshot *snap,
+			   const struct snapshot_stack *stack)
+{
+	bool by_target = snap->targets.len > 1 && ui->target == ALL_TARGETS;
+
+	return by_target && stack->target < snap->targets.len ?
+		snap->targets.data[stack->target].comm : NULL;
+}
+
+static struct calltree *tree_of(struct calls *calls, bool inverted)
+{
+	if (!calls->trees[inverted])
+		calls->trees[inverted] = calltree_create(inverted);
+	return calls->trees[inverted];
+}
+
+bool calls_prepare(struct ui *ui)
+{
+	struct calls *calls = &ui->calls;
+	struct snapshot *snap = (struct snapshot *)ui_snapshot(ui);
+
+	/* Elsewhere the next moment has frames of its own, and all was for nothing. */
+	if (!snap->store)
+		return false;
+	keep_frames(calls, snap);
+	for (int i = 0; i < STACKS_AT_ONCE && calls->walked < snap->stacks.len; i++) {
+		const struct snapshot_stack *stack = &snap->stacks.data[calls->walked++];
+
+		for (int inverted = 0; inverted < 2; inverted++)
+			calltree_walk(tree_of(calls, inverted), snapshot_frames(snap, stack),
+				      stack->frame_count, comm_of(ui, snap, stack));
+	}
+	return calls->walked < snap->stacks.len;
+}
+
+static void fill(struct ui *ui, struct calltree *tree)
+{
+	const struct snapshot *snap = ui_snapshot(ui);
+
+	calltree_clear(tree);
+	vec_for_each(stack, &snap->stacks) {
+		struct metrics m;
+		double value;
+
+		if (!ui_shows(ui, stack))
+			continue;
+		m = ui_metrics(ui, stack);
+		value = metric_value(ui->metric, &m);
+		if (value)
+			calltree_add(tree, snapshot_frames(snap, stack), stack->frame_count,
+				     comm_of(ui, snap, stack), value, 0);
+	}
+	calltree_finish(tree);
+}
 
 struct calltree *calls_tree(struct ui *ui)
 {
-	const struct snapshot *snap = ui_snapshot(ui);
-	struct calltree *tree = calltree_create(ui->inverted);
-	bool by_target = snap->targets.len > 1 && ui->target == ALL_TARGETS;
+	struct calls *calls = &ui->calls;
+	struct calltree *tree;
 
-	vec_for_each(stack, &snap->stacks) {
-		struct metrics m = ui_metrics(ui, stack);
-		double value = metric_value(ui->metric, &m);
-
-		if (!value || !ui_shows(ui, stack))
-			continue;
-		calltree_add(tree, snapshot_frames(snap, stack), stack->frame_count,
-			     by_target && stack->target < snap->targets.len ?
-			     snap->targets.data[stack->target].comm : NULL, value, 0);
-	}
-	calltree_finish(tree);
+	keep_frames(calls, (struct snapshot *)ui_snapshot(ui));
+	tree = tree_of(calls, ui->inverted);
+	if (!calls->fresh[ui->inverted])
+		fill(ui, tree);
+	calls->fresh[ui->inverted] = true;
 	return tree;
+}
+
+/* What only the call tree shows is stale: the table of sites is as it was. */
+static unsigned int derive_calls(struct ui *ui)
+{
+	ui->views[VIEW_TREE].stale = ui->views[VIEW_FLAME].stale = true;
+	return EFFECT_DRAW;
 }
 
 unsigned int calls_next_metric(struct ui *ui)
@@ -43,13 +131,14 @@ unsigned int calls_next_metric(struct ui *ui)
 		i = (i + 1) % NAMES_COUNT;
 		ui->metric = metric_find(names[i]);
 	} while (!ui->metric->counts || !ui->metric->adds_up);
-	return EFFECT_DERIVE;
+	ui->calls.fresh[false] = ui->calls.fresh[true] = false;
+	return derive_calls(ui);
 }
 
 unsigned int calls_invert(struct ui *ui)
 {
 	ui->inverted = !ui->inverted;
-	return EFFECT_DERIVE;
+	return derive_calls(ui);
 }
 
 const char *calls_value(const struct ui *ui, double value, char buf[FORMAT_MAX])

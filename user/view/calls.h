@@ -8,9 +8,16 @@
 
 /*
  * Of the stacks that pass the filter, by ui->metric, inverted or not; of their
- * changes if a base is set. Dies before the snapshot that is shown.
+ * changes if a base is set. Of ui->calls: it is filled when something changed
+ * since, and stays as it is until views derive anew.
  */
 struct calltree *calls_tree(struct ui *ui);
+void calls_deinit(struct calls *calls);
+/*
+ * Walks some more paths of what is shown, between two keys, so that the key that
+ * asks for the tree finds most of it made; returns whether any are left.
+ */
+bool calls_prepare(struct ui *ui);
 
 /* The next metric that counts. */
 unsigned int calls_next_metric(struct ui *ui);

@@ -195,16 +195,28 @@ void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snap
 	}
 }
 
-static int compare_values(const void *a, const void *b)
+/* What a line is sorted by; small, for 20,000 of them are moved at each key. */
+struct place {
+	double value;
+	int64_t live_bytes;
+	uint64_t id;
+	uint32_t number, site;
+};
+
+DEFINE_VEC(place_vec, struct place);
+
+static int compare_places(const void *a, const void *b)
 {
-	const struct site *x = a, *y = b;
+	const struct place *x = a, *y = b;
 
 	if (x->value != y->value)
 		return x->value < y->value ? 1 : -1;
 	/* Whatever is equal keeps its place from one refresh to the next. */
-	if (x->m.live_bytes != y->m.live_bytes)
-		return x->m.live_bytes < y->m.live_bytes ? 1 : -1;
-	return x->stack->id < y->stack->id ? -1 : x->stack->id > y->stack->id;
+	if (x->live_bytes != y->live_bytes)
+		return x->live_bytes < y->live_bytes ? 1 : -1;
+	if (x->id != y->id)
+		return x->id < y->id ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
 }
 
 static const char *leaf_name(const struct snapshot *snap, const struct snapshot_stack *stack)
@@ -216,38 +228,52 @@ static const char *leaf_name(const struct snapshot *snap, const struct snapshot_
 	return frame->function ? frame->function : frame->module;
 }
 
-static int compare_names(const void *a, const void *b, void *snap)
-{
-	const struct site *x = a, *y = b;
-	int order = strcmp(leaf_name(snap, x->stack), leaf_name(snap, y->stack));
+struct named { const struct snapshot *snap; const struct site_vec *sites; };
 
-	return order ? order : compare_values(a, b);
+static int compare_names(const void *a, const void *b, void *arg)
+{
+	const struct named *named = arg;
+	const struct place *x = a, *y = b;
+	int order = strcmp(leaf_name(named->snap, named->sites->data[x->site].stack),
+			   leaf_name(named->snap, named->sites->data[y->site].stack));
+
+	return order ? order : compare_places(a, b);
 }
 
-static void reverse(struct site_vec *sites)
+static void sort_places(struct place_vec *places, const struct snapshot *snap,
+			const struct site_vec *sites, enum column column)
 {
-	for (size_t i = 0, j = sites->len; i + 1 < j; i++) {
-		struct site site = sites->data[i];
+	struct named named = { snap, sites };
 
-		sites->data[i] = sites->data[--j];
-		sites->data[j] = site;
+	for (size_t i = 0; i < sites->len; i++) {
+		const struct site *site = &sites->data[i];
+
+		place_vec_push(places, (struct place){
+			column_value(site, column), site->m.live_bytes, site->stack->id,
+			site->number, (uint32_t)i });
 	}
+	if (column == COLUMN_PATH)
+		qsort_r(places->data, places->len, sizeof(*places->data), compare_names, &named);
+	else
+		qsort(places->data, places->len, sizeof(*places->data), compare_places);
 }
 
 void sites_sort(struct site_vec *sites, const struct snapshot *snap, enum column column,
 		bool reversed)
 {
-	vec_for_each(site, sites)
-		site->value = column_value(site, column);
+	struct place_vec places = { 0 };
+	struct site_vec sorted = { 0 };
+
 	if (!sites->len)
 		return;
-	if (column == COLUMN_PATH)
-		qsort_r(sites->data, sites->len, sizeof(*sites->data), compare_names,
-			(void *)snap);
-	else
-		qsort(sites->data, sites->len, sizeof(*sites->data), compare_values);
-	if (reversed)
-		reverse(sites);
+	sort_places(&places, snap, sites, column);
+	site_vec_reserve(&sorted, sites->len);
+	for (size_t i = 0; i < sites->len; i++)
+		site_vec_push(&sorted, sites->data[
+			places.data[reversed ? sites->len - 1 - i : i].site]);
+	place_vec_deinit(&places);
+	site_vec_deinit(sites);
+	*sites = sorted;
 }
 
 void columns_help(FILE *f)

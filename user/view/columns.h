@@ -21,7 +21,7 @@ struct site {
 	double allocs_per_s, trend;	/* trend: change of live bytes over the last refreshes */
 	struct share_summary shares;
 	bool partial;			/* some shares only: growth and trend are not known */
-	double value;			/* what it is sorted by */
+	uint32_t number;		/* in order of the snapshot, for what is equal */
 };
 
 DEFINE_VEC(site_vec, struct site);
@@ -110,8 +110,7 @@ void site_path(struct strbuf *sb, const struct snapshot *snap, const struct snap
 	       size_t max);
 
 /*
- * Fills site->value for @column and sorts, largest first or, @reversed, smallest
- * first; by name for the path.
+ * By @column, largest first or, @reversed, smallest first; by name for the path.
  */
 void sites_sort(struct site_vec *sites, const struct snapshot *snap, enum column column,
 		bool reversed);

@@ -10,16 +10,11 @@
 #define BOX_COLUMNS_MIN 1
 
 struct flame_state {
-	struct calltree *tree;
+	struct calltree *tree;		/* borrowed, of ui->calls */
 	uint64_t zoom, selected;	/* node ids; 0: the root */
 	uint32_t zoom_node, selected_node;
 	uint32_t top;			/* depth that the first row shows */
 };
-
-static void flame_deinit(void *arg)
-{
-	calltree_destroy(((struct flame_state *)arg)->tree);
-}
 
 static const struct calltree_node *node_at(const struct flame_state *state, uint32_t i)
 {
@@ -29,7 +24,7 @@ static const struct calltree_node *node_at(const struct flame_state *state, uint
 static uint32_t node_of_id(const struct flame_state *state, uint64_t id)
 {
 	for (uint32_t i = 0; i < state->tree->nodes.len; i++)
-		if (node_at(state, i)->id == id)
+		if (node_at(state, i)->id == id && node_at(state, i)->present)
 			return i;
 	return CALLTREE_ROOT;
 }
@@ -38,7 +33,6 @@ static void flame_derive(struct ui *ui, void *arg)
 {
 	struct flame_state *state = arg;
 
-	calltree_destroy(state->tree);
 	state->tree = calls_tree(ui);
 	state->zoom_node = node_of_id(state, state->zoom);
 	state->selected_node = node_of_id(state, state->selected);
@@ -299,7 +293,6 @@ static unsigned int flame_act(struct ui *ui, void *arg, enum action action)
 
 const struct view_ops view_flame = {
 	.state_bytes = sizeof(struct flame_state),
-	.deinit = flame_deinit,
 	.derive = flame_derive,
 	.draw = flame_draw,
 	.act = flame_act,

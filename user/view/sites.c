@@ -25,6 +25,7 @@ static void add_site(struct ui *ui, struct sites_state *state, const struct snap
 
 	if (stack->share_count)
 		site.shares = shares_summary(ui_snapshot(ui), stack, &ui->filter);
+	site.number = (uint32_t)state->sites.len;
 	site_vec_push(&state->sites, site);
 }
 
@@ -74,6 +75,7 @@ static void add_parts(struct ui *ui, struct sites_state *state, const struct sna
 			site.shares.classes = 1;
 		}
 		site.m = ui_share_metrics(ui, stack, ui->split, key);
+		site.number = (uint32_t)state->sites.len;
 		site_vec_push(&state->sites, site);
 	}
 }
@@ -134,6 +136,18 @@ static void follow_selection(struct ui *ui, struct sites_state *state)
 		}
 }
 
+/* All lines are kept, whatever the limit: in another order others come first. */
+static void sort(struct ui *ui, struct sites_state *state)
+{
+	sites_sort(&state->sites, ui_snapshot(ui), ui->sort, ui->reversed);
+	follow_selection(ui, state);
+}
+
+static size_t lines(const struct ui *ui, const struct sites_state *state)
+{
+	return ui->limit && state->sites.len > ui->limit ? ui->limit : state->sites.len;
+}
+
 static void sites_derive(struct ui *ui, void *arg)
 {
 	struct sites_state *state = arg;
@@ -153,10 +167,7 @@ static void sites_derive(struct ui *ui, void *arg)
 	}
 	if (ui_is_partial(ui))
 		set_rates(ui, state);
-	sites_sort(&state->sites, snap, ui->sort, ui->reversed);
-	if (ui->limit && state->sites.len > ui->limit)
-		state->sites.len = ui->limit;
-	follow_selection(ui, state);
+	sort(ui, state);
 }
 
 /* --- drawing --- */
@@ -338,7 +349,7 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 		ui_snapshot(ui)->totals.m.live_bytes_error > 0, ui->split,
 	}, show);
 	draw_header(ui, area, show);
-	list_fit(list, state->sites.len, area.rows - 1);
+	list_fit(list, lines(ui, state), area.rows - 1);
 	if (!list->count)
 		draw_text(area, 1, 2, area.columns, ROLE_DIM, why_empty(ui));
 	for (int row = 0; row < list->rows && list->top + row < list->count; row++) {
@@ -354,10 +365,11 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 
 /* --- keys --- */
 
-static unsigned int move_sort(struct ui *ui, int step)
+static unsigned int move_sort(struct ui *ui, struct sites_state *state, int step)
 {
 	ui->sort = ((int)ui->sort + step + COLUMNS_COUNT) % COLUMNS_COUNT;
-	return EFFECT_DERIVE;
+	sort(ui, state);
+	return EFFECT_DRAW;
 }
 
 static unsigned int move(struct ui *ui, struct sites_state *state, enum action action)
@@ -385,14 +397,15 @@ static unsigned int sites_act(struct ui *ui, void *arg, enum action action)
 	case ACTION_OPEN:
 		return state->list.count ? ui_go(ui, VIEW_STACK) : EFFECT_NONE;
 	case ACTION_SORT_LEFT:
-		return move_sort(ui, -1);
+		return move_sort(ui, state, -1);
 	case ACTION_SORT_RIGHT:
-		return move_sort(ui, 1);
+		return move_sort(ui, state, 1);
 	case ACTION_SPLIT:
 		return next_split(ui);
 	case ACTION_REVERSE:
 		ui->reversed = !ui->reversed;
-		return EFFECT_DERIVE;
+		sort(ui, state);
+		return EFFECT_DRAW;
 	case ACTION_LEFT:
 		state->scroll -= state->scroll >= SCROLL_STEP ? SCROLL_STEP : state->scroll;
 		return EFFECT_DRAW;

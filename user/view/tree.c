@@ -17,7 +17,7 @@ struct tree_line { uint32_t node; int indent; };
 DEFINE_VEC(tree_line_vec, struct tree_line);
 
 struct tree_state {
-	struct calltree *tree;
+	struct calltree *tree;	/* borrowed, of ui->calls */
 	struct map64 folds;	/* node id -> enum fold */
 	struct tree_line_vec lines;
 	struct list list;
@@ -28,7 +28,6 @@ static void tree_deinit(void *arg)
 {
 	struct tree_state *state = arg;
 
-	calltree_destroy(state->tree);
 	map64_deinit(&state->folds);
 	tree_line_vec_deinit(&state->lines);
 }
@@ -94,7 +93,6 @@ static void tree_derive(struct ui *ui, void *arg)
 {
 	struct tree_state *state = arg;
 
-	calltree_destroy(state->tree);
 	state->tree = calls_tree(ui);
 	make_lines(state);
 	select_line(state);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "view/ui.h"
+#include "view/calls.h"
 
 #define NOTES_MAX 1000
 
@@ -47,6 +47,7 @@ void ui_destroy(struct ui *ui)
 			view_ops(i)->deinit(ui->views[i].state);
 		free(ui->views[i].state);
 	}
+	calls_deinit(&ui->calls);
 	clear_base(ui);
 	vec_for_each(mark, &ui->marks) {
 		snapshot_destroy(mark->snap);
@@ -394,11 +395,20 @@ void ui_apply(struct ui *ui, unsigned int effects)
 		screen_redraw();
 }
 
+bool ui_prepare(struct ui *ui)
+{
+	return calls_prepare(ui);
+}
+
 /* At once: what views hold points into snapshots that may be gone. */
 static unsigned int note_effects(struct ui *ui, unsigned int effects)
 {
-	for (int i = 0; effects & EFFECT_DERIVE && i < VIEWS_COUNT; i++)
+	if (!(effects & EFFECT_DERIVE))
+		return effects;
+	for (int i = 0; i < VIEWS_COUNT; i++)
 		ui->views[i].stale = true;
+	ui->calls.fresh[false] = ui->calls.fresh[true] = false;
+	ui->calls.walked = 0;
 	return effects;
 }
 

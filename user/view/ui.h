@@ -77,6 +77,16 @@ struct log_line {
 
 DEFINE_VEC(log_vec, struct log_line);
 
+/* The call trees that views have in common, see calls.h; top-down and inverted. */
+struct calls {
+	struct calltree *trees[2];
+	bool fresh[2];			/* filled with what is shown now */
+	size_t walked;			/* of its stacks, how many calls_prepare() did */
+	/* References that keep the frames: the store that snapshots share, or the one. */
+	struct frame_store *store;
+	struct snapshot *of;
+};
+
 struct ui;
 
 struct view_ops {
@@ -124,6 +134,7 @@ struct ui {
 	bool reversed;
 	const struct metric *metric;		/* of trees and flame graphs */
 	bool inverted;
+	struct calls calls;
 	enum split split;			/* what tells sites of one path apart */
 	uint64_t selected;			/* stack_key() of the site under the cursor */
 	struct share_key selected_share;	/* the part of it */
@@ -155,6 +166,11 @@ unsigned int ui_note(struct ui *ui, enum note_level level, const char *text);
 unsigned int ui_end(struct ui *ui);	/* nothing will come any more */
 /* The host's word that recording began (@path) or ended (NULL). */
 unsigned int ui_recording(struct ui *ui, const char *path);
+/*
+ * Does a bit of what can be done before a key asks for it, a millisecond at most;
+ * returns whether there is more.
+ */
+bool ui_prepare(struct ui *ui);
 /* Carries effects out. */
 void ui_apply(struct ui *ui, unsigned int effects);
 
