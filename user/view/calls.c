@@ -30,16 +30,22 @@ void calls_deinit(struct calls *calls)
 	drop_trees(calls);
 }
 
+/* Frames that are the snapshot's own, as of code that gets its names later, go with it. */
+static bool frames_last(const struct snapshot *snap)
+{
+	return snap->store && !snap->frames.len && !snap->origin;
+}
+
 /*
- * Trees last as long as the frames they were made of: live, as long as the
- * session's, so that a refresh counts anew but walks no path that it knows.
+ * Trees last as long as the frames they were made of: live, mostly as long as
+ * the session's, so that a refresh counts anew but walks no path that it knows.
  */
 static void keep_frames(struct calls *calls, struct snapshot *snap)
 {
-	if (snap->store ? snap->store == calls->store : snap == calls->of)
+	if (frames_last(snap) ? snap->store == calls->store : snap == calls->of)
 		return;
 	drop_trees(calls);
-	if (snap->store)
+	if (frames_last(snap))
 		calls->store = frame_store_ref(snap->store);
 	else
 		calls->of = snapshot_ref(snap);
@@ -67,8 +73,8 @@ bool calls_prepare(struct ui *ui)
 	struct calls *calls = &ui->calls;
 	struct snapshot *snap = (struct snapshot *)ui_snapshot(ui);
 
-	/* Elsewhere the next moment has frames of its own, and all was for nothing. */
-	if (!snap->store)
+	/* Else the next moment has frames of its own, and all was for nothing. */
+	if (!frames_last(snap))
 		return false;
 	keep_frames(calls, snap);
 	for (int i = 0; i < STACKS_AT_ONCE && calls->walked < snap->stacks.len; i++) {
