@@ -18,6 +18,7 @@
 #define CONTROL_WORDS 4
 #define CONTENT_WORDS_MIN 2	/* in one alone there is too little to go by */
 #define CONTENT_READ 1		/* in the place of a chunk's head */
+#define TOP_ALWAYS (256 << 10)	/* as much lies there in any heap */
 #define BATCH 32		/* blocks read by one system call */
 
 static uint64_t now_ns(void)
@@ -92,18 +93,16 @@ static void on_tcache(void *arg, uint64_t block)
 }
 
 /*
- * Whether the walk took a stale size for the end of the heap: much less is in use
- * than a moment ago, while what is free at the end is in memory.
+ * Whether the walk may have taken a stale size for the end of the heap: what is
+ * free at the end is in memory, and much beside what is in use. A heap that has
+ * just shrunk looks the same for a while, and is not read then.
  */
-static bool has_jumped(struct heap_look *look, const struct glibc_heap_census *census)
+static bool may_have_jumped(const struct glibc_heap_census *census)
 {
-	int64_t before = look->evidence->held_bytes;
 	int64_t held = census->use[CHUNK_IN_USE].bytes + census->use[CHUNK_MAPPED].bytes;
+	int64_t top = census->use[CHUNK_TOP].resident;
 
-	if (held < before - before / 4 && census->use[CHUNK_TOP].resident > before / 4)
-		return true;
-	look->evidence->held_bytes = held;
-	return false;
+	return top > TOP_ALWAYS && top > held / 4;
 }
 
 static bool read_heap(struct heap_look *look)
@@ -125,7 +124,7 @@ static bool read_heap(struct heap_look *look)
 	parts = xcalloc(maps.len, sizeof(*parts));
 	if (!glibc_heap_read(look->pid, &maps, parts, &watcher, &census) || !census.heaps)
 		return false;
-	return !census.unknown_resident && !has_jumped(look, &census);
+	return !census.unknown_resident && !may_have_jumped(&census);
 }
 
 static void follow_all(struct heap_look *look, const struct chunk_seen_vec *chunks,

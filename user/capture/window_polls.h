@@ -23,7 +23,6 @@
 /* What of the target can be read: its heap, or contents of blocks alone. */
 struct poll_evidence {
 	bool heap;
-	int64_t held_bytes;	/* by chunks in use, when it was last read */
 	struct tcache_key key;
 };
 
