@@ -85,10 +85,12 @@ static uint64_t mix_frame(uint64_t h, const struct builds *builds, const struct 
 }
 
 static uint64_t stack_key(const struct builds *builds, const struct snapshot *snap,
-			  const struct snapshot_stack *stack)
+			  const struct snapshot_stack *stack, bool by_pid)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
-	uint64_t h = mix_string(stack->kind + 1, snap->targets.data[stack->target].comm);
+	const struct snapshot_target *target = &snap->targets.data[stack->target];
+	uint64_t h = by_pid ? mix(stack->kind + 1, target->pid) :
+		mix_string(stack->kind + 1, target->comm);
 
 	if (!stack->frame_count)
 		return mix(h, stack->id);
@@ -135,10 +137,10 @@ static void metrics_subtract(const struct metrics *new, const struct metrics *ol
 }
 
 static void add_stacks(struct diff *diff, struct map64 *by_key, const struct builds *builds,
-		       const struct snapshot *snap, bool new)
+		       const struct snapshot *snap, bool new, bool moments)
 {
 	vec_for_each(stack, &snap->stacks) {
-		uint64_t key = stack_key(builds, snap, stack);
+		uint64_t key = stack_key(builds, snap, stack, moments);
 		uint32_t nr = map64_get(by_key, key);
 		struct diff_row *row;
 
@@ -153,6 +155,8 @@ static void add_stacks(struct diff *diff, struct map64 *by_key, const struct bui
 			row->stack = stack;
 		}
 		metrics_join(new ? &row->new : &row->old, &stack->m);
+		if (moments)
+			row_number_vec_push(new ? &diff->new_rows : &diff->old_rows, nr - 1);
 	}
 }
 
@@ -190,11 +194,9 @@ static const char *leaf_name(const struct diff_row *row)
 static int compare_rows(const void *a, const void *b, void *arg)
 {
 	const struct diff_row *x = a, *y = b;
-	const char *metric = arg;
-	double dx = 0, dy = 0;
+	const struct metric *metric = arg;
+	double dx = metric_value(metric, &x->delta), dy = metric_value(metric, &y->delta);
 
-	metrics_get(&x->delta, metric, &dx);
-	metrics_get(&y->delta, metric, &dy);
 	if (fabs(dx) != fabs(dy))
 		return fabs(dx) < fabs(dy) ? 1 : -1;
 	if (dx != dy)
@@ -202,8 +204,8 @@ static int compare_rows(const void *a, const void *b, void *arg)
 	return strcmp(leaf_name(x), leaf_name(y));
 }
 
-struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
-			 const char *metric)
+static struct diff *create(const struct snapshot *old, const struct snapshot *new,
+			   const char *metric, bool moments)
 {
 	struct diff *diff = xcalloc(1, sizeof(*diff));
 	struct builds builds __cleanup(builds_deinit);
@@ -211,15 +213,27 @@ struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
 
 	*diff = (struct diff){ .old = old, .new = new, .metric = metric };
 	builds_init(&builds, old, new);
-	add_stacks(diff, &by_key, &builds, old, false);
-	add_stacks(diff, &by_key, &builds, new, true);
+	add_stacks(diff, &by_key, &builds, old, false, moments);
+	add_stacks(diff, &by_key, &builds, new, true, moments);
 	vec_for_each(row, &diff->rows)
 		finish_row(diff, row);
-	if (diff->rows.len)
+	if (diff->rows.len && !moments)
 		qsort_r(diff->rows.data, diff->rows.len, sizeof(*diff->rows.data), compare_rows,
-			(void *)metric);
+			(void *)metric_find(metric));
 	metrics_subtract(&new->totals.m, &old->totals.m, &diff->delta);
 	return diff;
+}
+
+struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
+			 const char *metric)
+{
+	return create(old, new, metric, false);
+}
+
+struct diff *diff_create_moments(const struct snapshot *old, const struct snapshot *new,
+				 const char *metric)
+{
+	return create(old, new, metric, true);
 }
 
 void diff_destroy(struct diff *diff)
@@ -227,5 +241,7 @@ void diff_destroy(struct diff *diff)
 	if (!diff)
 		return;
 	diff_row_vec_deinit(&diff->rows);
+	row_number_vec_deinit(&diff->old_rows);
+	row_number_vec_deinit(&diff->new_rows);
 	free(diff);
 }

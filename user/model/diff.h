@@ -45,6 +45,7 @@ struct diff_row {
 };
 
 DEFINE_VEC(diff_row_vec, struct diff_row);
+DEFINE_VEC(row_number_vec, uint32_t);
 
 struct diff {
 	const struct snapshot *old, *new;	/* borrowed; must outlive the diff */
@@ -52,6 +53,8 @@ struct diff {
 	struct diff_row_vec rows;
 	struct metrics delta;			/* of the totals */
 	size_t counts[DIFF_STATES_COUNT];	/* rows by state */
+	/* Of diff_create_moments() only: which row each stack is part of. */
+	struct row_number_vec old_rows, new_rows;
 };
 
 /*
@@ -60,6 +63,12 @@ struct diff {
  */
 struct diff *diff_create(const struct snapshot *old, const struct snapshot *new,
 			 const char *metric);
+/*
+ * The same of two moments of one source: a pid stands in place of the comm, and
+ * rows come in the order of the old stacks and then of those that are new.
+ */
+struct diff *diff_create_moments(const struct snapshot *old, const struct snapshot *new,
+				 const char *metric);
 void diff_destroy(struct diff *diff);
 DEFINE_CLEANUP(struct diff *, diff_destroy);
 

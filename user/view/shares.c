@@ -2,6 +2,7 @@
 /* Shares of threads and size classes; see shares.h. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "view/shares.h"
@@ -53,10 +54,13 @@ struct metrics shares_sum(const struct snapshot *snap, const struct snapshot_sta
 	return sum;
 }
 
-/* What decides who has most: what is live or, of what lives no more, all there was. */
+/*
+ * What decides who has most: what is live or, of what lives no more, all there
+ * was. Of changes both may be below zero.
+ */
 static int64_t weight(const struct snapshot_stack *stack, const struct snapshot_share *share)
 {
-	return stack->m.live_bytes > 0 ? share->live_bytes : share->alloc_bytes;
+	return stack->m.live_bytes ? share->live_bytes : share->alloc_bytes;
 }
 
 static void summarize_classes(const int64_t by_class[SIZE_CLASS_ANY + 1], uint64_t seen[2],
@@ -68,8 +72,8 @@ static void summarize_classes(const int64_t by_class[SIZE_CLASS_ANY + 1], uint64
 		if (!(seen[i / 64] >> i % 64 & 1))
 			continue;
 		ret->classes++;
-		if (by_class[i] > most) {
-			most = by_class[i];
+		if (llabs(by_class[i]) > most) {
+			most = llabs(by_class[i]);
 			ret->size_class = i;
 		}
 	}
@@ -93,8 +97,8 @@ struct share_summary shares_summary(const struct snapshot *snap,
 		}
 		before = share->thread;
 		of_thread += weight(stack, share);
-		if (of_thread > most) {
-			most = of_thread;
+		if (llabs(of_thread) > most) {
+			most = llabs(of_thread);
 			ret.thread = share->thread;
 		}
 		by_class[share->size_class] += weight(stack, share);

@@ -91,7 +91,7 @@ static void set_rates(struct ui *ui, struct sites_state *state)
 		site->partial = true;
 		site->allocs_per_s = site->trend = 0;
 	}
-	if (span_s <= 0)
+	if (span_s <= 0 || ui->until)
 		return;
 	stack_index_init(&index, before);
 	vec_for_each(site, &state->sites) {

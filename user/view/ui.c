@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "model/changes.h"
 #include "view/calls.h"
 
 #define NOTES_MAX 1000
@@ -263,7 +264,7 @@ struct metrics ui_share_metrics(struct ui *ui, const struct snapshot_stack *stac
 
 	if (!ui->base)
 		return m;
-	old = stack_index_find(&ui->base_index, stack_key(stack));
+	old = ui->until ? NULL : stack_index_find(&ui->base_index, stack_key(stack));
 	if (old) {
 		const struct metrics before = metrics_in(ui, ui->base, old, split, key);
 
@@ -314,7 +315,7 @@ unsigned int ui_since(struct ui *ui, struct snapshot *base, struct snapshot *unt
 	clear_base(ui);
 	if (base) {
 		ui->base = snapshot_ref(base);
-		ui->until = snapshot_ref(until);
+		ui->until = until ? changes_between(base, until) : NULL;
 		ui->base_name = xstrdup(name);
 		stack_index_init(&ui->base_index, base);
 	}

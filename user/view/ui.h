@@ -123,7 +123,7 @@ struct ui {
 	struct snapshot *base;			/* reference: changes since it; NULL */
 	struct stack_index base_index;
 	char *base_name;			/* "mark 2, 1 m 20 s" */
-	struct snapshot *until;			/* reference: ... until this; NULL: what is shown */
+	struct snapshot *until;			/* changes_between() base and a mark; NULL */
 
 	int target;				/* index of the snapshot's targets, ALL_TARGETS */
 	struct filter filter, search;
@@ -186,7 +186,10 @@ unsigned int ui_show_newest(struct ui *ui);
 
 unsigned int ui_go(struct ui *ui, enum view_id view);
 unsigned int ui_back(struct ui *ui);
-/* Changes since @base until @until (NULL: what is shown); both are taken by reference. */
+/*
+ * Changes since @base, which is taken by reference, until @until; NULL: what is
+ * shown, stack by stack, for those of one session keep their ids.
+ */
 unsigned int ui_since(struct ui *ui, struct snapshot *base, struct snapshot *until,
 		      const char *name);
 /* What is shown: until, or shown. */
