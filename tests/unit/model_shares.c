@@ -112,6 +112,7 @@ TEST(rows_beyond_the_bound_are_of_whole_paths)
 	uint32_t stacks = 1 << 18;
 
 	m_begin();
+	check(!model_rows_are_coarse(m));
 	for (uint32_t i = 0; i < stacks; i++)
 		for (uint32_t k = 0; k < 3; k++)
 			m_alloc(T1 + k, 0x100000 + (3ull * i + k) * 64, 40,
@@ -119,6 +120,7 @@ TEST(rows_beyond_the_bound_are_of_whole_paths)
 	look();
 	check_int(rows.len, stacks);
 	check(shares.len > 1 << 19 && shares.len < 3u * stacks);
+	check(model_rows_are_coarse(m));
 	check_int(share_of(1000000 + (stacks - 1) * 0x9e3779b97f4a7c15u, 0,
 			   SIZE_CLASS_ANY)->live_count, 3);
 	end();

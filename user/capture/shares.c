@@ -119,5 +119,6 @@ void session_add_shares(struct session *s, struct snapshot *snap,
 			.name = snapshot_string(snap, *thread->name ? thread->name : NULL),
 		});
 	snap->threads_full = s->threads.len > MODEL_THREADS_MAX;
+	snap->shares_full = model_rows_are_coarse(s->model);
 	sort_shares(snap, shares);
 }

@@ -89,11 +89,16 @@ static uint32_t path_of(struct model *model, struct image *image, uint64_t stack
 	return path;
 }
 
+bool model_rows_are_coarse(const struct model *model)
+{
+	return model->agg.len > AGG_DETAILED_ROWS_MAX;
+}
+
 /* A row for an origin without one of its own, which may be one that others share. */
 static uint32_t add_row(struct model *model, struct image *image, struct origin origin,
 			enum memory_kind kind)
 {
-	bool detailed = model->agg.len <= AGG_DETAILED_ROWS_MAX;
+	bool detailed = !model_rows_are_coarse(model);
 	uint32_t thread = detailed ? thread_number(model, image, origin.tid) : 0, path, row;
 
 	if (!thread)

@@ -126,6 +126,12 @@ DEFINE_VEC(model_thread_vec, struct model_thread);
 /* [0] stands for all that are not told apart. */
 const struct model_thread_vec *model_threads(const struct model *model);
 
+/*
+ * Whether there are so many rows that new ones are of a call path only: of
+ * thread 0, and of any size class. Those that were there before go on.
+ */
+bool model_rows_are_coarse(const struct model *model);
+
 /* The part of a row that one thread asked for, in blocks of one size class. */
 struct model_share {
 	uint32_t row;		/* index */

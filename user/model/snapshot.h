@@ -275,6 +275,7 @@ struct snapshot {
 	struct snapshot_share_vec shares;	/* empty where they were not kept: recordings */
 	struct snapshot_thread_vec threads;	/* the same */
 	bool threads_full;			/* later ones are all threads[0] */
+	bool shares_full;			/* new ones are of any thread and size */
 	struct snapshot_reclaim_vec reclaim;
 	struct snapshot_memory memory;
 	struct snapshot_runtime runtime;

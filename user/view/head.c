@@ -291,6 +291,8 @@ static void draw_losses(const struct head *head)
 				  format_count_short(loss->dropped_stacks, b),
 				  format_count_short(loss->untracked_allocs, c),
 				  format_count_short(loss->missed_probes, d));
+	if (head->snap->shares_full)
+		at += put(head, 5, at, ROLE_WARN, "   new rows by path only");
 	if (unknown)
 		draw_format(head->area, 5, at, ROLE_DIM, "   %s frees of older blocks",
 			    format_count_short(unknown, a));

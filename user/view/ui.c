@@ -152,6 +152,12 @@ static void note_losses(struct ui *ui, const struct snapshot *now)
 			    "%zu threads are told apart: what later ones allocate is of 'others'",
 			    now->threads.len - 1);
 	}
+	if (now->shares_full && !ui->shares_noted) {
+		ui->shares_noted = true;
+		note_format(ui, now->duration_s, NOTE_WARN,
+			    "new rows are of call paths only, of 'others' and 'any': %zu tell"
+			    " threads and size classes apart", now->shares.len);
+	}
 	if (ui->loss_noted.complete && !now->loss.complete)
 		note_format(ui, now->duration_s, NOTE_BAD,
 			    "losses began: numbers are no longer exact");

@@ -145,7 +145,7 @@ struct ui {
 	enum note_level message_level;
 	char *recording;			/* path while one is being written */
 	struct snapshot_loss loss_noted;
-	bool threads_noted;			/* that there are more than are told apart */
+	bool threads_noted, shares_noted;	/* that there are more than are told apart */
 	double level_since_s;			/* of the newest; 0: from the beginning on */
 	double noted_s;				/* what was before is in the log */
 };
