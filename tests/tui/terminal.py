@@ -5,6 +5,7 @@ Keys go in by the names that heapsonde top --help prints, the screen comes out
 as lines of text (and colours), emulated by pyte.
 """
 
+import difflib
 import errno
 import fcntl
 import os
@@ -58,6 +59,26 @@ class Screen(pyte.Screen):
         x = self.cursor.x
         change(count or 1)
         self.cursor.y, self.cursor.x = y, x
+
+
+GOLDEN = os.path.join(harness.ROOT, "tests", "golden", "tui")
+
+
+def compare(name, text):
+    """With what was saved under that name; UPDATE=1 saves it."""
+    path = os.path.join(GOLDEN, name + ".txt")
+    text = text.rstrip("\n") + "\n"
+    if os.environ.get("UPDATE"):
+        os.makedirs(GOLDEN, exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+        return
+    with open(path) as f:
+        want = f.read()
+    if text != want:
+        lines = difflib.unified_diff(want.splitlines(), text.splitlines(), "saved", "shown",
+                                     lineterm="", n=0)
+        raise Failure(f"{name} is not as saved: " + " | ".join(list(lines)[2:12]))
 
 
 class Stream(pyte.ByteStream):

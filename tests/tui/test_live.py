@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import time
 
-from terminal import Terminal
+from terminal import Terminal, compare
 from harness import (Failure, TOOL, Workload, case, changed_code, check, check_equal,
                      heapsonde, main, need_root, scratch, spawn, wait_unprobed, wait_until)
 
@@ -83,6 +83,48 @@ def expect_shares(t, *wanted):
 def short_count(n):
     """As format_count_short() has it."""
     return str(n) if n < 1000 else f"{n / 1000:.2f}k" if n < 9995 else f"{n / 1000:.1f}k"
+
+
+def table(t, masked):
+    """Its header and the lines of site_shared, without what time and chance decide."""
+    lines = t.text().splitlines()
+    header = next(line for line in lines if "who allocated" in line)
+    start, saved = 0, []
+    for line in [header] + site_lines(t):
+        saved.append(list(re.sub(" ‹ .*", "", line)))
+    for column in re.finditer(r"at peak|[^\s▼▲]+", header[:header.index("who allocated")]):
+        for line in saved[1:]:
+            if column.group() in masked:
+                line[start:column.end()] = " " * (column.end() - start - 1) + "~"
+        start = column.end()
+    return "\n".join("".join(line) for line in saved)
+
+
+BY_TIME = ("growth/s", "trend", "alloc/s", "oldest", "sure", "at peak")
+BY_CHANCE = BY_TIME + ("live", "+-", "blocks", "temp", "mean", "alloc'd", "allocs", "freed", "frees")
+
+
+@case()
+def tables_are_as_saved():
+    """A line for each thread, for each class, for both; and with intervals."""
+    w = Workload("shares")
+    t = attached(w, columns=140)
+    books = w.work()
+    expect_shares(t, ("worker-3 +2", books_of(books)))
+    t.press("Space")
+    compare("live-sites", table(t, BY_TIME))
+    for name, lines in (("threads", 3), ("classes", 4), ("threads-classes", 12)):
+        t.press("y")
+        t.until(lambda n=lines: len(site_lines(t)) == n, f"not {lines} lines")
+        compare(f"live-{name}", table(t, BY_TIME))
+    t.press("y", "Space", "l")
+    t.wait_for("mean bytes between samples")
+    t.type("4K")
+    t.wait_for("sampled 1 in 4.00K since")
+    w.work()
+    t.until(lambda: " +- " in t.text() and len(site_lines(t)) == 1, "no interval is shown")
+    compare("live-sampled", table(t, BY_CHANCE))
+    t.quit()
 
 
 @case()

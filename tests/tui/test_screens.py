@@ -4,16 +4,14 @@
 UPDATE=1 saves what is shown instead; look at the difference before you commit it.
 """
 
-import difflib
 import os
 import subprocess
 
 import terminal
-from terminal import Terminal
+from terminal import Terminal, compare
 from harness import (BUILD, Failure, ROOT, TOOL, add_case, case, check, check_equal, heapsonde,
                      main, run, scratch, spawn)
 
-GOLDEN = os.path.join(ROOT, "tests", "golden", "tui")
 WRITER = os.path.join(BUILD, "tests", "tui", "recording")
 
 
@@ -22,22 +20,6 @@ def recording(*args):
     out = run([WRITER, path, *args])
     check(out.returncode == 0, out.stderr)
     return path
-
-
-def compare(name, text):
-    path = os.path.join(GOLDEN, name + ".txt")
-    text = text.rstrip("\n") + "\n"
-    if os.environ.get("UPDATE"):
-        os.makedirs(GOLDEN, exist_ok=True)
-        with open(path, "w") as f:
-            f.write(text)
-        return
-    with open(path) as f:
-        want = f.read()
-    if text != want:
-        lines = difflib.unified_diff(want.splitlines(), text.splitlines(), "saved", "shown",
-                                     lineterm="", n=0)
-        raise Failure(f"{name} is not as saved: " + " | ".join(list(lines)[2:12]))
 
 
 def shown(name, keys, rows=24, columns=80, args=(), **kwargs):
