@@ -132,10 +132,12 @@ void share_thread_name(struct strbuf *sb, const struct snapshot *snap, uint32_t 
 const char *share_class_name(uint32_t size_class, char buf[16])
 {
 	static const char units[] = " KMGTPE";
+	char unit[2] = { 0 };
 
 	if (size_class >= SIZE_CLASS_ANY)
 		return "any";
-	snprintf(buf, 16, "%u%.1s", 1u << size_class % 10,
-		 size_class < 10 ? "" : &units[size_class / 10]);
+	if (size_class >= 10)
+		unit[0] = units[size_class / 10];
+	snprintf(buf, 16, "%u%s", 1u << size_class % 10, unit);
 	return buf;
 }
