@@ -37,6 +37,9 @@ static uint64_t mix_string(uint64_t h, const char *s)
 /* The build ids of the old snapshot; which of them the new one has as well counts. */
 struct builds {
 	struct map64 old, both;
+	const char *last;	/* the one that was asked for last ... */
+	uint64_t last_key;
+	bool last_both;		/* ... and whether both snapshots have it */
 };
 
 static void builds_deinit(struct builds *b)
@@ -74,17 +77,27 @@ static void builds_init(struct builds *b, const struct snapshot *old, const stru
 	note_builds(&b->both, &b->old, new);
 }
 
-static uint64_t mix_frame(uint64_t h, const struct builds *builds, const struct frame *frame)
+/* Frames of one object mostly stand side by side. */
+static bool is_in_both(struct builds *builds, const struct frame *frame)
 {
-	uint64_t build = frame->build_id[0] ? build_key(frame) : 0;
+	if (frame->build_id != builds->last) {
+		builds->last = frame->build_id;
+		builds->last_key = build_key(frame);
+		builds->last_both = frame->build_id[0] &&
+			map64_get(&builds->both, builds->last_key);
+	}
+	return builds->last_both;
+}
 
-	if (build && map64_get(&builds->both, build))
-		return frame->inlined ? h : mix(mix(h, build), frame->offset);
+static uint64_t mix_frame(uint64_t h, struct builds *builds, const struct frame *frame)
+{
+	if (is_in_both(builds, frame))
+		return frame->inlined ? h : mix(mix(h, builds->last_key), frame->offset);
 	h = mix_string(h, frame->module);
 	return frame->function ? mix_string(h, frame->function) : mix(h, frame->offset);
 }
 
-static uint64_t stack_key(const struct builds *builds, const struct snapshot *snap,
+static uint64_t stack_key(struct builds *builds, const struct snapshot *snap,
 			  const struct snapshot_stack *stack, bool by_pid)
 {
 	const struct frame *frames = snapshot_frames(snap, stack);
@@ -136,7 +149,7 @@ static void metrics_subtract(const struct metrics *new, const struct metrics *ol
 #undef X
 }
 
-static void add_stacks(struct diff *diff, struct map64 *by_key, const struct builds *builds,
+static void add_stacks(struct diff *diff, struct map64 *by_key, struct builds *builds,
 		       const struct snapshot *snap, bool new, bool moments)
 {
 	vec_for_each(stack, &snap->stacks) {
