@@ -26,14 +26,16 @@
 void session_attach_growth(struct session *s)
 {
 	for (size_t i = 0; i < s->growth.programs.count; i++) {
-		struct bpf_program *program = s->growth.programs.programs[i];
-		struct bpf_link *link = bpf_program__attach(program);
+		const struct growth_program *at = &s->growth.programs.programs[i];
+		struct bpf_link *link = at->tracepoint ?
+			bpf_program__attach_raw_tracepoint(at->program, at->tracepoint) :
+			bpf_program__attach(at->program);
 
 		if (link)
 			s->growth.links[s->growth.links_count++] = link;
 		else
 			log_warn("the kernel's ledger lacks what %s sees: %s",
-				 bpf_program__name(program), strerror(errno));
+				 bpf_program__name(at->program), strerror(errno));
 	}
 }
 

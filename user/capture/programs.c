@@ -50,6 +50,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE ||
 		    bpf_program__type(program) == BPF_PROG_TYPE_TRACING)
 			bpf_program__set_autoload(program, false);
+	bpf_program__set_autoload(skel->progs.memory_fault, false);
+	bpf_program__set_autoload(skel->progs.memory_fault_plain, false);
 	load_program(ret->free, multi);
 	load_program(ret->entry, multi);
 	load_program(ret->report, multi);
@@ -61,17 +63,15 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(skel->progs.loader_changed, 0);
 }
 
-static void add_program(struct growth_programs *to, struct bpf_program *guarded,
-			struct bpf_program *plain, bool guard)
+static void add_program(struct growth_programs *to, struct bpf_program *program,
+			const char *tracepoint)
 {
-	struct bpf_program *program = guard ? guarded : plain;
-
 	bpf_program__set_autoload(program, true);
-	to->programs[to->count++] = program;
+	to->programs[to->count++] = (struct growth_program){ program, tracepoint };
 }
 
-#define ADD(name) add_program(ret, skel->progs.name, skel->progs.name##_plain, \
-			      features->preempt_guard)
+#define GUARDED(name) (features->preempt_guard ? skel->progs.name : skel->progs.name##_plain)
+#define ADD(name) add_program(ret, GUARDED(name), NULL)
 
 void programs_choose_growth(struct heapsonde_bpf *skel, const struct features *features,
 			    struct growth_programs *ret)
@@ -89,11 +89,11 @@ void programs_choose_growth(struct heapsonde_bpf *skel, const struct features *f
 		ADD(memory_any_call);
 	}
 	if (features->fault_tracepoints) {
-		ADD(memory_fault);
-		ADD(memory_kernel_fault);
+		add_program(ret, GUARDED(memory_fault), "page_fault_user");
+		add_program(ret, GUARDED(memory_fault), "page_fault_kernel");
 	}
 	if (features->reclaim_tracepoints) {
-		add_program(ret, skel->progs.memory_direct_reclaim, NULL, true);
-		add_program(ret, skel->progs.memory_cgroup_reclaim, NULL, true);
+		add_program(ret, skel->progs.memory_direct_reclaim, NULL);
+		add_program(ret, skel->progs.memory_cgroup_reclaim, NULL);
 	}
 }

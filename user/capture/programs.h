@@ -24,12 +24,17 @@ enum call_source { CALLS_AT_FUNCTIONS, CALLS_AT_TRACEPOINT, CALLS_AT_LIBRARY };
 
 struct features;
 
-/* At most one program for each call, two for page faults, two for reclaim. */
+/* At most one program for each call, one for page faults, at two places, two for reclaim. */
 #define GROWTH_PROGRAMS_MAX 12
+
+struct growth_program {
+	struct bpf_program *program;
+	const char *tracepoint;		/* NULL: where its section says */
+};
 
 struct growth_programs {
 	enum call_source calls;
-	struct bpf_program *programs[GROWTH_PROGRAMS_MAX];
+	struct growth_program programs[GROWTH_PROGRAMS_MAX];
 	size_t count;
 };
 
