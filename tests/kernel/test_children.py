@@ -250,6 +250,8 @@ for p in inherited[:17]: libc.free(p)
 def forked_child_of_a_running_process():
     """What it inherited is not its own, and not lost for its parent."""
     target = spawn(["/usr/bin/python3", "-c", FORKING], stdin=subprocess.PIPE)
+    wait_until("the C library is mapped",
+               lambda: any("libc.so" in path for *_, path in executable_mappings(target.pid)))
     watch = Watch(target.pid, "--children")
     target.stdin.write(b"go\n")
     target.stdin.close()

@@ -79,9 +79,12 @@ def both_heaps(path):
     check(abs(runtime["HeapAlloc"] - own["HeapAlloc"]) < 100000 and
           runtime["HeapAlloc"] > 5300000,
           f"HeapAlloc is {runtime['HeapAlloc']}, the program says {own['HeapAlloc']}")
-    # Samples of Go's own allocator carry errors; their stacks are another test's.
+    # Samples of Go's own allocator are another test's: they carry errors, or, told
+    # exactly, stand in the callback. Of those in a callback on a thread that C made
+    # the walk is known to break at crosscall2.
     guessed = [s for s in report.stacks
-               if s["status"] != "complete" and "live_bytes_error" not in s]
+               if s["status"] != "complete" and "live_bytes_error" not in s
+               and "goCallback" not in own_frames(s)]
     check(not guessed, f"{len(guessed)} stacks are not complete: {guessed[:1]}")
 
 

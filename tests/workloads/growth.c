@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -295,8 +296,10 @@ static struct books copy_on_write(void)
 	bool done;
 
 	child = fork();
-	if (!child)
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		write_copies();
+	}
 	/* Until the last page is the child's own. */
 	do {
 		char name[64];

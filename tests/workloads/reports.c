@@ -10,6 +10,7 @@
  *				same, and a child sleeps beside it meanwhile
  */
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include "books.h"
 
@@ -282,8 +283,10 @@ int main(int argc, char **argv)
 	books_ready();
 	if (argc > 1 && !strcmp(argv[1], "fork")) {
 		child = fork();
-		if (!child)
+		if (!child) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			pause();
+		}
 	}
 	work_in_arena();
 	if (argc < 2)
