@@ -107,8 +107,9 @@ static void put_classes(FILE *f, const struct snapshot *snap,
 		fprintf(f, "  %-10s %10s in %s of up to %s each", "", bytes(most->in_use_bytes, a),
 			format_count(most->in_use_count, b), bytes(most->max_bytes, c));
 		if (most->free_count)
-			fprintf(f, "; %s of that size were free",
-				format_count(most->free_count, b));
+			fprintf(f, "; %s of that size %s free",
+				format_count(most->free_count, b),
+				most->free_count == 1 ? "was" : "were");
 		fputc('\n', f);
 	}
 }
