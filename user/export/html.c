@@ -246,15 +246,19 @@ static void put_metrics(FILE *f)
 	fputc(']', f);
 }
 
+/* The kernel's ledger has no live bytes, which all of the page speaks of. */
 static void put_columns(FILE *f, const struct snapshot *snap, struct history *history)
 {
+	__cleanup(snapshot_destroyp) struct snapshot *allocations =
+		snapshot_is_growth(snap) ? NULL : snapshot_without_growth(snap);
+	const struct snapshot *shown = allocations ? allocations : snap;
 	struct tables t __cleanup(tables_deinit);
 
 	tables_init(&t);
 	fputc('{', f);
 	put_metrics(f);
-	put_stacks(f, &t, snap);
-	put_history(f, snap, history);
+	put_stacks(f, &t, shown);
+	put_history(f, shown, history);
 	put_nodes(f, &t);
 	put_frames(f, &t);
 	put_strings(f, &t);
