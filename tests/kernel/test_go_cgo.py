@@ -157,7 +157,9 @@ def a_new_image_is_watched_as_well():
     watch = Watch(program.pid)
     program.tell("c 101 1000")
     program.tell("exec")
-    program.tell("mem")         # answered by the new image; probes are the file's, and stay
+    program.tell("mem")         # answered by the new image
+    # Probes are the file's, and stay; those of a thread that was not the first are set anew.
+    wait_until("probes are set", lambda: len(changed_code(program.pid)) > 10)
     program.tell("c 103 1000")
     report = watch.finish()
     check(any(s["live_count"] == 103 for s in report.stacks), "the second image is not seen")
