@@ -521,12 +521,11 @@ def doctor_of_a_dead_process():
 def top_shows_the_site_and_its_bytes():
     """Plain refreshes when there is no terminal: each a head and a line per call path."""
     w = Workload("deep", "30")
-    top = subprocess.Popen([TOOL, "top", "-q", "-p", str(w.pid), "-d", "3"],
-                           stdout=subprocess.PIPE, text=True)
-    wait_until("the target is probed", lambda: changed_code(w.pid))
+    top = spawn([TOOL, "top", "-q", "-p", w.pid, "-d", "4"], stdout=subprocess.PIPE, text=True)
+    first = top.stdout.readline()       # printed when all probes are set
     books = w.work()
-    out, _ = top.communicate(timeout=30)
-    check_equal("status", top.returncode, 0)
+    out = first + top.stdout.read()
+    check_equal("status", top.wait(), 0)
     screens = out.split("heapsonde  ")[1:]
     check(len(screens) >= 2, f"{len(screens)} refreshes")
     check(books["sites"][0]["site"] in screens[-1], screens[-1])
