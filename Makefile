@@ -73,7 +73,7 @@ endif
 .DEFAULT_GOAL := all
 
 program := $(O)/heapsonde
-lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c)))
+lib_sources := $(sort $(filter-out user/main.c,$(wildcard user/*.c user/*/*.c user/*/*/*.c)))
 lib_objects := $(lib_sources:%.c=$(O)/%.o) $(O)/user/export/profile.pb-c.o $(O)/version.o
 # The page of export --format html, made with npm; HTML=0 leaves it out.
 HTML ?= 1
@@ -170,7 +170,8 @@ $(O)/user/export/pprof.o: $(profile).c
 $(O)/user/export/svg.o: user/export/svg/graph.css user/export/svg/graph.js
 
 # The files that see the BPF skeleton wait for it; all others do not.
-$(patsubst %.c,$(O)/%.o,$(shell grep -l '"heapsonde.skel.h"' user/capture/*.c)): $(skeleton)
+skeleton_users := $(shell grep -l '"heapsonde.skel.h"' user/capture/*.c user/capture/*/*.c)
+$(skeleton_users:%.c=$(O)/%.o): $(skeleton)
 
 $(O)/bpf/%.bpf.o: bpf/%.bpf.c
 	$(say) BPF $@

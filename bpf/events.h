@@ -157,7 +157,7 @@ struct ev_realloc {
 /*
  * EV_GO_ALLOC is a struct ev_alloc whose size is that of the size class, and
  * whose weight is what the kernel side knows: the exact counts of the runtime
- * correct it (capture/go_live.h). EV_GO_STACK is a struct ev_stack, EV_GO_DEAD
+ * correct it (capture/go/live.h). EV_GO_STACK is a struct ev_stack, EV_GO_DEAD
  * a struct ev_free.
  */
 struct ev_go_sweep {

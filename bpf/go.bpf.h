@@ -6,7 +6,7 @@
  * the span has room for. When the collector has marked what is live
  * (go_sweep), the mark bits tell which samples are dead.
  *
- * symbol/go_points.h says where the probes are; all are calls, which are
+ * symbol/go/points.h says where the probes are; all are calls, which are
  * emulated. There are no return probes: they would end a Go program, which
  * moves its stacks. Nothing is keyed by thread: goroutines move.
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the programs themselves take, measured in moments that user space
- * chooses (capture/cost.h): the clock is too dear to be read at every hit.
+ * chooses (capture/cost/cost.h): the clock is too dear to be read at every hit.
  */
 #ifndef HEAPSONDE_TIMING_BPF_H
 #define HEAPSONDE_TIMING_BPF_H

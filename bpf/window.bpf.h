@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Windows: stretches of some milliseconds in which allocator probes count
- * (user/capture/windows.h). Setting and removing probes takes longer than a
+ * (user/capture/cost/windows.h). Setting and removing probes takes longer than a
  * window, so that what they hit before and after it is told apart here.
  */
 #ifndef HEAPSONDE_WINDOW_BPF_H

@@ -15,11 +15,11 @@ FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
 fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 
 $(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c \
-		elfread.c go_frames.c go_module.c go_pclntab.c) \
+		elfread.c go/frames.c go/module.c go/pclntab.c) \
 	user/base/alloc.c user/base/error.c
-$(O)/tests/fuzz/description: user/capture/description.c user/capture/allocators.c \
+$(O)/tests/fuzz/description: $(addprefix user/capture/discovery/,description.c allocators.c) \
 	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
-$(O)/tests/fuzz/go_pclntab: user/symbol/go_pclntab.c
+$(O)/tests/fuzz/go_pclntab: user/symbol/go/pclntab.c
 $(O)/tests/fuzz/recording: \
 	$(addprefix user/recording/,open.c reader.c columns.c database.c delta.c schema.c) \
 	$(addprefix user/model/,snapshot.c fields.c frames.c map64.c metrics.c) \

@@ -27,7 +27,7 @@
 
 #include "base/error.h"
 #include "capture/bpf_syscall.h"
-#include "capture/discovery.h"
+#include "capture/discovery/discovery.h"
 #include "capture/session.h"
 
 #define ROUNDS 7

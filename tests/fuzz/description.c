@@ -3,14 +3,14 @@
  * libFuzzer target for descriptions of allocators.
  *
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iuser -I. \
- *		tests/fuzz/description.c user/capture/{description,allocators}.c \
+ *		tests/fuzz/description.c user/capture/discovery/{description,allocators}.c \
  *		user/base/{alloc,error,format,strbuf,utf8}.c -lm
  */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "capture/description.h"
+#include "capture/discovery/description.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

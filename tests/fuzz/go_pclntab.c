@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * libFuzzer target for Go's table of functions: all functions, all values, files and
- * trees of inlined calls of whatever the table claims; what go_pclntab.h promises of
+ * trees of inlined calls of whatever the table claims; what symbol/go/pclntab.h promises of
  * ranges is required.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "symbol/go_pclntab.h"
+#include "symbol/go/pclntab.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

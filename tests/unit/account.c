@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/procfs.h"
-#include "capture/account.h"
+#include "capture/ledger/account.h"
 #include "tests/unit/test.h"
 
 #define PAGE 4096ul

@@ -9,7 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "capture/limit.h"
+#include "capture/ledger/limit.h"
 #include "tests/unit/test.h"
 
 static char tree[64];

@@ -2,7 +2,7 @@
 /* Return probes in confined targets: what kernels answer, and what follows. */
 #include "tests/unit/test.h"
 
-#include "capture/confined.h"
+#include "capture/discovery/confined.h"
 #include "capture/features.h"
 
 TEST(kernels)

@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "capture/description.h"
+#include "capture/discovery/description.h"
 
 static struct described_vec parsed(const char *text)
 {

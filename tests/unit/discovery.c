@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "capture/discovery.h"
+#include "capture/discovery/discovery.h"
 
 static char directory[] = "/tmp/heapsonde-discovery-XXXXXX";
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/procfs.h"
-#include "capture/glibc_heap.h"
+#include "capture/ledger/glibc_heap.h"
 #include "tests/unit/test.h"
 
 #define CHILD_BLOCKS 5000

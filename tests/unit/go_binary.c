@@ -8,8 +8,8 @@
 
 #include "tests/unit/test.h"
 #include "tests/unit/symbol_helpers.h"
-#include "symbol/go_binary.h"
-#include "symbol/go_layout.h"
+#include "symbol/go/binary.h"
+#include "symbol/go/layout.h"
 #include "symbol/object.h"
 
 static glob_t programs;

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #include "base/vec.h"
-#include "symbol/go_frames.h"
+#include "symbol/go/frames.h"
 #include "symbol/unwind_image.h"
 #include "symbol/unwind_table.h"
 #include "tests/unit/symbol_helpers.h"

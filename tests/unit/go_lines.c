@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 #include "symbol/dwarf_lines.h"
-#include "symbol/go_lines.h"
+#include "symbol/go/lines.h"
 #include "symbol/object.h"
 #include "tests/unit/symbol_helpers.h"
 #include "tests/unit/test.h"

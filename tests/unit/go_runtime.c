@@ -6,7 +6,7 @@
 
 #include "tests/unit/test.h"
 #include "tests/unit/symbol_helpers.h"
-#include "capture/go_runtime.h"
+#include "capture/go/runtime.h"
 #include "symbol/symbolizer.h"
 
 /* A program of `make go-programs`, told what to do by lines. */

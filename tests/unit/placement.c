@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "capture/allocators.h"
-#include "capture/placement.h"
+#include "capture/discovery/allocators.h"
+#include "capture/discovery/placement.h"
 
 #define ARG(n) (1u << (n))
 

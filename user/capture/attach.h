@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/vec.h"
-#include "capture/discovery.h"
+#include "capture/discovery/discovery.h"
 #include "capture/features.h"
 
 /* X(method, name, what it sets) */

@@ -10,7 +10,7 @@
 #include "base/intern.h"
 #include "base/strpool.h"
 #include "base/version.h"
-#include "capture/memory.h"
+#include "capture/ledger/memory.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 

@@ -13,7 +13,7 @@
 #include <linux/bpf.h>
 
 #include "capture/bpf_syscall.h"
-#include "capture/confined.h"
+#include "capture/discovery/confined.h"
 #include "capture/features.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"

@@ -16,8 +16,8 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
-#include "capture/confined.h"
-#include "capture/discovery.h"
+#include "capture/discovery/confined.h"
+#include "capture/discovery/discovery.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 

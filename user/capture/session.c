@@ -18,9 +18,9 @@
 
 #include "base/log.h"
 #include "capture/features.h"
-#include "capture/memory.h"
+#include "capture/ledger/memory.h"
 #include "capture/programs.h"
-#include "capture/reports.h"
+#include "capture/discovery/reports.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 

@@ -18,7 +18,7 @@
 
 #include "base/error.h"
 #include "capture/attach.h"
-#include "capture/description.h"
+#include "capture/discovery/description.h"
 #include "model/snapshot.h"
 
 struct session_settings {

@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/vec.h"
-#include "capture/description.h"
+#include "capture/discovery/description.h"
 #include "cmd/condition.h"
 
 /*

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "capture/discovery.h"
-#include "capture/price.h"
+#include "capture/discovery/discovery.h"
+#include "capture/cost/price.h"
 #include "symbol/symbolizer.h"
 
 /*

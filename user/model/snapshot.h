@@ -195,7 +195,7 @@ struct snapshot_census_class {
 	int64_t in_use_count, in_use_bytes, free_count, free_bytes;
 };
 
-/* A memory cgroup that targets live in; -1: not told, or no limit (capture/cgroup.h). */
+/* A memory cgroup that targets live in; -1: not told, or no limit (capture/ledger/cgroup.h). */
 struct snapshot_cgroup {
 	const char *path;
 	uint32_t version;

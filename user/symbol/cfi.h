@@ -59,7 +59,7 @@ struct cfi_row {
 	struct cfi_where bp;	/* x86-64 rbp, arm64 x29 */
 	struct cfi_where ra;	/* the return address column: rip, x30 */
 	bool signal_frame;	/* augmentation 'S' */
-	bool other_stack;	/* the caller's frame is not on this stack (go_frames.h) */
+	bool other_stack;	/* the caller's frame is not on this stack (symbol/go/frames.h) */
 };
 
 struct cfi_cie {

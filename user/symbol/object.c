@@ -11,7 +11,7 @@
 #include "symbol/debugfile.h"
 #include "symbol/dwarf_lines.h"
 #include "symbol/elfread.h"
-#include "symbol/go_lines.h"
+#include "symbol/go/lines.h"
 #include "symbol/object.h"
 #include "symbol/symtab.h"
 

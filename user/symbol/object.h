@@ -103,7 +103,7 @@ bool object_find_variable(const struct object *obj, const char *name, uint64_t *
 
 /*
  * Source lines and inlined functions at @vaddr: of Go code by the runtime's own
- * tables (go_lines.h), else by the DWARF of the file or of its separate debug
+ * tables (symbol/go/lines.h), else by the DWARF of the file or of its separate debug
  * file; see dwarf_lines_find(). 0 if there is none.
  */
 struct source_frame;

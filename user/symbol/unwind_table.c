@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 #include "symbol/call_sites.h"
-#include "symbol/go_frames.h"
+#include "symbol/go/frames.h"
 #include "symbol/unwind_image.h"
 #include "symbol/unwind_table.h"
 

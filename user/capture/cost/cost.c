@@ -4,7 +4,7 @@
 #include <time.h>
 
 #include "base/log.h"
-#include "capture/cost.h"
+#include "capture/cost/cost.h"
 
 #define NS_PER_S 1000000000ull
 

@@ -4,8 +4,8 @@
  * (price.h) and of what the program then does (bpf/timing.bpf.h), over the CPU
  * time that the targets have had meanwhile.
  */
-#ifndef HEAPSONDE_CAPTURE_COST_H
-#define HEAPSONDE_CAPTURE_COST_H
+#ifndef HEAPSONDE_CAPTURE_COST_COST_H
+#define HEAPSONDE_CAPTURE_COST_COST_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "capture/price.h"
+#include "capture/cost/price.h"
 
 /* All since the beginning. */
 struct cost_counts {

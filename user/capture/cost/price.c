@@ -13,7 +13,7 @@
 #include "base/cleanup.h"
 #include "capture/aside.h"
 #include "capture/bpf_syscall.h"
-#include "capture/price.h"
+#include "capture/cost/price.h"
 
 #define ROUNDS 5	/* the fastest counts: what else happens only adds */
 #define CALLS 500

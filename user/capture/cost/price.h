@@ -4,8 +4,8 @@
  * on virtual machines, under mitigations and from kernel to kernel it differs
  * more than tenfold, so that no table could say it.
  */
-#ifndef HEAPSONDE_CAPTURE_PRICE_H
-#define HEAPSONDE_CAPTURE_PRICE_H
+#ifndef HEAPSONDE_CAPTURE_COST_PRICE_H
+#define HEAPSONDE_CAPTURE_COST_PRICE_H
 
 #include "base/error.h"
 #include "capture/attach.h"

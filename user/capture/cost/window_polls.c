@@ -7,8 +7,8 @@
 
 #include "base/procfs.h"
 #include "base/strbuf.h"
-#include "capture/glibc_heap.h"
-#include "capture/window_polls.h"
+#include "capture/ledger/glibc_heap.h"
+#include "capture/cost/window_polls.h"
 #include "model/map64.h"
 
 #define HEADER 16ull

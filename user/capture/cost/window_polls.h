@@ -10,14 +10,14 @@
  * compared with what they were: a block of which less than half is the same
  * belongs to somebody else by now.
  */
-#ifndef HEAPSONDE_CAPTURE_WINDOW_POLLS_H
-#define HEAPSONDE_CAPTURE_WINDOW_POLLS_H
+#ifndef HEAPSONDE_CAPTURE_COST_WINDOW_POLLS_H
+#define HEAPSONDE_CAPTURE_COST_WINDOW_POLLS_H
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "capture/glibc_chunk.h"
+#include "capture/ledger/glibc_chunk.h"
 #include "model/windows.h"
 
 /* What of the target can be read: its heap, or contents of blocks alone. */

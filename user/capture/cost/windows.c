@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "capture/aside.h"
 #include "capture/session_private.h"
-#include "capture/window_polls.h"
-#include "capture/windows.h"
+#include "capture/cost/window_polls.h"
+#include "capture/cost/windows.h"
 #include "heapsonde.skel.h"
 
 #define WINDOW_S 0.010

@@ -11,8 +11,8 @@
  * drawn evenly from all of it, so that every moment has the same chance. How
  * long the period is follows from what windows have cost until then.
  */
-#ifndef HEAPSONDE_CAPTURE_WINDOWS_H
-#define HEAPSONDE_CAPTURE_WINDOWS_H
+#ifndef HEAPSONDE_CAPTURE_COST_WINDOWS_H
+#define HEAPSONDE_CAPTURE_COST_WINDOWS_H
 
 #include "capture/attach.h"
 #include "model/windows.h"

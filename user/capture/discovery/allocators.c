@@ -3,7 +3,7 @@
  * The allocator table, and what follows from a row. Discovery matches it
  * against the objects of a target, attach packs a row into a cookie.
  */
-#include "capture/allocators.h"
+#include "capture/discovery/allocators.h"
 
 #include <string.h>
 

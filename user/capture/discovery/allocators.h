@@ -8,8 +8,8 @@
  * the count it is multiplied by (or mremap's old size), the pointer, the pool that
  * the block belongs to; and the group, which says in which objects the symbol means that.
  */
-#ifndef HEAPSONDE_CAPTURE_ALLOCATORS_H
-#define HEAPSONDE_CAPTURE_ALLOCATORS_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_ALLOCATORS_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_ALLOCATORS_H
 
 #include <stdbool.h>
 #include <stddef.h>

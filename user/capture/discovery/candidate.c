@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which allocators an object has, by its symbols; see candidate.h. */
-#include "capture/candidate.h"
+#include "capture/discovery/candidate.h"
 
 #include <stdio.h>
 #include <string.h>

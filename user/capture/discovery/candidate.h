@@ -4,17 +4,17 @@
  * it defines, which allocator that makes it, and which groups of rows mean
  * something in it. Reads symbols only.
  */
-#ifndef HEAPSONDE_CAPTURE_CANDIDATE_H
-#define HEAPSONDE_CAPTURE_CANDIDATE_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_CANDIDATE_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_CANDIDATE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "capture/allocators.h"
-#include "capture/description.h"
-#include "capture/notes.h"
+#include "capture/discovery/allocators.h"
+#include "capture/discovery/description.h"
+#include "capture/discovery/notes.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 

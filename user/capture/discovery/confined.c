@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Targets that seccomp confines; see confined.h. */
-#include "capture/confined.h"
+#include "capture/discovery/confined.h"
 
 #include <errno.h>
 #include <linux/filter.h>

@@ -6,8 +6,8 @@
  * "seccomp: passthrough uretprobe systemcall without filtering", ported back to
  * some) a filter that does not know it ends the target there.
  */
-#ifndef HEAPSONDE_CAPTURE_CONFINED_H
-#define HEAPSONDE_CAPTURE_CONFINED_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_CONFINED_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_CONFINED_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Reading descriptions of allocators; see description.h. */
-#include "capture/description.h"
+#include "capture/discovery/description.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -19,14 +19,14 @@
  * which arguments are what, counted from 0. All blocks of a pool end when it is
  * cleared; what a hidden function allocates on the way does not count.
  */
-#ifndef HEAPSONDE_CAPTURE_DESCRIPTION_H
-#define HEAPSONDE_CAPTURE_DESCRIPTION_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_DESCRIPTION_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_DESCRIPTION_H
 
 #include <stdbool.h>
 
 #include "base/error.h"
 #include "base/vec.h"
-#include "capture/allocators.h"
+#include "capture/discovery/allocators.h"
 
 struct described_function {
 	struct allocator_function function;	/* symbol is owned */

@@ -3,14 +3,14 @@
  * The probe plan: between the address space, which knows what a target has
  * mapped, and attach. Reads files only; the target notices nothing.
  */
-#include "capture/discovery.h"
+#include "capture/discovery/discovery.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
-#include "capture/candidate.h"
-#include "capture/probe_site.h"
-#include "capture/reports.h"
+#include "capture/discovery/candidate.h"
+#include "capture/discovery/probe_site.h"
+#include "capture/discovery/reports.h"
 #include "symbol/jump.h"
 
 /* More versions of one function than any library exports. */

@@ -4,8 +4,8 @@
  * executable is matched against the allocator table, and placement picks the
  * instruction. The result is a plan that doctor prints and attach carries out.
  */
-#ifndef HEAPSONDE_CAPTURE_DISCOVERY_H
-#define HEAPSONDE_CAPTURE_DISCOVERY_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_DISCOVERY_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_DISCOVERY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -13,10 +13,10 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "base/vec.h"
-#include "capture/allocators.h"
-#include "capture/description.h"
-#include "capture/notes.h"
-#include "capture/placement.h"
+#include "capture/discovery/allocators.h"
+#include "capture/discovery/description.h"
+#include "capture/discovery/notes.h"
+#include "capture/discovery/placement.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Notes about a target; see notes.h. */
-#include "capture/notes.h"
+#include "capture/discovery/notes.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What is worth telling about a target, one line each, in the order found. */
-#ifndef HEAPSONDE_CAPTURE_NOTES_H
-#define HEAPSONDE_CAPTURE_NOTES_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_NOTES_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_NOTES_H
 
 #include "base/vec.h"
 

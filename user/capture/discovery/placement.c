@@ -11,7 +11,7 @@
  * itself only. Other functions enter it by its symbol: compilers give an entry
  * of its own to whatever else may be entered.
  */
-#include "capture/placement.h"
+#include "capture/discovery/placement.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,8 +9,8 @@
  * Source of the rules: arch/x86/kernel/uprobes.c, branch_setup_xol_ops() and
  * push_setup_xol_ops(): push reg, nop, call rel32, jmp and jcc are emulated.
  */
-#ifndef HEAPSONDE_CAPTURE_PLACEMENT_H
-#define HEAPSONDE_CAPTURE_PLACEMENT_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_PLACEMENT_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_PLACEMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

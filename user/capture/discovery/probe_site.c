@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* From a function to its probe; see probe_site.h. */
-#include "capture/probe_site.h"
+#include "capture/discovery/probe_site.h"
 
 #include <stdarg.h>
 #include <stdio.h>

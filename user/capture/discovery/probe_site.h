@@ -4,14 +4,14 @@
  * instruction, where that is in the file, and by which instructions the
  * function is left, where its returns must be probed one by one.
  */
-#ifndef HEAPSONDE_CAPTURE_PROBE_SITE_H
-#define HEAPSONDE_CAPTURE_PROBE_SITE_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_PROBE_SITE_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_PROBE_SITE_H
 
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "capture/candidate.h"
-#include "capture/discovery.h"
+#include "capture/discovery/candidate.h"
+#include "capture/discovery/discovery.h"
 
 /* Whether two rows mean the same: kind and arguments. */
 bool probe_same_row(const struct allocator_function *a, const struct allocator_function *b);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Probes by which programs tell of their allocations; see reports.h. */
-#include "capture/reports.h"
+#include "capture/discovery/reports.h"
 
 #include <asm/ptrace.h>
 #include <inttypes.h>

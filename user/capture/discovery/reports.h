@@ -9,13 +9,13 @@
  * Source: OpenTelemetry's eBPF profiler, design document 00003, "USDT
  * contract" (2026). Inlined code has a probe at each of its places.
  */
-#ifndef HEAPSONDE_CAPTURE_REPORTS_H
-#define HEAPSONDE_CAPTURE_REPORTS_H
+#ifndef HEAPSONDE_CAPTURE_DISCOVERY_REPORTS_H
+#define HEAPSONDE_CAPTURE_DISCOVERY_REPORTS_H
 
 #include <stdbool.h>
 
-#include "capture/candidate.h"
-#include "capture/discovery.h"
+#include "capture/discovery/candidate.h"
+#include "capture/discovery/discovery.h"
 
 /*
  * Adds these probes of the object to its plan; false if there are none. One

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A Go runtime's events, from its books; see go_events.h. */
+/* A Go runtime's events, from its books; see events.h. */
 #include <inttypes.h>
 #include <time.h>
 
 #include "base/format.h"
 #include "base/strbuf.h"
-#include "capture/go_events.h"
-#include "capture/go_runtime.h"
+#include "capture/go/events.h"
+#include "capture/go/runtime.h"
 
 #define NS_PER_S 1000000000ull
 #define HELD_STEP (64 << 10)	/* smaller changes of the heap wait for more */

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Samples of a Go heap, calibrated; see go_live.h. */
+/* Samples of a Go heap, calibrated; see live.h. */
 #include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/vec.h"
 #include "bpf/go.h"
-#include "capture/go_live.h"
-#include "capture/go_stack.h"
+#include "capture/go/live.h"
+#include "capture/go/stack.h"
 #include "model/map64.h"
 #include "model/sink.h"
 

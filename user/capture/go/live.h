@@ -24,7 +24,7 @@
 
 #include "bpf/events.h"
 #include "base/cleanup.h"
-#include "capture/go_runtime.h"
+#include "capture/go/runtime.h"
 
 struct go_live;
 struct model;

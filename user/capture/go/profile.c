@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Reading runtime.mbuckets; see go_profile.h, and mprof.go of the runtime. */
+/* Reading runtime.mbuckets; see profile.h, and mprof.go of the runtime. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
-#include "capture/go_profile.h"
-#include "capture/go_runtime.h"
-#include "capture/go_stack.h"
+#include "capture/go/profile.h"
+#include "capture/go/runtime.h"
+#include "capture/go/stack.h"
 #include "model/estimate.h"
-#include "symbol/go_binary.h"
+#include "symbol/go/binary.h"
 
 #define MEM_PROFILE 1		/* bucket.typ */
 #define STACK_MAX 4096		/* words; GODEBUG=profstackdepth may ask for 1024 */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reading a Go runtime's books; see go_runtime.h. The formulas are those of the
+ * Reading a Go runtime's books; see runtime.h. The formulas are those of the
  * runtime's mstats.go (readmemstats_m) and mgcpacer.go, the same from 1.19 on.
  */
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <sys/uio.h>
 
 #include "base/vec.h"
-#include "capture/go_runtime.h"
-#include "symbol/go_binary.h"
+#include "capture/go/runtime.h"
+#include "symbol/go/binary.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 

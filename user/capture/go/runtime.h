@@ -17,8 +17,8 @@
 
 #include "base/error.h"
 #include "model/runtime.h"
-#include "symbol/go_binary.h"
-#include "symbol/go_layout.h"
+#include "symbol/go/binary.h"
+#include "symbol/go/layout.h"
 
 struct address_space;
 struct object;

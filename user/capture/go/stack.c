@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Go call paths; see go_stack.h. */
-#include "capture/go_runtime.h"
-#include "capture/go_stack.h"
-#include "symbol/go_binary.h"
+/* Go call paths; see stack.h. */
+#include "capture/go/runtime.h"
+#include "capture/go/stack.h"
+#include "symbol/go/binary.h"
 
 uint32_t go_stack_trim(const struct go_runtime *go, const uint64_t *pcs, uint32_t count)
 {

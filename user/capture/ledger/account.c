@@ -5,7 +5,7 @@
 
 #include "base/procfs.h"
 #include "base/strbuf.h"
-#include "capture/account.h"
+#include "capture/ledger/account.h"
 
 #define BATCH 1024
 #define READINGS 3

@@ -5,14 +5,14 @@
  * (smaps) say what each page is for, the allocator's heap (glibc_heap.h) what
  * is in use, and the model which of that was allocated under the watch.
  */
-#ifndef HEAPSONDE_CAPTURE_ACCOUNT_H
-#define HEAPSONDE_CAPTURE_ACCOUNT_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_ACCOUNT_H
+#define HEAPSONDE_CAPTURE_LEDGER_ACCOUNT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "capture/glibc_heap.h"
+#include "capture/ledger/glibc_heap.h"
 
 /* X(symbol, kind as users read it), in the order of the table. */
 #define ACCOUNT_LINES(X)						\

@@ -9,7 +9,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/format.h"
-#include "capture/cgroup.h"
+#include "capture/ledger/cgroup.h"
 
 #define NO_LIMIT (INT64_MAX / 2)	/* version 1 says "none" with a huge number */
 #define MACHINE_PRESSURE "/proc/pressure/memory"

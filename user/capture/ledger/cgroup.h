@@ -10,8 +10,8 @@
  * version 2 alone; where both are mounted, the same process's group there has
  * it, and where it says nothing, the machine's is told.
  */
-#ifndef HEAPSONDE_CAPTURE_CGROUP_H
-#define HEAPSONDE_CAPTURE_CGROUP_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_CGROUP_H
+#define HEAPSONDE_CAPTURE_LEDGER_CGROUP_H
 
 #include <stdbool.h>
 #include <stdint.h>

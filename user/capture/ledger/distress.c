@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "capture/distress.h"
+#include "capture/ledger/distress.h"
 
 #define ROOM_SHARE 8		/* of the limit: less room than that is little */
 #define SOON_S 2.0

@@ -9,13 +9,13 @@
  * what is used up in two seconds at the present slope, and each time it has halved
  * since; of all else when a second has passed.
  */
-#ifndef HEAPSONDE_CAPTURE_DISTRESS_H
-#define HEAPSONDE_CAPTURE_DISTRESS_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_DISTRESS_H
+#define HEAPSONDE_CAPTURE_LEDGER_DISTRESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "capture/ledger.h"
+#include "capture/ledger/ledger.h"
 
 /* X(sign, words) */
 #define DISTRESS_SIGNS(X)						\

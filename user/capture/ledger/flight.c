@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/format.h"
-#include "capture/distress.h"
+#include "capture/ledger/distress.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 

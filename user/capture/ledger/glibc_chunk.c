@@ -2,7 +2,7 @@
 /* Whether a chunk of glibc is in use; see glibc_chunk.h. */
 #include <sys/uio.h>
 
-#include "capture/glibc_chunk.h"
+#include "capture/ledger/glibc_chunk.h"
 
 #define HEADER 16ull
 #define CHUNK_MIN 32ull

@@ -4,8 +4,8 @@
  * lies in and around its chunk, read from outside (glibc 2.31 to 2.41, 64 bits;
  * malloc/malloc.c there: malloc_chunk, tcache_entry, PROTECT_PTR).
  */
-#ifndef HEAPSONDE_CAPTURE_GLIBC_CHUNK_H
-#define HEAPSONDE_CAPTURE_GLIBC_CHUNK_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_GLIBC_CHUNK_H
+#define HEAPSONDE_CAPTURE_LEDGER_GLIBC_CHUNK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
 #include <sys/uio.h>
 
 #include "base/cleanup.h"
-#include "capture/glibc_heap.h"
-#include "capture/heap_chunks.h"
+#include "capture/ledger/glibc_heap.h"
+#include "capture/ledger/heap_chunks.h"
 
 #define HEAP_MAX (64ull << 20)		/* HEAP_MAX_SIZE: threads' heaps are aligned to it */
 #define PAGE 4096ull

@@ -13,14 +13,14 @@
  * and fast bins are lists that change many times a second; what is counted of them
  * can be wrong by what they hold at most (seven blocks of each size a thread).
  */
-#ifndef HEAPSONDE_CAPTURE_GLIBC_HEAP_H
-#define HEAPSONDE_CAPTURE_GLIBC_HEAP_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_GLIBC_HEAP_H
+#define HEAPSONDE_CAPTURE_LEDGER_GLIBC_HEAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "capture/pages.h"
-#include "capture/smaps.h"
+#include "capture/ledger/pages.h"
+#include "capture/ledger/smaps.h"
 
 enum chunk_use {
 	CHUNK_IN_USE,

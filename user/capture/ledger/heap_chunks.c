@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/vec.h"
-#include "capture/heap_chunks.h"
+#include "capture/ledger/heap_chunks.h"
 
 #define STRETCH_MAX (64u << 10)
 #define STRETCH_MIN 512u

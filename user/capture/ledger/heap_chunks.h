@@ -17,13 +17,13 @@
  *
  * It ends at the top chunk, where the arena says that is, or at a fence post.
  */
-#ifndef HEAPSONDE_CAPTURE_HEAP_CHUNKS_H
-#define HEAPSONDE_CAPTURE_HEAP_CHUNKS_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_HEAP_CHUNKS_H
+#define HEAPSONDE_CAPTURE_LEDGER_HEAP_CHUNKS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "capture/pages.h"
+#include "capture/ledger/pages.h"
 
 /* Of the size word. */
 #define CHUNK_FLAGS 7ull

@@ -4,8 +4,8 @@
 
 #include "base/procfs.h"
 #include "base/strbuf.h"
-#include "capture/ledger.h"
-#include "capture/memory.h"
+#include "capture/ledger/ledger.h"
+#include "capture/ledger/memory.h"
 
 static void free_cgroups(struct cgroup_memory_vec *cgroups)
 {

@@ -5,17 +5,17 @@
  * (limit.h), and where it all is going (model/forecast.h). It keeps what was
  * last read, so that a target that has ended can still be spoken of.
  */
-#ifndef HEAPSONDE_CAPTURE_LEDGER_H
-#define HEAPSONDE_CAPTURE_LEDGER_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_LEDGER_H
+#define HEAPSONDE_CAPTURE_LEDGER_LEDGER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "capture/account.h"
-#include "capture/cgroup.h"
-#include "capture/limit.h"
+#include "capture/ledger/account.h"
+#include "capture/ledger/cgroup.h"
+#include "capture/ledger/limit.h"
 #include "model/forecast.h"
 #include "model/snapshot.h"
 

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/procfs.h"
-#include "capture/limit.h"
+#include "capture/ledger/limit.h"
 
 bool memory_limit_tighter(const struct memory_limit *a, const struct memory_limit *b)
 {

@@ -3,13 +3,13 @@
  * The limit that a process's memory meets first: its cgroup's (cgroup.h), its
  * own (setrlimit(2), of address space or data), or the machine's memory and swap.
  */
-#ifndef HEAPSONDE_CAPTURE_LIMIT_H
-#define HEAPSONDE_CAPTURE_LIMIT_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_LIMIT_H
+#define HEAPSONDE_CAPTURE_LEDGER_LIMIT_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "capture/cgroup.h"
+#include "capture/ledger/cgroup.h"
 
 struct memory_limit {
 	const char *kind;	/* "cgroup", "rlimit_as", "rlimit_data", "machine"; "none" */

@@ -11,8 +11,8 @@
 #include "base/format.h"
 #include "base/procfs.h"
 #include "base/strbuf.h"
-#include "capture/account.h"
-#include "capture/memory.h"
+#include "capture/ledger/account.h"
+#include "capture/ledger/memory.h"
 
 int64_t memory_rss_bytes(uint32_t pid)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the kernel says about a process's memory. */
-#ifndef HEAPSONDE_CAPTURE_MEMORY_H
-#define HEAPSONDE_CAPTURE_MEMORY_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_MEMORY_H
+#define HEAPSONDE_CAPTURE_LEDGER_MEMORY_H
 
 #include <stdbool.h>
 #include <stdint.h>

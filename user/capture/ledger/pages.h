@@ -4,8 +4,8 @@
  * answer for any part of the range in constant time. Looking there touches no
  * page of the process, so nothing is brought in by it.
  */
-#ifndef HEAPSONDE_CAPTURE_PAGES_H
-#define HEAPSONDE_CAPTURE_PAGES_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_PAGES_H
+#define HEAPSONDE_CAPTURE_LEDGER_PAGES_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "capture/smaps.h"
+#include "capture/ledger/smaps.h"
 
 /* "start-end perms offset major:minor inode     path" */
 static bool parse_head(char *line, struct smaps_entry *ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The mappings of a process with what of each is in memory: /proc/PID/smaps. */
-#ifndef HEAPSONDE_CAPTURE_SMAPS_H
-#define HEAPSONDE_CAPTURE_SMAPS_H
+#ifndef HEAPSONDE_CAPTURE_LEDGER_SMAPS_H
+#define HEAPSONDE_CAPTURE_LEDGER_SMAPS_H
 
 #include <stdbool.h>
 #include <stdint.h>

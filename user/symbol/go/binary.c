@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A Go program's file; see go_binary.h. */
+/* A Go program's file; see binary.h. */
 #include <gelf.h>
 #include <string.h>
 
 #include "symbol/elfread.h"
-#include "symbol/go_module.h"
-#include "symbol/go_vote.h"
+#include "symbol/go/module.h"
+#include "symbol/go/vote.h"
 #include "symbol/object.h"
 
 #define MINOR_MIN 19

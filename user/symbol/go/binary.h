@@ -20,7 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "symbol/go_points.h"
+#include "symbol/go/points.h"
 
 struct object;
 

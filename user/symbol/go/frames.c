@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Call frame information of Go code; see go_frames.h. */
+/* Call frame information of Go code; see frames.h. */
 #include <elf.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "symbol/elfread.h"
-#include "symbol/go_frames.h"
-#include "symbol/go_module.h"
+#include "symbol/go/frames.h"
+#include "symbol/go/module.h"
 
 /* DWARF's numbers of registers */
 #define X86_SP 7

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The columns of the table in go_layout.h. */
-#include "symbol/go_layout.h"
+/* The columns of the table in layout.h. */
+#include "symbol/go/layout.h"
 
 #define F0(field, a, b, c, d, e, f, g, h) .field = a,
 #define F1(field, a, b, c, d, e, f, g, h) .field = b,

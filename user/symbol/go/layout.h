@@ -3,7 +3,7 @@
  * Where the fields of the Go runtime's structures lie, by the version of Go, on
  * x86-64. Read from the DWARF of programs built by each of these versions; a new
  * version is a column here. Which one fits a process is proven on its memory
- * before anything is believed (capture/go_runtime.h).
+ * before anything is believed (capture/go/runtime.h).
  */
 #ifndef HEAPSONDE_SYMBOL_GO_LAYOUT_H
 #define HEAPSONDE_SYMBOL_GO_LAYOUT_H

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Names and lines of Go code by its runtime's tables; see go_lines.h. */
+/* Names and lines of Go code by its runtime's tables; see lines.h. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/strpool.h"
 #include "symbol/elfread.h"
-#include "symbol/go_lines.h"
-#include "symbol/go_module.h"
+#include "symbol/go/lines.h"
+#include "symbol/go/module.h"
 
 #define FRAMES_MAX 64		/* inlined into each other: more are a broken tree */
 

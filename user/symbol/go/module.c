@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* A Go program's module data; see go_module.h. */
+/* A Go program's module data; see module.h. */
 #include <gelf.h>
 #include <string.h>
 
 #include "symbol/elfread.h"
-#include "symbol/go_module.h"
+#include "symbol/go/module.h"
 
 #define PCLNTAB_MAX (512ull << 20)
 #define DATA_MAX (256ull << 20)

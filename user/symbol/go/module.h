@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A Go program's module data: where its text, its variables and its table of
- * functions (go_pclntab.h) are, found in a stripped file as well. Its version is
- * another question; see go_binary.h.
+ * functions (pclntab.h) are, found in a stripped file as well. Its version is
+ * another question; see binary.h.
  *
  * Addresses are those of the file. The file is foreign input.
  */
@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/cleanup.h"
-#include "symbol/go_pclntab.h"
+#include "symbol/go/pclntab.h"
 
 struct go_module {
 	Elf *elf;			/* borrowed */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Go's table of functions; see go_pclntab.h. */
+/* Go's table of functions; see pclntab.h. */
 #include <string.h>
 
-#include "symbol/go_pclntab.h"
+#include "symbol/go/pclntab.h"
 
 #define MAGIC_1_18 0xfffffff0u
 #define MAGIC_1_20 0xfffffff1u

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Instructions and variables of Go's allocator; see go_points.h. */
+/* Instructions and variables of Go's allocator; see points.h. */
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "symbol/go_points.h"
+#include "symbol/go/points.h"
 #include "symbol/object.h"
 
 #define BODY_MAX (64u << 10)

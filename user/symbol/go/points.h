@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "symbol/go_pclntab.h"
+#include "symbol/go/pclntab.h"
 
 struct object;
 

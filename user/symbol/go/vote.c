@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reading receivers off the runtime's code; see go_vote.h. No disassembler: Go's
+ * Reading receivers off the runtime's code; see vote.h. No disassembler: Go's
  * compiler writes a call of a method of a global as
  *
  *	48 8d 05 <disp32>	lea variable(%rip), %rax
@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/vec.h"
-#include "symbol/go_vote.h"
+#include "symbol/go/vote.h"
 #include "symbol/object.h"
 
 #define BODY_MAX (1u << 20)	/* the runtime's longest function has 20 KiB */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Where the Go runtime's variables lie, by what its code does; see go_binary.h. */
+/* Where the Go runtime's variables lie, by what its code does; see binary.h. */
 #ifndef HEAPSONDE_SYMBOL_GO_VOTE_H
 #define HEAPSONDE_SYMBOL_GO_VOTE_H
 
 #include <stdbool.h>
 
-#include "symbol/go_binary.h"
-#include "symbol/go_pclntab.h"
+#include "symbol/go/binary.h"
+#include "symbol/go/pclntab.h"
 
 /*
  * Fills go->variables, whose text and data are known already. A variable that
