@@ -21,7 +21,8 @@ $(O)/tests/fuzz/description: $(addprefix user/capture/discovery/,description.c a
 	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
 $(O)/tests/fuzz/go_pclntab: user/symbol/go/pclntab.c
 $(O)/tests/fuzz/recording: \
-	$(addprefix user/recording/,open.c reader.c columns.c database.c delta.c schema.c) \
+	$(addprefix user/recording/,open.c reader.c read_shares.c columns.c database.c delta.c \
+		schema.c) \
 	$(addprefix user/model/,snapshot.c fields.c frames.c map64.c metrics.c) \
 	$(addprefix user/base/,alloc.c error.c intern.c strbuf.c strpool.c format.c utf8.c)
 

@@ -170,6 +170,29 @@ def shares_of_threads_and_sizes_are_those_of_the_books():
 
 
 @case()
+def a_recording_tells_threads_and_sizes_apart_at_its_end():
+    need_root()
+    w = Workload("shares")
+    path = scratch("shares.heapsonde")
+    record = spawn([TOOL, "record", "-p", w.pid, "-o", path, "-i", "0.3", "--mode", "exact"],
+                   stderr=subprocess.PIPE)
+    check(b"Ctrl-C" in record.stderr.readline(), "it does not say that it watches")
+    books = w.work()
+    record.send_signal(signal.SIGINT)
+    check_equal("status", record.wait(timeout=30), 0)
+    t = Terminal("top", path, columns=140)
+    t.wait_for("site_shared")
+    t.press("y")
+    expect_shares(t, *((name, books_of(books, thread=name.__eq__))
+                       for name in ("worker-1", "worker-2", "worker-3")))
+    t.press("/")
+    t.type("size>64 thread:worker-2")
+    expect_shares(t, ("worker-2", books_of(books, thread="worker-2".__eq__,
+                                           size=lambda n: n > 64)))
+    t.quit()
+
+
+@case()
 def level_changes_while_it_runs():
     """To samples and back: estimates, no phantom, exact again for what comes after."""
     w = Workload("shares")

@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=6");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 6, this one reads 4 to 5)");
+	alter("PRAGMA user_version=7");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 7, this one reads 4 to 6)");
 	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 5)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 6)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"
@@ -768,6 +768,80 @@ TEST(other_databases)
 	record_one(snap);
 	alter("CREATE TRIGGER t AFTER INSERT ON sample BEGIN DELETE FROM stack; END");
 	check_refused(ERROR_CORRUPT, "schema");
+}
+
+static void add_share(struct snapshot *snap, size_t stack, uint32_t thread, uint32_t class,
+		      int64_t bytes)
+{
+	struct snapshot_stack *s = &snap->stacks.data[stack];
+
+	if (!s->share_count++)
+		s->share_first = (uint32_t)snap->shares.len;
+	snapshot_share_vec_push(&snap->shares, (struct snapshot_share){
+		.thread = thread, .size_class = class, .live_bytes = bytes, .live_count = 1,
+		.alloc_bytes = 2 * bytes, .alloc_count = 2, .temporary_count = 1,
+		.peak_live_bytes = bytes, .oldest_live_s = 1.5f, .live_bytes_error = 0.25f });
+}
+
+static void add_shares(struct snapshot *snap)
+{
+	for (uint32_t i = 0; i < 3; i++)
+		snapshot_thread_vec_push(&snap->threads, (struct snapshot_thread){
+			.tid = i ? 4241 + i : 0,
+			.name = i == 1 ? snapshot_string(snap, "worker") : NULL });
+	add_share(snap, 1, 1, 6, 64);
+	add_share(snap, 1, 2, SIZE_CLASS_ANY, 4096);
+	add_share(snap, 0, 0, 12, 4000);
+}
+
+static bool same_share(const struct snapshot_share *a, const struct snapshot_share *b)
+{
+	return !memcmp(a, b, offsetof(struct snapshot_share, alloc_count_error)) &&
+		a->alloc_count_error == b->alloc_count_error;
+}
+
+/* Those of each stack in order, which is all that is asked of them. */
+static void check_same_shares(const struct snapshot *got, const struct snapshot *want)
+{
+	check_int(got->shares.len, want->shares.len);
+	for (size_t i = 0; i < want->stacks.len; i++) {
+		const struct snapshot_stack *a = &got->stacks.data[i], *b = &want->stacks.data[i];
+
+		check_int(a->share_count, b->share_count);
+		for (uint32_t k = 0; k < b->share_count; k++)
+			check(same_share(&got->shares.data[a->share_first + k],
+					 &want->shares.data[b->share_first + k]));
+	}
+	check_int(got->threads.len, want->threads.len);
+	for (size_t i = 0; i < want->threads.len; i++) {
+		check_int(got->threads.data[i].tid, want->threads.data[i].tid);
+		check(same_string(got->threads.data[i].name, want->threads.data[i].name));
+	}
+}
+
+TEST(shares_at_the_end)
+{
+	struct snapshot *first __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *last __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *got __cleanup(snapshot_destroyp) = NULL;
+	struct recording_reader *reader __cleanup(recording_reader_destroyp) = NULL;
+	struct recording *rec;
+
+	unlink(file);
+	add_shares(last);
+	last->duration_s = first->duration_s + 1;
+	check_ok(create(false, &rec));
+	check_ok(recording_append(rec, first, false));
+	check_ok(recording_append(rec, last, true));
+	check_ok(recording_close(rec));
+	check_ok(recording_open(file, &reader));
+	check_ok(recording_snapshot(reader, -1, &got));
+	normalise(got);
+	normalise(last);
+	check_same_shares(got, last);
+	snapshot_destroy(steal_ptr(got));
+	check_ok(recording_snapshot(reader, first->duration_s, &got));
+	check_int(got->shares.len + got->threads.len, 0);
 }
 
 /* A recording of the schema before has neither what was added to tables nor new ones. */
@@ -787,6 +861,7 @@ TEST(earlier_schema)
 	      "ALTER TABLE memory DROP COLUMN adjusted_bytes;"
 	      "DROP TABLE census; DROP TABLE census_class; DROP TABLE process;"
 	      "DROP TABLE process_account; DROP TABLE cgroup;"
+	      "DROP TABLE thread; DROP TABLE share;"
 	      "PRAGMA user_version=4");
 	err = recording_open(file, &rec);
 	check(!err);
@@ -810,9 +885,12 @@ TEST(contents_that_make_no_sense)
 		"UPDATE frame SET object=0", "DELETE FROM frame", "DELETE FROM stack",
 		"UPDATE timeline SET pos=pos+5", "UPDATE target SET pos=-1 WHERE pos=0",
 		"DELETE FROM loss", "DELETE FROM target", "DROP TABLE sample",
+		"UPDATE share SET thread=3", "UPDATE share SET size_class=65",
+		"UPDATE share SET stack=stack+77", "DELETE FROM thread", "DROP TABLE share",
 	};
 	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
 
+	add_shares(snap);
 	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
 		struct recording_reader *rec __cleanup(recording_reader_destroyp) = NULL;
 		struct snapshot *got __cleanup(snapshot_destroyp) = NULL;

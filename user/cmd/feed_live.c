@@ -42,6 +42,7 @@ static void begin_recording(struct feed *feed, const char *path)
 static void append(struct feed *feed, struct snapshot *snap)
 {
 	struct error *err;
+	bool exactly = false;
 	char name[24];
 
 	if (!feed->recording)
@@ -50,13 +51,15 @@ static void append(struct feed *feed, struct snapshot *snap)
 		struct snapshot_mark *mark = &feed->marks_set.data[i];
 
 		/* One that is being set is of this very moment. */
-		if (mark->t_s < 0)
+		if (mark->t_s < 0) {
 			mark->t_s = snap->duration_s;
+			exactly = true;
+		}
 		snprintf(name, sizeof(name), "%zu", i + 1);
 		snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
 			mark->t_s, snapshot_string(snap, name) });
 	}
-	err = recording_append(feed->recording, snap, false);
+	err = recording_append(feed->recording, snap, exactly);
 	if (!err)
 		return;
 	feed_tell_error(feed, FEED_FAILURE, err);

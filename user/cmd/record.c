@@ -83,7 +83,8 @@ static struct error *set_mark(struct record *record, const char *name, double *t
 
 	*name_ret = strpool_intern(record->mark_names, *name ? name : number);
 	snapshot_mark_vec_push(&record->marks, (struct snapshot_mark){ -1, *name_ret });
-	return append(record, SNAPSHOT_NEW_NAMES | SNAPSHOT_OLDEST, true, t_s_ret);
+	return append(record, SNAPSHOT_NEW_NAMES | SNAPSHOT_OLDEST | SNAPSHOT_SHARES, true,
+		      t_s_ret);
 }
 
 static struct error *record_attention(void *arg)
@@ -200,7 +201,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 	if (err)
 		return await_command(session, opts, err, status);
 	watch_end(session, opts);
-	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST, true, &t_s);
+	err = append(&record, SNAPSHOT_NAMES | SNAPSHOT_OLDEST | SNAPSHOT_SHARES, true, &t_s);
 	oversize = recording_is_oversize(recording);
 	if (!err)
 		err = recording_close(steal_ptr(recording));

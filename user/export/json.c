@@ -68,6 +68,8 @@ static json_object *field_value(const struct field *field, const void *base)
 	case FIELD_DOUBLE:
 		memcpy(&d, p, sizeof(d));
 		return field->optional && d < 0 ? NULL : number(d);
+	case FIELD_FLOAT:
+		return number((double)*(const float *)p);
 	case FIELD_BOOL:
 		return json_object_new_boolean(*(const bool *)p);
 	case FIELD_STRING:

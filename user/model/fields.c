@@ -23,6 +23,21 @@ static const struct field metrics_fields[] = { METRICS(X) ESTIMATED_METRICS(E) }
 
 const struct fields metric_fields = ARRAY_FIELDS("sample", metrics_fields);
 
+static const struct field share[] = {
+	FIELD(FIELD_UINT32, thread, struct snapshot_share, thread),
+	FIELD(FIELD_UINT32, size_class, struct snapshot_share, size_class),
+#define X(type, name) FIELD(type, name, struct snapshot_share, name),
+	X(FIELD_INT64, live_bytes) X(FIELD_INT64, live_count)
+	X(FIELD_INT64, alloc_bytes) X(FIELD_INT64, alloc_count)
+	X(FIELD_INT64, temporary_count) X(FIELD_INT64, peak_live_bytes)
+	X(FIELD_FLOAT, oldest_live_s)
+	X(FIELD_FLOAT, live_bytes_error) X(FIELD_FLOAT, live_count_error)
+	X(FIELD_FLOAT, alloc_bytes_error) X(FIELD_FLOAT, alloc_count_error)
+#undef X
+};
+
+const struct fields share_fields = ARRAY_FIELDS("share", share);
+
 static const struct field moment[] = {
 	FIELD(FIELD_DOUBLE, duration_s, struct snapshot, duration_s),
 	FIELD(FIELD_STRING, mode, struct snapshot, mode),
@@ -219,6 +234,12 @@ static const struct field mark[] = {
 	FIELD(FIELD_STRING, name, struct snapshot_mark, name),
 };
 
+static const struct field thread[] = {
+	FIELD(FIELD_UINT32, target, struct snapshot_thread, target),
+	FIELD(FIELD_UINT32, tid, struct snapshot_thread, tid),
+	OPTIONAL(FIELD_STRING, name, struct snapshot_thread, name),
+};
+
 #define LIST(text, array, type, member, every) \
 	{ ARRAY_FIELDS(text, array), sizeof(type), offsetof(struct snapshot, member), every }
 
@@ -236,6 +257,7 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_TIMELINE] = LIST("timeline", timeline, struct snapshot_sample, timeline, false),
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),
+	[LIST_THREADS] = LIST("thread", thread, struct snapshot_thread, threads, false),
 };
 
 const char *unwind_status_name(uint32_t status)

@@ -15,7 +15,9 @@
 #include "base/vec.h"
 #include "model/snapshot.h"
 
-enum field_type { FIELD_INT64, FIELD_UINT32, FIELD_DOUBLE, FIELD_BOOL, FIELD_STRING };
+enum field_type {
+	FIELD_INT64, FIELD_UINT32, FIELD_DOUBLE, FIELD_FLOAT, FIELD_BOOL, FIELD_STRING,
+};
 
 struct field {
 	const char *name;
@@ -45,11 +47,14 @@ extern const struct fields snapshot_parts[SNAPSHOT_PARTS_COUNT];
 /* Offsets in struct metrics. */
 extern const struct fields metric_fields;
 
+/* Offsets in struct snapshot_share. */
+extern const struct fields share_fields;
+
 /* Arrays of struct snapshot; field offsets in one item. */
 enum snapshot_list {
 	LIST_TARGETS, LIST_ACCOUNT, LIST_PROCESSES, LIST_PROCESS_ACCOUNT, LIST_CGROUPS,
 	LIST_CENSUS, LIST_CENSUS_CLASSES, LIST_SIZES,
-	LIST_TIMELINE, LIST_RECLAIM, LIST_MARKS,
+	LIST_TIMELINE, LIST_RECLAIM, LIST_MARKS, LIST_THREADS,
 	SNAPSHOT_LISTS_COUNT
 };
 

@@ -272,7 +272,7 @@ struct snapshot {
 	struct snapshot_loss loss;
 	struct snapshot_stack_vec stacks;
 	struct frame_vec frames;
-	struct snapshot_share_vec shares;	/* empty where they were not kept: recordings */
+	struct snapshot_share_vec shares;	/* empty where they are not known */
 	struct snapshot_thread_vec threads;	/* the same */
 	bool threads_full;			/* later ones are all threads[0] */
 	bool shares_full;			/* new ones are of any thread and size */

@@ -8,6 +8,7 @@ const char *column_type(const struct field *field)
 {
 	switch (field->type) {
 	case FIELD_DOUBLE:
+	case FIELD_FLOAT:
 		return "REAL";
 	case FIELD_STRING:
 		return "TEXT";
@@ -71,6 +72,9 @@ static void bind_field(sqlite3_stmt *st, int column, const struct field *field,
 		if (!field->optional || d >= 0)
 			sqlite3_bind_double(st, column, d);
 		break;
+	case FIELD_FLOAT:
+		sqlite3_bind_double(st, column, (double)*(const float *)p);
+		break;
 	case FIELD_BOOL:
 		sqlite3_bind_int(st, column, *(const bool *)p);
 		break;
@@ -111,6 +115,9 @@ static void read_field(struct snapshot *snap, sqlite3_stmt *st, int column,
 		break;
 	case FIELD_DOUBLE:
 		memcpy(p, &d, sizeof(d));
+		break;
+	case FIELD_FLOAT:
+		*(float *)p = (float)d;
 		break;
 	case FIELD_BOOL:
 		*(bool *)p = n != 0;

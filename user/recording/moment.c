@@ -38,6 +38,7 @@ static bool field_equal(const struct field *field, const char *a, const char *b)
 	case FIELD_DOUBLE:
 		return !memcmp(a, b, 8);
 	case FIELD_UINT32:
+	case FIELD_FLOAT:
 		return !memcmp(a, b, 4);
 	case FIELD_BOOL:
 		return *(const bool *)a == *(const bool *)b;
@@ -128,6 +129,8 @@ struct error *write_moment(struct recording *rec, const struct snapshot *snap, b
 
 	if (!err)
 		err = write_samples(rec, snap, exactly, &keyframe);
+	if (!err && exactly)
+		err = write_shares(rec, snap);
 	if (!err)
 		err = write_parts(rec, snap, keyframe);
 	for (int i = 0; i < SNAPSHOT_LISTS_COUNT && !err; i++)

@@ -43,9 +43,6 @@ struct error *recording_moment_times(struct recording_reader *rec, struct record
 
 /* One moment */
 
-/* Numbers of the file to places in an array of ours; the file's are ascending. */
-DEFINE_VEC(number_vec, int64_t);
-
 static bool find_number(const struct number_vec *numbers, int64_t number, size_t *ret)
 {
 	size_t low = 0, high = numbers->len;
@@ -390,9 +387,15 @@ static bool add_frames(struct reading *rd, const char *text, struct snapshot_sta
 
 static struct error *compose_stacks(struct reading *rd)
 {
+	struct number_vec shown __cleanup(number_vec_deinit) = { 0 };
+	size_t i = 0;
+
 	vec_for_each(row, &rd->stacks) {
+		int64_t number = rd->stack_numbers.data[i++];
+
 		if (!row->state.present)
 			continue;
+		number_vec_push(&shown, number);
 		if (row->stack.target >= rd->snap->targets.len)
 			return recording_damaged(rd->rec, "a stack has no target");
 		if (!add_frames(rd, row->frames, &row->stack))
@@ -402,7 +405,7 @@ static struct error *compose_stacks(struct reading *rd)
 			metrics_age(&row->stack.m, row->state.at_s, rd->snap->duration_s);
 		snapshot_stack_vec_push(&rd->snap->stacks, row->stack);
 	}
-	return NULL;
+	return recording_read_shares(rd->rec, rd->moment, rd->snap, &shown);
 }
 
 /* Which moment is meant, and the keyframes from which to read. */

@@ -4,6 +4,7 @@
  *
  *	open.c		the file: found readable, checked, opened
  *	reader.c	moments as snapshots
+ *	read_shares.c	what threads and size classes have of them
  */
 #ifndef HEAPSONDE_RECORDING_READER_PRIVATE_H
 #define HEAPSONDE_RECORDING_READER_PRIVATE_H
@@ -18,8 +19,19 @@ struct recording_reader {
 	char *copy_dir;		/* temporary copy, where the original cannot be opened */
 };
 
+/* Numbers of the file, ascending: places in an array of ours. */
+DEFINE_VEC(number_vec, int64_t);
+
 /* ERROR_CORRUPT: the file is damaged, @what says how. */
 struct error *recording_damaged(const struct recording_reader *rec, const char *what)
+	__must_check;
+
+/*
+ * Adds the shares that the file has of the moment's stacks, if any; [i] of
+ * @numbers is the file's number of stack [i].
+ */
+struct error *recording_read_shares(struct recording_reader *rec, int64_t moment,
+				    struct snapshot *snap, const struct number_vec *numbers)
 	__must_check;
 
 #endif

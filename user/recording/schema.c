@@ -106,6 +106,8 @@ void schema_sql(struct strbuf *sql)
 			   ", PRIMARY KEY(snapshot, pos)) WITHOUT ROWID");
 	add_create(sql, &metric_fields, "snapshot INTEGER, stack INTEGER",
 		   ", PRIMARY KEY(snapshot, stack)) WITHOUT ROWID");
+	add_create(sql, &share_fields, "snapshot INTEGER, stack INTEGER, pos INTEGER",
+		   ", PRIMARY KEY(snapshot, stack, pos)) WITHOUT ROWID");
 #define X(name, text) add_view(sql, #name, text);
 	VIEWS(X)
 #undef X

@@ -24,7 +24,8 @@
  * fields are all NULL says that the rest of the list is gone.
  *
  *	target(snapshot, pos, pid, …), timeline(snapshot, pos, t_s, …),
- *	reclaim(snapshot, pos, t_s, …), mark(snapshot, pos, t_s, name)
+ *	reclaim(snapshot, pos, t_s, …), mark(snapshot, pos, t_s, name),
+ *	thread(snapshot, pos, target, tid, name)
  *
  * The stacks' metrics come in rows or packed (recording/delta.h), by what
  * snapshot.keyframe says:
@@ -38,6 +39,10 @@
  * grows with time while the target runs, which is no change (metrics_age()).
  * Rows are what SQL can read; small programs have them at every moment.
  *
+ * At marks and at the end, what threads and size classes have of each stack:
+ *
+ *	share(snapshot, stack, pos, thread, size_class, …)	thread: its pos
+ *
  * Moments may be missing: a bounded recording is thinned. Views over all of
  * this are for people; heapsonde itself reads tables only.
  */
@@ -47,7 +52,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 5
+#define RECORDING_SCHEMA_VERSION 6
 #define RECORDING_SCHEMA_OLDEST 4	/* can be read: what it lacks is not known */
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };

@@ -222,8 +222,10 @@ static struct error *remove_between(struct recording *rec, int64_t after, int64_
 				    " snapshot < %lld;", snapshot_lists[i].fields.name,
 				    (long long)after, (long long)before);
 	strbuf_addf(&sql, "DELETE FROM delta WHERE snapshot > %lld AND snapshot < %lld;"
-		    "DELETE FROM sample WHERE snapshot > %lld AND snapshot < %lld;",
-		    (long long)after, (long long)before, (long long)after, (long long)before);
+		    "DELETE FROM sample WHERE snapshot > %lld AND snapshot < %lld;"
+		    "DELETE FROM share WHERE snapshot > %lld AND snapshot < %lld;",
+		    (long long)after, (long long)before, (long long)after, (long long)before,
+		    (long long)after, (long long)before);
 	return database_exec(rec->db, rec->path, strbuf_str(&sql));
 }
 

@@ -47,6 +47,8 @@ static struct error *prepare_all(struct recording *rec)
 				     &rec->statements[INSERT_LISTS + i]);
 	if (!err)
 		err = prepare_insert(rec, &metric_fields, 2, &rec->statements[INSERT_SAMPLE]);
+	if (!err)
+		err = prepare_insert(rec, &share_fields, 3, &rec->statements[INSERT_SHARE]);
 	for (int i = INSERT_DELTA; i < STATEMENTS_COUNT && !err; i++)
 		err = database_prepare(rec->db, rec->path, fixed[i], &rec->statements[i]);
 	return err;

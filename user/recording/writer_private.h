@@ -5,6 +5,7 @@
  *	writer.c	the file: created, appended to, closed
  *	moment.c	one moment: parts, lists
  *	samples.c	the stacks' metrics: in rows or packed
+ *	shares.c	what threads and size classes have of them
  *	describe.c	what stands still: stacks, frames, objects
  *	thin.c		fewer moments, where the file is bounded
  */
@@ -24,7 +25,7 @@ enum statement {
 	INSERT_PARTS,
 	INSERT_LISTS = INSERT_PARTS + SNAPSHOT_PARTS_COUNT,
 	INSERT_SAMPLE = INSERT_LISTS + SNAPSHOT_LISTS_COUNT,
-	INSERT_DELTA, INSERT_OBJECT, INSERT_FRAME, INSERT_STACK, UPDATE_STACK,
+	INSERT_SHARE, INSERT_DELTA, INSERT_OBJECT, INSERT_FRAME, INSERT_STACK, UPDATE_STACK,
 	STATEMENTS_COUNT
 };
 
@@ -87,6 +88,9 @@ struct error *describe_stack(struct recording *rec, const struct snapshot *snap,
  */
 struct error *write_samples(struct recording *rec, const struct snapshot *snap,
 			    bool exactly, enum keyframe *ret) __must_check;
+
+/* Writes what threads and size classes have of the moment's stacks, if that is known. */
+struct error *write_shares(struct recording *rec, const struct snapshot *snap) __must_check;
 
 /* Writes the next moment, inside of a transaction. */
 struct error *write_moment(struct recording *rec, const struct snapshot *snap, bool exactly)

@@ -8,7 +8,8 @@
 #include "view/shares.h"
 
 const char no_shares_text[] =
-	"threads and size classes are told apart in live sessions only: recordings have none";
+	"threads and size classes are not told apart here: a recording has them at its marks"
+	" and its end";
 
 struct share_key share_key(const struct snapshot_share *share, enum split split)
 {
