@@ -19,6 +19,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -312,6 +313,22 @@ class MemoryCgroup:
     def set_limit(self, size):
         self._put(os.path.join(self.path, "memory.limit_in_bytes" if self.version == 1
                                else "memory.max"), size)
+
+
+# ---- programs that are there anyway ----
+
+def need(program):
+    """Its path: fetched (scripts/fetch-target), or installed."""
+    path = shutil.which(program, path=f"{BUILD}/targets/bin:{os.environ['PATH']}:/usr/sbin")
+    if not path:
+        raise Skip(f"{program} is neither installed nor fetched")
+    return path
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
 
 
 # ---- what a target's code looks like ----

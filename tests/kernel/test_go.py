@@ -209,12 +209,6 @@ def metrics(port):
             for name, value in re.findall(r"^go_memstats_(\w+) (\S+)$", text, re.M)}
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @case()
 def a_stripped_program_of_the_distribution():
     path = os.path.join(BUILD, "targets", "bin", "prometheus-node-exporter")

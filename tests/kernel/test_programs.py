@@ -19,19 +19,6 @@ from harness import *           # noqa: E402,F403
 CYCLES = int(os.environ.get("HEAPSONDE_CYCLES") or 5)
 
 
-def need(program):
-    path = shutil.which(program)
-    if not path:
-        raise Skip(f"{program} is neither installed nor fetched")
-    return path
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def answers(port):
     with socket.socket() as s:
         return s.connect_ex(("127.0.0.1", port)) == 0

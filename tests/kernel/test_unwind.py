@@ -388,13 +388,6 @@ def check_shares(report, enough=ENOUGH, excepted=(), least=100):
     remark(shares)
 
 
-def need(program):
-    path = shutil.which(program, path=f"{BUILD}/targets/bin:/usr/bin:/bin:/usr/local/bin")
-    if not path:
-        raise Skip(f"{program} is not installed")
-    return path
-
-
 def record(*argv, **kwargs):
     """The Report of a command, watched from its first allocation to its end."""
     recording = scratch("run.heapsonde")
@@ -573,13 +566,6 @@ def attached_java():
     out = run([need("javac"), "-d", scratch(), write("Work.java", JAVA)])
     check_equal(f"status of javac ({out.stderr[:200]})", out.returncode, 0)
     converse(["java", "-cp", scratch(), "Work"], "go", 5, ("generated code",))
-
-
-def free_port():
-    import socket
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @case(timeout=90)
