@@ -8,7 +8,9 @@ at most 5 % of it may stay unexplained.
 """
 
 import os
+import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
@@ -19,20 +21,26 @@ def smaps_rss(pid):
         return sum(int(line.split()[1]) * 1024 for line in smaps if line.startswith("Rss:"))
 
 
-def account_of(kind):
+def check_account(memory):
+    """Its lines: together they are the RSS, and at least 95 % of it is explained."""
+    lines, rss = {a["kind"]: a["bytes"] for a in memory["account"]}, memory["rss_bytes"]
+    check_equal("the kinds, each once", len(lines), len(memory["account"]))
+    check_equal("the lines' sum", sum(lines.values()), rss)
+    check(0 <= lines["unexplained"] <= 0.05 * rss, f"{lines['unexplained']} of {rss} unexplained")
+    return lines
+
+
+def account_of(kind, mode="exact"):
     """(the lines, the report, the books) of the workload of that kind, at rest."""
     w = Workload("ledger", kind, cwd=scratch())
-    watch = Watch(w.pid)
+    watch = Watch(w.pid, mode=mode)
     books = w.work()
     rss = smaps_rss(w.pid)
     report = watch.finish()
     check_equal("the workload's status", w.quit(), 0)
     memory = report.data["memory"]
-    lines = {a["kind"]: a["bytes"] for a in memory["account"]}
-    check_equal("the kinds, each once", len(lines), len(memory["account"]))
-    check_equal("the lines' sum", sum(lines.values()), memory["rss_bytes"])
+    lines = check_account(memory)
     check_equal("RSS by smaps", memory["rss_bytes"], rss)
-    check(0 <= lines["unexplained"] <= 0.05 * rss, f"{lines['unexplained']} of {rss} unexplained")
     return lines, report, books
 
 
@@ -103,10 +111,98 @@ def live_to_the_byte():
 
 
 @case()
+def in_use_where_no_allocation_is_seen():
+    lines, _, books = account_of("small", mode="growth")
+    check(abs(lines["in use"] - books["bytes"]) <= 0.02 * books["bytes"], f"in use: {lines}")
+    for line in ("live", "older than the watch"):
+        check(line not in lines, f"{line}: {lines}")
+
+
+@case()
 def untouched_memory_is_not_resident():
     lines, report, _ = account_of("untouched")
     check(report.totals["live_bytes"] >= 256 << 20, "the block is not live")
     check(lines.get("live", 0) < 64 << 10, f"live and resident: {lines}")
+
+
+# ---- programs that others wrote ----
+
+NODE = """
+const kept = [], line = require('readline').createInterface({input: process.stdin})
+line.on('line', () => {
+  for (let i = 0; i < 1000; i++) kept.push(Buffer.alloc(20000, 1))
+  console.log(20000 * 1000)
+})
+console.log('ready')
+"""
+
+
+@case(timeout=90)
+def node_holds_buffers():
+    node = spawn([need("node"), "-e", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                 text=True)
+    check_equal("node's first line", node.stdout.readline(), "ready\n")
+    watch = Watch(node.pid)
+    node.stdin.write("\n")
+    node.stdin.flush()
+    want = int(node.stdout.readline())
+    lines = check_account(watch.finish().data["memory"])
+    # V8 allocates, and collects, as it pleases.
+    check(0.98 * want <= lines["live"] <= 1.25 * want, f"{lines['live']} live, not {want}: {lines}")
+
+
+def glibc():
+    """The C library of this very program."""
+    paths = [path for *_, path in executable_mappings(os.getpid()) if "/libc.so" in path]
+    if not paths:
+        raise Skip("the C library is not glibc")
+    return paths[0]
+
+
+def resp(*words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
+
+
+def change_keys(port, over):
+    """Sets, grows and deletes values of all sizes, many commands at a time."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        stream, seed = s.makefile("rwb"), 1
+        while not over.is_set():
+            for _ in range(50):
+                seed = (seed * 1103515245 + 12345) % (1 << 31)
+                key, size = b"k%d" % ((seed >> 8) % 20000), (seed >> 4) % 3000 + 10
+                stream.write((resp(b"SET", key, b"x" * size), resp(b"SET", key, b"y" * size),
+                              resp(b"APPEND", key, b"z" * 200), resp(b"DEL", key))[seed >> 6 & 3])
+            stream.flush()
+            for _ in range(50):
+                if stream.readline()[:1] not in (b"+", b":"):
+                    raise Failure("redis answers otherwise")
+
+
+@case(timeout=90)
+def redis_under_load():
+    """On glibc's allocator, which its author's jemalloc gives way to here."""
+    server, port, over = need("redis-server"), free_port(), threading.Event()
+    redis = spawn([server, "--port", port, "--save", "", "--dir", scratch()],
+                  stdout=subprocess.DEVNULL, env={**os.environ, "LD_PRELOAD": glibc()})
+
+    def answers():
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+    wait_until("redis answers", answers)
+    load = threading.Thread(target=change_keys, args=(port, over))
+    load.start()
+    try:
+        watch = Watch(redis.pid, "-d", "3")
+        memory = watch.wait().data["memory"]
+    finally:
+        over.set()
+        load.join()
+    lines = check_account(memory)
+    check(lines["live"] > 5 << 20, f"next to nothing is live: {lines}")
+    census, = memory["census"]
+    check_equal("heaps that could not be walked", census["unfinished_heaps"], 0)
+    check(census["in_use_count"] > 1000, f"the heap is empty: {census}")
 
 
 # ---- where it is going ----

@@ -21,6 +21,20 @@ struct books { struct mallinfo2 info; };
 static struct glibc_heap_census census;
 static int64_t parts_rss;
 
+/*
+ * Words of our own data, before the C library's: where an arena has its top chunk, a
+ * bin, its next arena and the bytes it has of the system, there are numbers like these.
+ */
+static uint64_t like_an_arena[275] = { 1 };
+
+static void look_like_an_arena(void *block)
+{
+	like_an_arena[0x60 / 8] = ((uintptr_t)block + 16) & ~15ull;
+	like_an_arena[0x70 / 8] = (uintptr_t)block & ~7ull;
+	like_an_arena[0x870 / 8] = (uintptr_t)like_an_arena;
+	like_an_arena[0x888 / 8] = UINT64_MAX;
+}
+
 static void *scatter(void *arg)
 {
 	void **blocks = calloc(CHILD_BLOCKS, sizeof(*blocks));
@@ -68,7 +82,7 @@ static void be_looked_at(int to, int threads)
 	pthread_barrier_init(&scattered, NULL, (unsigned int)threads + 1);
 	for (int i = 0; i < threads; i++)
 		pthread_create(&thread, NULL, scatter_and_stay, NULL);
-	scatter(NULL);
+	look_like_an_arena(scatter(NULL));
 	large = malloc(5 << 20);
 	memset(large, 1, 1 << 20);
 	/* After the large one, for which fast bins are emptied. */

@@ -257,8 +257,8 @@ DEFINE_VEC(pid_vec, uint32_t);
 static void read_ledger(struct session *s)
 {
 	const struct ledger_live live = { find_live, s };
-	bool all_known = !s->sampled && !s->governor && s->settings.min_size == 0 &&
-			 s->settings.max_size == UINT64_MAX;
+	bool all_known = !s->settings.growth && !s->sampled && !s->governor &&
+			 s->settings.min_size == 0 && s->settings.max_size == UINT64_MAX;
 	__cleanup(pid_vec_deinit) struct pid_vec pids = { 0 };
 	double begun = session_watched_s(s);
 

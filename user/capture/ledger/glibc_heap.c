@@ -16,7 +16,7 @@
 #define ARENA_FAST 0x10
 #define ARENA_FAST_BINS 10
 #define ARENA_TOP 0x60
-#define ARENA_NEXT 0x870
+#define ARENA_LAST_BIN 0x850		/* bin 127, for which no size is large enough */
 #define ARENA_SYSTEM 0x888
 
 #define TCACHE_BINS 64
@@ -208,20 +208,32 @@ static void walk_heap(struct walk *w, const struct area *area, const struct heap
 
 /* The main arena */
 
-/* Whether the 2200 bytes at @state can be the arena whose heap is [@start, @end). */
-static bool is_main_arena(const unsigned char *state, uint64_t start, uint64_t end)
+static uint64_t word_of(const unsigned char *state, uint64_t offset)
 {
-	uint64_t top, next, system, bin;
+	uint64_t word;
 
-	memcpy(&top, state + ARENA_TOP, 8);
-	memcpy(&bin, state + ARENA_TOP + 16, 8);
-	memcpy(&next, state + ARENA_NEXT, 8);
-	memcpy(&system, state + ARENA_SYSTEM, 8);
-	return top >= start && top < end && !(top % 16) && next && !(next % 8) && bin &&
-	       !(bin % 8) && system && system >= top - start;
+	memcpy(&word, state + offset, sizeof(word));
+	return word;
 }
 
-/* Looks through the initialised data of one file for the arena; 0 if it is not there. */
+/*
+ * Whether the 2200 bytes of @state, which lie at @addr, are the arena whose heap is
+ * [@start, @end). Programs' data has numbers enough to look like its fields; but a bin
+ * that is empty links to itself, and the last one is never anything else.
+ */
+static bool is_main_arena(const unsigned char *state, uint64_t addr, uint64_t start, uint64_t end)
+{
+	uint64_t top = word_of(state, ARENA_TOP), system = word_of(state, ARENA_SYSTEM);
+	uint64_t bin = addr + ARENA_LAST_BIN - CHUNK_HEADER;
+
+	return word_of(state, ARENA_LAST_BIN) == bin && word_of(state, ARENA_LAST_BIN + 8) == bin &&
+	       top >= start && top < end && !(top % 16) && system >= top - start;
+}
+
+/*
+ * Looks through the initialised data of one file for the arena; 0 if it is not there.
+ * From its end on: any bin that is empty looks like the last one of an arena before it.
+ */
 static uint64_t find_in_data(uint32_t pid, const struct smaps_entry *data, uint64_t start,
 			     uint64_t end)
 {
@@ -233,8 +245,8 @@ static uint64_t find_in_data(uint32_t pid, const struct smaps_entry *data, uint6
 	buf = xmalloc(len);
 	if (!read_remote(pid, data->start, buf, len))
 		return 0;
-	for (uint64_t at = 0; at + ARENA_BYTES <= len; at += 8)
-		if (is_main_arena(buf + at, start, end))
+	for (uint64_t at = len - ARENA_BYTES; at < len; at -= 8)
+		if (is_main_arena(buf + at, data->start + at, start, end))
 			return data->start + at;
 	return 0;
 }
