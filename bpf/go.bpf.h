@@ -72,7 +72,11 @@ struct {
 
 struct go_thread {
 	__u32 tgid, tid;
-	__u64 bp;
+	__u64 pc, sp, bp;	/* where the stack is walked from: right behind a call */
+	__u64 crosscall, crosscall_bytes;	/* struct go_target's */
+	bool from_c;		/* the walk came to where C called Go */
+	__u32 key;		/* of the sample in go_samples */
+	__u64 weight;		/* bytes that it stands for */
 	__u64 room;		/* of the span: bytes that are still to be allocated */
 	__u64 addr, size;	/* of the object */
 	__u64 span_addr;
@@ -245,8 +249,8 @@ static __noinline int go_raise_end(__u32 end)
 	return 0;
 }
 
-/* Among the first, twice as many as are used. */
-static __noinline struct go_sample *go_claim(__u32 tgid)
+/* Among the first, twice as many as are used: t->key. */
+static __noinline bool go_claim(struct go_thread *t)
 {
 	__u32 range = 2 * go_samples_used + CLAIM_TRIES;
 
@@ -255,14 +259,15 @@ static __noinline struct go_sample *go_claim(__u32 tgid)
 		struct go_sample *sample = bpf_map_lookup_elem(&go_samples, &key);
 
 		if (!sample || sample->owner ||
-		    __sync_val_compare_and_swap(&sample->owner, 0, tgid))
+		    __sync_val_compare_and_swap(&sample->owner, 0, t->tgid))
 			continue;
 		__sync_fetch_and_add(&go_samples_used, 1);
 		go_raise_end(key + 1);
-		return sample;
+		t->key = key;
+		return true;
 	}
 	count(COUNT_NO_SAMPLE_ROOM);
-	return NULL;
+	return false;
 }
 
 static __always_inline void go_release(struct go_sample *sample)
@@ -273,22 +278,39 @@ static __always_inline void go_release(struct go_sample *sample)
 	__sync_fetch_and_add(&go_samples_used, -1);
 }
 
-static __always_inline void go_fill(struct go_sample *sample, const struct go_thread *t,
-				 const struct go_target *g)
+/* What was claimed goes back. */
+static __noinline int go_drop(struct go_thread *t)
 {
+	struct go_sample *sample = bpf_map_lookup_elem(&go_samples, &t->key);
+
+	if (sample)
+		go_release(sample);
+	return 0;
+}
+
+static __noinline int go_fill(struct go_thread *t, const struct go_target *g)
+{
+	struct go_sample *sample = bpf_map_lookup_elem(&go_samples, &t->key);
+
+	if (!sample)
+		return 0;
 	sample->span = t->span_addr;
 	sample->index = t->index;
 	sample->inline_mark = go_inline_mark(t, g);
 	sample->dead = 0;
 	barrier();
 	sample->addr = t->addr;
+	return 0;
 }
 
 /* --- the stack --- */
 
 struct frame { __u64 bp, ra; };
 
-/* Go code keeps frame pointers; the outermost frame's is 0. */
+/*
+ * Go code keeps frame pointers; the outermost frame's is 0. C code keeps none, so
+ * that the walk ends where C called Go.
+ */
 static __noinline __u64 go_walk(struct go_thread *t)
 {
 	__u32 depth = cfg_max_depth + RUNTIME_FRAMES, n = 0;
@@ -296,19 +318,21 @@ static __noinline __u64 go_walk(struct go_thread *t)
 	__u64 bp = t->bp, hash = 0;
 	struct frame frame;
 
+	t->from_c = false;
 	for (__u32 i = 0; i < MAX_DEPTH && i < depth; i++) {
 		if (bpf_probe_read_user(&frame, sizeof(frame), (const void *)bp)) {
 			status = UNWIND_READ_FAULT;
 			break;
 		}
 		bp = frame.bp;
+		t->from_c |= frame.ra - t->crosscall < t->crosscall_bytes;
 		if (frame.ra) {
 			t->pcs[i] = frame.ra;
 			n = i + 1;
 			hash = (hash ^ frame.ra) * 0x9e3779b97f4a7c15;
 			hash ^= hash >> 32;
 		}
-		if (!frame.ra || !bp) {
+		if (!frame.ra || !bp || t->from_c) {
 			status = UNWIND_COMPLETE;
 			break;
 		}
@@ -318,16 +342,33 @@ static __noinline __u64 go_walk(struct go_thread *t)
 	return hash | 1;
 }
 
-static __noinline int go_emit_stack(struct go_thread *t, struct go_seen *seen, __u64 id)
+/* The same through C, by its tables. NULL: they are not all there, or in use. */
+static __always_inline struct unwind_state *go_walk_tables(struct go_thread *t)
 {
-	__u32 n = t->record.count;
+	struct thread_state *thread = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	struct unwind_state *u = thread ? &thread->unwind : NULL;
+	__u32 depth = cfg_max_depth + RUNTIME_FRAMES;
+
+	if (!u || !unwind_enter(u, t->pc, t->sp, t->bp, 0))
+		return NULL;
+	if (cfg_guarded)
+		unwind_stack(u, UNWIND_AT_RETURN, t->tgid, depth);
+	else
+		unwind_stack_global(u, UNWIND_AT_RETURN, t->tgid, depth);
+	return u->unfinished ? NULL : u;
+}
+
+/* @record is followed by its frames. */
+static __noinline int go_emit_stack(struct ev_stack *record, __u32 tgid, struct go_seen *seen,
+				   __u64 id)
+{
+	__u32 n = record->count;
 
 	if (n > MAX_DEPTH)
 		n = MAX_DEPTH;
-	go_header(&t->record.h, EV_GO_STACK, t->tgid);
-	t->record.stack_id = id;
-	if (bpf_ringbuf_output(&events, &t->record, sizeof(t->record) + n * 8,
-			       BPF_RB_NO_WAKEUP)) {
+	go_header(&record->h, EV_GO_STACK, tgid);
+	record->stack_id = id;
+	if (bpf_ringbuf_output(&events, record, sizeof(*record) + n * 8, BPF_RB_NO_WAKEUP)) {
 		count(COUNT_DROP_STACK);
 		return 0;
 	}
@@ -335,57 +376,81 @@ static __noinline int go_emit_stack(struct go_thread *t, struct go_seen *seen, _
 	return 0;
 }
 
-static __noinline __u64 go_capture(struct go_thread *t)
+/* Where to note that the frames of a stack have travelled; NULL if they have. */
+static __noinline struct go_seen *go_unseen(__u64 id)
 {
-	__u64 id = go_walk(t);
 	__u32 key = id >> 40 & (GO_SEEN_BUCKETS - 1);
 	struct go_seen *seen = bpf_map_lookup_elem(&go_stacks_seen, &key);
 
 	if (!seen)
-		return UNKNOWN_STACK;
+		return NULL;
 #pragma unroll
 	for (int i = 0; i < 8; i++)
 		if (seen->ids[i] == id)
-			return id;
-	go_emit_stack(t, seen, id);
+			return NULL;
+	return seen;
+}
+
+/*
+ * The stack of the sample that was taken. Not deeper in the call chain than this:
+ * the verifier has eight levels, of which a walk by tables needs most.
+ */
+static __always_inline __u64 go_capture(struct go_thread *t)
+{
+	__u64 id = go_walk(t);
+	struct unwind_state *u = t->from_c ? go_walk_tables(t) : NULL;
+	struct go_seen *seen;
+
+	if (u)
+		id = u->hash | 1;
+	seen = go_unseen(id);
+	if (seen && u)
+		go_emit_stack(&u->record, t->tgid, seen, id);
+	else if (seen)
+		go_emit_stack(&t->record, t->tgid, seen, id);
 	return id;
 }
 
 /* --- the probes --- */
 
-static __noinline int go_emit_sample(struct go_thread *t, struct go_sample *sample, __u64 weight)
+/* The object at t->index of the span just read is the next. */
+static __noinline bool go_take_sample(struct go_thread *t, const struct go_target *g,
+				      __u64 weight)
 {
-	__u64 id = go_capture(t);
-	struct ev_alloc *ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (!weight || t->index >= t->nelems || !go_claim(t))
+		return false;
+	t->weight = weight;
+	t->addr = span_word(t, g->span_start) + t->index * t->size;
+	go_fill(t, g);
+	t->crosscall = g->crosscall;
+	t->crosscall_bytes = g->crosscall_bytes;
+	return true;
+}
 
+/* Tells user space of the sample that was taken, and where. */
+static __noinline bool go_tell_sample(void)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct go_thread *t = bpf_task_storage_get(&go_threads, task, NULL, 0);
+	struct ev_alloc *ev;
+	__u64 id;
+
+	if (!t)
+		return false;
+	id = go_capture(t);
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_ALLOC);
-		go_release(sample);
-		return 0;
+		go_drop(t);
+		return false;
 	}
 	go_header(&ev->h, EV_GO_ALLOC, t->tgid);
 	ev->addr = t->addr;
 	ev->size = t->size;
 	ev->stack_id = id;
-	ev->weight = weight;
+	ev->weight = t->weight;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	return 1;
-}
-
-/* The object at t->index of the span just read is the next. */
-static __noinline bool go_take_sample(struct go_thread *t, const struct go_target *g,
-				      __u64 weight)
-{
-	struct go_sample *sample;
-
-	if (!weight || t->index >= t->nelems)
-		return false;
-	sample = go_claim(t->tgid);
-	if (!sample)
-		return false;
-	t->addr = span_word(t, g->span_start) + t->index * t->size;
-	go_fill(sample, t, g);
-	return go_emit_sample(t, sample, weight);
+	return true;
 }
 
 static __always_inline struct go_thread *go_enter(struct pt_regs *ctx, __u32 tgid)
@@ -399,11 +464,14 @@ static __always_inline struct go_thread *go_enter(struct pt_regs *ctx, __u32 tgi
 		return NULL;
 	}
 	t->tgid = tgid;
+	/* The call that the probe stands on: its caller's frame is what a return finds. */
+	t->pc = PT_REGS_IP(ctx) + 1;
+	t->sp = PT_REGS_SP(ctx);
 	t->bp = PT_REGS_FP(ctx);
 	return t;
 }
 
-static __noinline bool go_on_refill(struct pt_regs *ctx)
+static __noinline bool go_sample_refill(struct pt_regs *ctx)
 {
 	__u32 tgid = bpf_get_attach_cookie(ctx);
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &tgid);
@@ -417,7 +485,7 @@ static __noinline bool go_on_refill(struct pt_regs *ctx)
 	return go_take_sample(t, g, go_draw(t, mean));
 }
 
-static __noinline bool go_on_large(struct pt_regs *ctx)
+static __noinline bool go_sample_large(struct pt_regs *ctx)
 {
 	__u32 tgid = bpf_get_attach_cookie(ctx);
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &tgid);
@@ -433,6 +501,16 @@ static __noinline bool go_on_large(struct pt_regs *ctx)
 	if (t->room >= mean || go_chance(t->room, mean))
 		return go_take_sample(t, g, t->room > mean ? t->room : mean);
 	return false;
+}
+
+static __always_inline bool go_on_refill(struct pt_regs *ctx)
+{
+	return go_sample_refill(ctx) && go_tell_sample();
+}
+
+static __always_inline bool go_on_large(struct pt_regs *ctx)
+{
+	return go_sample_large(ctx) && go_tell_sample();
 }
 
 struct sweep {

@@ -16,6 +16,7 @@
 struct go_target {
 	__u64 mean;		/* bytes between samples; up to GO_MEAN_MAX */
 	__u64 arenas;		/* address of the table of heapArenas */
+	__u64 crosscall, crosscall_bytes;	/* the function by which C calls Go */
 	__u32 arena_inline_marks;	/* offset in one; 0: spans have no inline marks */
 	__u16 span_start, span_nelems, span_free_index, span_alloc_count, span_elemsize;
 	__u16 span_alloc_cache, span_alloc_bits, span_mark_bits;

@@ -45,6 +45,7 @@ const volatile __u32 cfg_max_depth __weak = 128;
 const volatile __u32 cfg_wake_bytes __weak = 0;
 const volatile bool cfg_children __weak = false;	/* what targets fork is a target */
 const volatile __u32 cfg_page_bytes __weak = 4096;
+const volatile bool cfg_guarded __weak = false;	/* programs that switch preemption off are used */
 const volatile __u32 cfg_pid_namespace __weak = 0;	/* inode of heapsonde's own */
 
 static __always_inline void count(enum bpf_counter counter)

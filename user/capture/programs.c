@@ -43,6 +43,7 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	uint32_t multi = method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI;
 	struct bpf_program *program;
 
+	skel->rodata->cfg_guarded = guarded;
 	name_programs(skel, method, guarded, ret);
 	if (!reports)
 		ret->report = NULL;

@@ -7,6 +7,7 @@
 //	callback N SIZE   the same where C called back into Go in between
 //	thread N SIZE     the same where a thread that C made calls Go
 //	go N SIZE         Go keeps N more objects
+//	gocallback N SIZE, gothread N SIZE    Go keeps them where C called back
 //	free              C frees all of its blocks
 //	churn N SIZE      goroutines whose stacks grow allocate and free N blocks in C
 //	exec              begins anew, by execve
@@ -46,27 +47,27 @@ static void free_in_c(void)
 	live_bytes = live_blocks = 0;
 }
 
-extern void goCallback(int n, size_t size);
+extern void goCallback(int n, size_t size, int in_go);
 
-static __attribute__((noinline)) void call_back(int n, size_t size)
+static __attribute__((noinline)) void call_back(int n, size_t size, int in_go)
 {
-	goCallback(n, size);
+	goCallback(n, size, in_go);
 	__asm__ volatile("");
 }
 
-struct order { int n; size_t size; };
+struct order { int n; size_t size; int in_go; };
 
 static void *run_thread(void *arg)
 {
 	struct order *order = arg;
 
-	call_back(order->n, order->size);
+	call_back(order->n, order->size, order->in_go);
 	return NULL;
 }
 
-static void call_from_thread(int n, size_t size)
+static void call_from_thread(int n, size_t size, int in_go)
 {
-	struct order order = { n, size };
+	struct order order = { n, size, in_go };
 	pthread_t thread;
 
 	if (!pthread_create(&thread, NULL, run_thread, &order))
@@ -99,8 +100,12 @@ import (
 var kept [][]byte
 
 //export goCallback
-func goCallback(n C.int, size C.size_t) {
-	inCallback(n, size)
+func goCallback(n C.int, size C.size_t, inGo C.int) {
+	if inGo != 0 {
+		keepInGo(int(n), int(size))
+	} else {
+		inCallback(n, size)
+	}
 }
 
 //go:noinline
@@ -114,13 +119,13 @@ func keepInC(n, size int) {
 }
 
 //go:noinline
-func keepByCallback(n, size int) {
-	C.call_back(C.int(n), C.size_t(size))
+func keepByCallback(n, size, inGo int) {
+	C.call_back(C.int(n), C.size_t(size), C.int(inGo))
 }
 
 //go:noinline
-func keepByThread(n, size int) {
-	C.call_from_thread(C.int(n), C.size_t(size))
+func keepByThread(n, size, inGo int) {
+	C.call_from_thread(C.int(n), C.size_t(size), C.int(inGo))
 }
 
 //go:noinline
@@ -171,9 +176,13 @@ func do(command string, n, size int) (answer string) {
 	case "c":
 		keepInC(n, size)
 	case "callback":
-		keepByCallback(n, size)
+		keepByCallback(n, size, 0)
 	case "thread":
-		keepByThread(n, size)
+		keepByThread(n, size, 0)
+	case "gocallback":
+		keepByCallback(n, size, 1)
+	case "gothread":
+		keepByThread(n, size, 1)
 	case "go":
 		keepInGo(n, size)
 	case "free":

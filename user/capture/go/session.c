@@ -47,9 +47,12 @@ static uint64_t wanted_mean(const struct session *s, const struct go_live *live)
 static bool publish_target(const struct session *s, const struct go_runtime *go, uint64_t mean)
 {
 	const struct go_layout *l = go_runtime_layout(go);
+	const struct go_range *crosscall = &go_runtime_binary(go)->points.crosscall;
 	uint32_t pid = go_runtime_pid(go);
 	struct go_target target = {
 		.mean = mean,
+		.crosscall = crosscall->start + go_runtime_bias(go),
+		.crosscall_bytes = crosscall->end - crosscall->start,
 		.arenas = go_runtime_arenas(go),
 		.arena_inline_marks = l->arena_inline_marks > 0 ? l->arena_inline_marks : 0,
 		.span_start = l->span_start,

@@ -8,6 +8,8 @@
 
 #define BODY_MAX (64u << 10)
 
+#define CROSSCALL_NAME "crosscall2"
+
 /* X(symbol, name): functions that are looked into or called there. */
 #define FUNCTIONS(X)						\
 	X(NEXT_FREE, "runtime.(*mcache).nextFree")		\
@@ -18,7 +20,8 @@
 	X(SWEEP, "runtime.gcSweep")				\
 	X(LOCK, "runtime.lock2")				\
 	X(FLUSH_PROFILE, "runtime.mProf_FlushLocked")		\
-	X(ALLOC_CACHE, "runtime.allocmcache")
+	X(ALLOC_CACHE, "runtime.allocmcache")			\
+	X(CROSSCALL, CROSSCALL_NAME)
 
 enum function {
 #define X(symbol, name) symbol,
@@ -138,16 +141,19 @@ static void find_functions(struct search *s, const struct go_pclntab *table,
 	struct go_function f;
 
 	for (size_t i = 0; i < table->count; i++) {
-		uint64_t start, end;
+		struct go_range range;
 
-		if (!go_pclntab_function(table, i, &f) || !is_runtimes(f.name))
+		if (!go_pclntab_function(table, i, &f))
 			continue;
-		start = s->text->start + f.start;
-		end = s->text->start + f.end;
-		add_range(&ret->runtime, start, end);
+		range.start = s->text->start + f.start;
+		range.end = s->text->start + f.end;
+		if (is_runtimes(f.name))
+			add_range(&ret->runtime, range.start, range.end);
+		else if (strncmp(f.name, CROSSCALL_NAME, sizeof(CROSSCALL_NAME) - 1))
+			continue;
 		for (int k = 0; k < FUNCTIONS_COUNT; k++)
 			if (!strcmp(f.name, names[k]))
-				s->functions[k] = (struct go_range){ start, end };
+				s->functions[k] = range;
 	}
 }
 
@@ -163,6 +169,7 @@ void go_points_find(const struct object *obj, const struct go_pclntab *table,
 	ret->sweep = first_call(&s, SWEEP, LOCK);
 	ret->mbuckets = first_load(&s, FLUSH_PROFILE);
 	ret->profile_rate = first_load(&s, ALLOC_CACHE);
+	ret->crosscall = s.functions[CROSSCALL];
 }
 
 void go_points_deinit(struct go_points *points)

@@ -32,6 +32,7 @@ struct go_points {
 	uint64_t refill, large, sweep;
 	/* Variables: the list of the program's own heap profile, and its rate. */
 	uint64_t mbuckets, profile_rate;
+	struct go_range crosscall;	/* the function by which C calls Go; may lack */
 	struct go_range_vec runtime;	/* the runtime's functions, ascending */
 };
 
