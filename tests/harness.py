@@ -380,6 +380,45 @@ def wait_unprobed(pid, timeout=10):
         time.sleep(0.02)
 
 
+# ---- what the kernel says ----
+
+# Of what we do, and of nothing that others on this machine may do meanwhile.
+COMPLAINTS = re.compile(r"uprobe|\bbpf|BUG:|Oops|general protection|stack-protector|"
+                        r"scheduling while atomic|rcu.*(stall|detected)|blocked for more")
+
+
+CALL_TRACE = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+")
+
+
+class KernelLog:
+    """What the kernel has logged since this was made."""
+
+    def __init__(self):
+        try:
+            self.file = open("/dev/kmsg", "rb", buffering=0, opener=lambda path, flags:
+                             os.open(path, flags | os.O_NONBLOCK))
+            self.file.seek(0, os.SEEK_END)
+        except OSError as e:
+            raise Skip(f"the kernel's log cannot be read: {e}") from None
+
+    def lines(self):
+        lines = []
+        while True:
+            try:
+                record = self.file.read(8192)
+            except BrokenPipeError:         # overwritten: the next read goes on behind it
+                continue
+            if not record:
+                return lines
+            line = text(record).split(";", 1)[-1].split("\n")[0]
+            if not CALL_TRACE.search(line):
+                lines.append(line)
+
+    def check_clean(self):
+        said = [line for line in self.lines() if COMPLAINTS.search(line)]
+        check(not said, f"the kernel complains: {said[:3]}")
+
+
 # ---- the profiler ----
 
 def heapsonde(*args, timeout=50, **kwargs):

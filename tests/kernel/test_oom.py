@@ -151,5 +151,49 @@ def a_kill_by_somebody_is_none():
     check("signal 9" in target["exit_reason"], target["exit_reason"])
 
 
+# Touches memory until somebody dies for it.
+HOG = """
+blocks = []
+while True:
+    blocks.append(b"x" * (1 << 20))
+"""
+
+
+def join_as_victim(group):
+    group.add(os.getpid())
+    with open("/proc/self/oom_score_adj", "w") as adj:
+        adj.write("1000")
+
+
+def kill_the_recorder(group, mode):
+    """The OOM killer takes heapsonde, while its probes are set or come and go."""
+    w = Workload("churn", "-t", "2", "-S", "100", "-w")
+    watch = spawn([TOOL, "report", "-q", "-p", w.pid, *mode], stdin=subprocess.DEVNULL,
+                  stdout=subprocess.DEVNULL, preexec_fn=lambda: join_as_victim(group))
+    w.say("go")
+    wait_until("a probe was set", lambda: changed_code(w.pid), timeout=30, every=0.001)
+    hog = spawn([sys.executable, "-c", HOG], preexec_fn=lambda: group.add(os.getpid()))
+    check_equal("how heapsonde ended", watch.wait(), -signal.SIGKILL)
+    hog.kill()
+    wait_unprobed(w.pid, timeout=20)
+    check(w.proc.poll() is None, f"the target ended, status {w.proc.returncode}")
+    w.proc.kill()
+    w.proc.wait()
+
+
+def recorder_is_chosen(rounds, *mode):
+    log = KernelLog()
+    for _ in range(rounds):
+        with MemoryCgroup() as group:
+            group.set_limit(OWN_BYTES)
+            kill_the_recorder(group, mode)
+    log.check_clean()
+
+
+add_case("recorder_is_chosen", recorder_is_chosen, 2, "--mode", "exact", timeout=120)
+add_case("recorder_is_chosen_in_windows", recorder_is_chosen, 8, "--mode", "windows",
+         "--max-overhead", "80", timeout=180)
+
+
 if __name__ == "__main__":
     main()

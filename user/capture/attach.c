@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Setting and removing probes; see attach.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -214,7 +215,7 @@ static union probe_cookie exit_cookie(const struct attach_job *job, bool tail)
 	return cookie;
 }
 
-/* Offsets and cookies in attach order. */
+/* Offsets and cookies in attach order; in memory of aside_alloc(). */
 struct probe_arrays {
 	uint64_t *offsets, *cookies, *semaphores;
 	uint32_t count;
@@ -230,16 +231,16 @@ static void probe_arrays_add(struct probe_arrays *arrays, uint64_t offset, uint6
 
 static void probe_arrays_deinit(struct probe_arrays *arrays)
 {
-	free(arrays->offsets);
-	free(arrays->cookies);
-	free(arrays->semaphores);
+	aside_free(arrays->offsets);
+	aside_free(arrays->cookies);
+	aside_free(arrays->semaphores);
 }
 
 static void probe_arrays_reserve(struct probe_arrays *arrays, size_t most)
 {
-	arrays->offsets = xcalloc(most, sizeof(uint64_t));
-	arrays->cookies = xcalloc(most, sizeof(uint64_t));
-	arrays->semaphores = xcalloc(most, sizeof(uint64_t));
+	arrays->offsets = aside_alloc(most, sizeof(uint64_t));
+	arrays->cookies = aside_alloc(most, sizeof(uint64_t));
+	arrays->semaphores = aside_alloc(most, sizeof(uint64_t));
 	arrays->count = 0;
 }
 
@@ -287,27 +288,49 @@ struct link_request {
 	int fd;				/* what came of it, or -errno */
 };
 
-DEFINE_VEC(link_request_vec, struct link_request);
-
-/* Links to be made one after the other, in one file of one process. */
+/* Links to be made one after the other, in one file of one process; in that memory too. */
 struct link_batch {
 	char path[32];
 	uint32_t pid;
-	struct link_request_vec requests;
+	size_t len, cap;
+	struct link_request *requests;
 };
 
-static void link_batch_deinit(struct link_batch *batch)
+static void link_batch_destroy(struct link_batch *batch)
 {
-	vec_for_each(request, &batch->requests)
-		probe_arrays_deinit(&request->arrays);
-	link_request_vec_deinit(&batch->requests);
+	if (!batch)
+		return;
+	for (size_t i = 0; i < batch->len; i++)
+		probe_arrays_deinit(&batch->requests[i].arrays);
+	aside_free(batch->requests);
+	aside_free(batch);
 }
+DEFINE_CLEANUP(struct link_batch *, link_batch_destroy);
 
 /* The kernel opens the very file that is mapped, whatever became of its name. */
-static void link_batch_init(struct link_batch *batch, const struct object *object, uint32_t pid)
+static struct link_batch *link_batch_create(const struct object *object, uint32_t pid)
 {
-	*batch = (struct link_batch){ .pid = pid };
+	struct link_batch *batch = aside_alloc(1, sizeof(*batch));
+
+	batch->pid = pid;
 	snprintf(batch->path, sizeof(batch->path), "/proc/self/fd/%d", object->fd);
+	return batch;
+}
+
+/* Not made yet. */
+static void link_batch_add(struct link_batch *batch, struct link_request request)
+{
+	struct link_request *before = batch->requests;
+
+	if (batch->len == batch->cap) {
+		batch->cap = 2 * batch->cap + 8;
+		batch->requests = aside_alloc(batch->cap, sizeof(request));
+		if (batch->len)
+			memcpy(batch->requests, before, batch->len * sizeof(request));
+		aside_free(before);
+	}
+	request.fd = -ECANCELED;
+	batch->requests[batch->len++] = request;
 }
 
 static int make_link(const struct link_batch *batch, const struct link_request *request)
@@ -332,13 +355,28 @@ static int make_link(const struct link_batch *batch, const struct link_request *
 	});
 }
 
+/*
+ * The kernel reads what it probes from the file, and is cross with itself (a
+ * warning of ext4's) should that have to come from the disk.
+ */
+static void read_code(const struct link_batch *batch, const struct link_request *request)
+{
+	int fd __cleanup_close = open(batch->path, O_RDONLY | O_CLOEXEC);
+	char c;
+
+	for (uint32_t i = 0; fd >= 0 && i < request->arrays.count; i++)
+		if (pread(fd, &c, 1, (off_t)request->arrays.offsets[i]) < 0)
+			return;
+}
+
 static void make_links(void *arg)
 {
 	struct link_batch *batch = arg;
 
-	vec_for_each(request, &batch->requests) {
-		request->fd = make_link(batch, request);
-		if (request->fd < 0)
+	for (size_t i = 0; i < batch->len; i++) {
+		read_code(batch, &batch->requests[i]);
+		batch->requests[i].fd = make_link(batch, &batch->requests[i]);
+		if (batch->requests[i].fd < 0)
 			return;
 	}
 }
@@ -347,10 +385,10 @@ static void make_links(void *arg)
 static int link_batch_make(struct link_batch *batch, struct attachment *att)
 {
 	run_aside(make_links, batch);
-	vec_for_each(request, &batch->requests) {
-		if (request->fd < 0)
-			return -request->fd;
-		link_fd_vec_push(&att->links, request->fd);
+	for (size_t i = 0; i < batch->len; i++) {
+		if (batch->requests[i].fd < 0)
+			return -batch->requests[i].fd;
+		link_fd_vec_push(&att->links, batch->requests[i].fd);
 	}
 	return 0;
 }
@@ -367,7 +405,7 @@ static void request_single(struct link_batch *batch, const struct bpf_program *p
 	probe_arrays_reserve(&request.arrays, 1);
 	probe_arrays_add(&request.arrays, arrays->offsets[i], arrays->semaphores[i],
 			 (union probe_cookie){ .value = arrays->cookies[i] });
-	link_request_vec_push(&batch->requests, request);
+	link_batch_add(batch, request);
 }
 
 static void request_role(struct link_batch *batch, const struct bpf_program *prog,
@@ -378,7 +416,7 @@ static void request_role(struct link_batch *batch, const struct bpf_program *pro
 
 	probe_arrays_init(&arrays, job, role);
 	if (job->method != ATTACH_SINGLE && arrays.count) {
-		link_request_vec_push(&batch->requests, (struct link_request){
+		link_batch_add(batch, (struct link_request){
 			bpf_program__fd(prog), attach_type, is_return, arrays, 0 });
 		return;
 	}
@@ -467,11 +505,10 @@ static struct error *publish_operands(const struct attach_programs *programs,
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job)
 {
-	struct link_batch batch __cleanup(link_batch_deinit);
+	struct link_batch *batch __cleanup(link_batch_destroyp) = NULL;
 	struct error *err;
 	int errnum;
 
-	link_batch_init(&batch, job->object->object, job->pid);
 	err = publish_texts(programs, job);
 	if (!err)
 		err = publish_variables(programs, job);
@@ -479,20 +516,19 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 		err = publish_operands(programs, job);
 	if (err)
 		return err;
-	request_all(&batch, programs, job);
+	batch = link_batch_create(job->object->object, job->pid);
+	request_all(batch, programs, job);
 	att->probes += job->object->probes.len;
-	errnum = link_batch_make(&batch, att);
+	errnum = link_batch_make(batch, att);
 	return errnum ? error_errno(errnum, "setting probes in %s", job->object->object->path)
 		      : NULL;
 }
 
-#define HELPER_STACK (64 << 10)
 #define LINKS_MAX 16
 
-/* A link, and what a process of its own needs to make or remove it. */
+/* A batch of one link. */
 struct window_link {
-	struct link_batch batch;
-	char *stack;
+	struct link_batch *batch;
 	enum attach_part part;
 };
 
@@ -503,35 +539,29 @@ struct window_probes {
 
 struct window_probes *window_probes_create(void)
 {
-	return xcalloc(1, sizeof(struct window_probes));
+	return aside_alloc(1, sizeof(struct window_probes));
 }
 
 void window_probes_destroy(struct window_probes *probes)
 {
 	if (!probes)
 		return;
-	for (size_t i = 0; i < probes->len; i++) {
-		free(probes->links[i].stack);
-		link_batch_deinit(&probes->links[i].batch);
-	}
-	free(probes);
+	for (size_t i = 0; i < probes->len; i++)
+		link_batch_destroy(probes->links[i].batch);
+	aside_free(probes);
 }
 
 static bool add_link(struct window_probes *probes, const struct bpf_program *prog,
 		     uint32_t attach_type, const struct attach_job *job, enum probe_role role)
 {
-	struct window_link *link = &probes->links[probes->len];
+	struct link_batch *batch __cleanup(link_batch_destroyp) =
+		link_batch_create(job->object->object, job->pid);
 
-	link_batch_init(&link->batch, job->object->object, job->pid);
-	request_role(&link->batch, prog, attach_type, job, role);
-	if (!link->batch.requests.len || !link->batch.requests.data[0].arrays.count) {
-		link_batch_deinit(&link->batch);
+	request_role(batch, prog, attach_type, job, role);
+	if (!batch->len || !batch->requests[0].arrays.count)
 		return false;
-	}
-	link->batch.requests.data[0].fd = -1;
-	link->part = job->part;
-	link->stack = xmalloc(HELPER_STACK);
-	probes->len++;
+	read_code(batch, &batch->requests[0]);
+	probes->links[probes->len++] = (struct window_link){ steal_ptr(batch), job->part };
 	return true;
 }
 
@@ -563,12 +593,24 @@ bool window_probes_add(struct window_probes *probes, const struct attach_program
 	return add_part(probes, programs, job, ATTACH_SELDOM) || often;
 }
 
+static void set_link(struct link_batch *batch)
+{
+	batch->requests[0].fd = make_link(batch, &batch->requests[0]);
+}
+
+static void unset_link(struct link_batch *batch)
+{
+	if (batch->requests[0].fd >= 0)
+		close(batch->requests[0].fd);
+	batch->requests[0].fd = -ECANCELED;
+}
+
 /*
  * Does it to all links at once: each waits for a grace period of the kernel, and
- * whatever is set meanwhile costs. As run_aside() does it, without a pause here.
+ * whatever is set meanwhile costs.
  */
 static void each_at_once(struct window_probes *probes, enum attach_part part,
-			 int (*fn)(void *link))
+			 void (*fn)(struct link_batch *batch))
 {
 	struct window_link *own = NULL;
 	pid_t pids[LINKS_MAX] = { 0 };
@@ -578,37 +620,21 @@ static void each_at_once(struct window_probes *probes, enum attach_part part,
 
 		if (link->part != part)
 			continue;
-		if (own)
-			pids[i] = clone(fn, link->stack + HELPER_STACK, CLONE_VM | CLONE_FILES,
-					link);
-		if (pids[i] < 0)
-			fn(link);
-		own = own ? own : link;
+		if (!own) {
+			own = link;
+			continue;
+		}
+		pids[i] = aside_fork();
+		if (pids[i] <= 0)
+			fn(link->batch);
+		if (!pids[i])
+			_exit(0);
 	}
 	if (own)
-		fn(own);
+		fn(own->batch);
 	for (size_t i = 0; i < probes->len; i++)
 		while (pids[i] > 0 && waitpid(pids[i], NULL, __WALL) < 0 && errno == EINTR)
 			;
-}
-
-static int set_link(void *arg)
-{
-	struct window_link *link = arg;
-	struct link_request *request = &link->batch.requests.data[0];
-
-	request->fd = make_link(&link->batch, request);
-	return 0;
-}
-
-static int unset_link(void *arg)
-{
-	struct link_request *request = &((struct window_link *)arg)->batch.requests.data[0];
-
-	if (request->fd >= 0)
-		close(request->fd);
-	request->fd = -1;
-	return 0;
 }
 
 int window_probes_set(struct window_probes *probes)
@@ -618,8 +644,8 @@ int window_probes_set(struct window_probes *probes)
 	each_at_once(probes, ATTACH_SELDOM, set_link);
 	each_at_once(probes, ATTACH_OFTEN, set_link);
 	for (size_t i = 0; i < probes->len; i++)
-		if (probes->links[i].batch.requests.data[0].fd < 0)
-			errnum = -probes->links[i].batch.requests.data[0].fd;
+		if (probes->links[i].batch->requests[0].fd < 0)
+			errnum = -probes->links[i].batch->requests[0].fd;
 	if (errnum)
 		window_probes_remove(probes);
 	return errnum;
@@ -635,15 +661,14 @@ void window_probes_remove(struct window_probes *probes)
 static bool attach_one(struct attachment *att, uint32_t attach_type, struct bpf_program *prog,
 		       const struct object *object, uint64_t offset, uint32_t pid)
 {
-	struct link_batch batch __cleanup(link_batch_deinit);
+	struct link_batch *batch __cleanup(link_batch_destroyp) = link_batch_create(object, pid);
 	__cleanup(probe_arrays_deinit) struct probe_arrays arrays;
 
-	link_batch_init(&batch, object, pid);
 	probe_arrays_reserve(&arrays, 1);
 	probe_arrays_add(&arrays, offset, 0, (union probe_cookie){ .value = pid });
-	request_single(&batch, prog, &arrays, 0, false);
-	batch.requests.data[0].attach_type = attach_type;
-	return !link_batch_make(&batch, att);
+	request_single(batch, prog, &arrays, 0, false);
+	batch->requests[0].attach_type = attach_type;
+	return !link_batch_make(batch, att);
 }
 
 bool attach_function(struct attachment *att, struct bpf_program *prog,
@@ -668,9 +693,9 @@ void attachment_move(struct attachment *to, struct attachment *from)
 	from->probes = 0;
 }
 
-static void close_link(void *arg)
+static void close_link(void *fd)
 {
-	close(*(int *)arg);
+	close((int)(intptr_t)fd);
 }
 
 static void *remove_link(void *arg)
@@ -689,10 +714,11 @@ void attachment_deinit(struct attachment *att)
 	bool *started = xcalloc(att->links.len, sizeof(*started));
 
 	for (size_t i = att->links.len; i-- > 0;) {
-		started[i] = !pthread_create(&threads[i], NULL, remove_link,
-					     &att->links.data[i]);
+		void *fd = (void *)(intptr_t)att->links.data[i];
+
+		started[i] = !pthread_create(&threads[i], NULL, remove_link, fd);
 		if (!started[i])
-			remove_link(&att->links.data[i]);
+			remove_link(fd);
 	}
 	for (size_t i = 0; i < att->links.len; i++)
 		if (started[i])

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Setting and removing the probes of a plan. Three methods, from the cheapest
- * to what every kernel has; all live in descriptors of this process, so the
- * kernel removes every probe when heapsonde ends, however it ends.
+ * to what every kernel has; all live in descriptors of this process and its
+ * keeper (aside.h), so that every probe goes when heapsonde ends, however it ends.
  */
 #ifndef HEAPSONDE_CAPTURE_ATTACH_H
 #define HEAPSONDE_CAPTURE_ATTACH_H

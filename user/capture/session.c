@@ -17,6 +17,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "capture/aside.h"
 #include "capture/features.h"
 #include "capture/ledger/memory.h"
 #include "capture/programs.h"
@@ -621,6 +622,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	__cleanup(session_destroyp) struct session *s = xcalloc(1, sizeof(*s));
 	struct error *err;
 
+	aside_begin();
 	s->settings = *settings;
 	s->sample_bytes = settings->sample_bytes;
 	s->sampled = s->sample_bytes;

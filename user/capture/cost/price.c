@@ -175,11 +175,13 @@ static double time_calls(void (*function)(void))
 	return best;
 }
 
-static struct error *time_trap(struct trap *trap, void (*function)(void), double *ns_ret)
+static struct error *time_trap(const struct trap *kind, void (*function)(void), double *ns_ret)
 {
+	struct trap *trap __cleanup_aside = aside_alloc(1, sizeof(*trap));
 	struct place place = { .addr = (uintptr_t)function };
 	int errnum;
 
+	*trap = *kind;
 	dl_iterate_phdr(find_segment, &place);
 	if (!place.found)
 		return error_create(ERROR_UNSUPPORTED, "the program's own code is not in its file");
@@ -198,9 +200,9 @@ struct error *price_measure(enum attach_method method, struct price *ret)
 	/* A session's return cannot be had without, nor its entry alone. */
 	int entry __cleanup_close = method == ATTACH_SESSION ? load_empty(ATTACH_MULTI) : -1;
 	enum attach_method plain = method == ATTACH_SESSION ? ATTACH_MULTI : method;
-	struct trap once = { .prog_fd = entry >= 0 ? entry : empty, .method = plain,
+	const struct trap once = { .prog_fd = entry >= 0 ? entry : empty, .method = plain,
 			     .pid = getpid() };
-	struct trap twice = { .prog_fd = empty, .method = method, .pid = getpid(),
+	const struct trap twice = { .prog_fd = empty, .method = method, .pid = getpid(),
 			      .returns = true };
 	double both = 0;
 	struct error *err;

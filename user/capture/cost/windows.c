@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -43,15 +44,16 @@
 #define CENSUS_MIN_S 1.0
 #define CENSUS_SHARE 0.05
 
-/* What the kernel side looks at; in the skeleton's memory. */
+/* What the kernel side looks at. */
 struct window_switch {
 	volatile uint32_t *nr;
 	volatile unsigned long long *calls, *calls_max, *full_ns;
 };
 
-/* One window, from before its probes to after them. */
+/* One window, from before its probes to after them; in memory of aside_alloc(). */
 struct window_run {
 	struct window_probes *probes;
+	int switch_fd;			/* of the map that the switch lies in */
 	struct window_switch on;
 	clockid_t cpu_clock;
 	uint64_t start_ns, length_ns, calls_max;
@@ -155,6 +157,19 @@ static void hold_open(struct window_run *run)
 	run->cpu_shut_ns = clock_ns(run->cpu_clock);
 }
 
+/* The skeleton's memory, which the kernel shares with whoever has the map. */
+static bool find_switch(struct window_run *run)
+{
+	struct heapsonde_bpf__bss *bss = mmap(NULL, sizeof(*bss), PROT_READ | PROT_WRITE,
+					      MAP_SHARED, run->switch_fd, 0);
+
+	if (bss == MAP_FAILED)
+		return false;
+	run->on = (struct window_switch){ &bss->window_nr, &bss->window_calls,
+					  &bss->window_calls_max, &bss->window_full_ns };
+	return true;
+}
+
 /*
  * All of it in a process of its own, which nobody stops and which is not kept
  * from running by the load: whoever is held up while probes are set makes the
@@ -165,6 +180,10 @@ static void run_window(void *arg)
 	const struct sched_param priority = { .sched_priority = 1 };
 	struct window_run *run = arg;
 
+	if (!find_switch(run)) {
+		run->errnum = errno;
+		return;
+	}
 	sched_setscheduler(0, SCHED_FIFO, &priority);
 	sleep_until(run->start_ns);
 	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
@@ -330,34 +349,37 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	g->attach_s = mean(g->attach_s, (double)(run->open_ns - run->begun_ns) / NS_PER_S);
 }
 
+static void plan_window(const struct governor *g, uint64_t start_ns, struct window_run *run)
+{
+	run->probes = g->probes;
+	run->switch_fd = bpf_map__fd(g->s->skel->maps.bss);
+	run->start_ns = start_ns;
+	run->length_ns = (uint64_t)(g->window_s * NS_PER_S);
+	run->calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
+						fmax(g->hits_per_s, 0));
+}
+
 /* With the probes' lock held. False if there is nothing to be seen any more. */
 static bool one_window(struct governor *g, uint64_t period_ns, uint64_t start_ns)
 {
-	struct window_run run = {
-		.probes = g->probes,
-		.on = { &g->s->skel->bss->window_nr, &g->s->skel->bss->window_calls,
-			&g->s->skel->bss->window_calls_max, &g->s->skel->bss->window_full_ns },
-		.start_ns = start_ns,
-		.length_ns = (uint64_t)(g->window_s * NS_PER_S),
-		.calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
-						    fmax(g->hits_per_s, 0)),
-	};
+	struct window_run *run __cleanup_aside = aside_alloc(1, sizeof(*run));
 
-	if (clock_getcpuclockid((pid_t)g->pid, &run.cpu_clock))
+	plan_window(g, start_ns, run);
+	if (clock_getcpuclockid((pid_t)g->pid, &run->cpu_clock))
 		return false;
 	pthread_mutex_lock(&g->s->lock);
 	windows_open(g->windows);
 	pthread_mutex_unlock(&g->s->lock);
-	run_aside(run_window, &run);
+	run_aside(run_window, run);
 	/* Nothing more of this window can come. */
 	session_drain(g->s);
-	if (run.errnum) {
-		if (run.errnum != ESRCH && run.errnum != ENOENT)
+	if (run->errnum) {
+		if (run->errnum != ESRCH && run->errnum != ENOENT)
 			log_warn("process %u: no window could be opened: %s", g->pid,
-				 strerror(run.errnum));
+				 strerror(run->errnum));
 		return false;
 	}
-	settle(g, &run, period_ns);
+	settle(g, run, period_ns);
 	return true;
 }
 
