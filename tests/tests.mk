@@ -12,6 +12,7 @@ unit-tests: $(unit_programs)
 # runs each for a while on a copy of its corpus, tests/fuzz/corpus/NAME.
 FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all
+FUZZ_LIBS := -lelf -ldw -lsqlite3 -lz -llzma -liberty -lm
 fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 
 $(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c \
@@ -29,10 +30,19 @@ $(O)/tests/fuzz/recording: \
 $(O)/tests/fuzz/usdt: $(addprefix user/symbol/,usdt.c usdt_arguments.c elfread.c) \
 	$(addprefix user/base/,alloc.c error.c)
 
+$(O)/tests/fuzz/proc: user/symbol/maps.c user/capture/ledger/smaps.c user/base/alloc.c
+$(O)/tests/fuzz/demangle: user/symbol/demangle.c \
+	$(addprefix user/base/,alloc.c format.c strbuf.c utf8.c)
+$(O)/tests/fuzz/jitmap: $(addprefix user/symbol/,jitmap.c elfread.c safeopen.c) \
+	$(addprefix user/base/,alloc.c strpool.c)
+$(O)/tests/fuzz/lines: $(addprefix user/symbol/,dwarf_lines.c dwarf_unit.c demangle.c elfread.c \
+		safeopen.c) $(wildcard user/base/*.c)
+$(O)/tests/fuzz/object: $(wildcard user/symbol/*.c user/symbol/go/*.c user/base/*.c)
+
 $(O)/tests/fuzz/%: tests/fuzz/%.c
 	$(say) FUZZ $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) -lelf -lsqlite3 -lz -lm
+	$(Q)$(CLANG) $(CPPFLAGS) $(FUZZ_FLAGS) -o $@ $(filter %.c,$^) $(FUZZ_LIBS)
 
 fuzz: $(fuzz_programs)
 

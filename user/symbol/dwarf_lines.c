@@ -199,7 +199,9 @@ static bool strings_end(Elf *elf)
 		if (!name || (strcmp(name, ".debug_str") && strcmp(name, ".debug_line_str")))
 			continue;
 		data = elf_rawdata(scn, NULL);
-		if (!data || (data->d_size && ((const char *)data->d_buf)[data->d_size - 1]))
+		/* One that says it takes no room in the file has a size, but no contents. */
+		if (!data || (data->d_size && (!data->d_buf ||
+			      ((const char *)data->d_buf)[data->d_size - 1])))
 			return false;
 	}
 	return true;
@@ -481,6 +483,8 @@ size_t dwarf_lines_find(struct dwarf_lines *lines, uint64_t vaddr,
 		answer->count_plus_1 = ask_unit(lines, vaddr) + 1;
 		lines->answers_count++;
 	}
+	if (answer->count_plus_1 == 1)
+		return 0;
 	*ret = lines->frames.data + answer->first;
 	return answer->count_plus_1 - 1;
 }

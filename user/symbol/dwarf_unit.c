@@ -109,17 +109,16 @@ static bool first_child(Dwarf_Die *die, Dwarf_Die *ret)
 static bool after_children(struct walk *walk, Dwarf_Die *last, unsigned char *end_of_list,
 			   unsigned char **end_ret, Dwarf_Die *ret)
 {
-	uint64_t offset = dwarf_dieoffset(last);
-	unsigned char *next = end_of_list + 1;
+	uint64_t offset = dwarf_dieoffset(last) + (end_of_list + 1 - (unsigned char *)last->addr);
 
-	offset += next - (unsigned char *)last->addr;
-	if (offset >= walk->unit_end)
+	/* The unit's header may lie; libdw refuses what is behind the section. */
+	if (offset >= walk->unit_end ||
+	    !dwarf_offdie(dwarf_cu_getdwarf(last->cu), offset, ret))
 		return false;
-	if (!*next) {
-		*end_ret = next;
-		return false;
-	}
-	return dwarf_offdie(dwarf_cu_getdwarf(last->cu), offset, ret);
+	if (*(unsigned char *)ret->addr)
+		return true;
+	*end_ret = ret->addr;
+	return false;
 }
 
 /*

@@ -14,7 +14,7 @@ static bool parse_head(char *line, struct smaps_entry *ret)
 	int path = 0;
 
 	if (sscanf(line, "%llx-%llx %4s %*x %*x:%*x %llu %n", &start, &end, perms, &inode,
-		   &path) < 4)
+		   &path) < 4 || start >= end)
 		return false;
 	*ret = (struct smaps_entry){
 		.start = start, .end = end, .readable = perms[0] == 'r',
@@ -37,7 +37,8 @@ static void parse_field(const char *line, struct smaps_entry *entry)
 		int64_t kilobytes;
 
 		if (!strncmp(line, fields[i].key, len) &&
-		    sscanf(line + len, "%" SCNd64, &kilobytes) == 1)
+		    sscanf(line + len, "%" SCNd64, &kilobytes) == 1 &&
+		    kilobytes >= 0 && kilobytes <= INT64_MAX / 1024)
 			*fields[i].value = kilobytes * 1024;
 	}
 }
