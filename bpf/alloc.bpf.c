@@ -25,6 +25,7 @@
  */
 #include "bpf/call.bpf.h"
 #include "bpf/go.bpf.h"
+#include "bpf/go_exact.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/report.bpf.h"
 #include "bpf/sampling.bpf.h"
@@ -555,3 +556,5 @@ int alloc_report_plain(struct pt_regs *ctx)
 GO_PROGRAM(go_refill, go_on_refill)
 GO_PROGRAM(go_large, go_on_large)
 GO_PROGRAM(go_sweep, go_on_sweep)
+GO_PROGRAM(go_birth, go_on_birth)
+GO_PROGRAM(go_swept, go_on_swept)

@@ -52,6 +52,8 @@
 	X(EV_GO_ALLOC,      1, "a Go object is about to be allocated: a sample") \
 	X(EV_GO_DEAD,       0, "the collector did not mark that sample")  \
 	X(EV_GO_SWEEP,      1, "it has marked all that is live, and samples were looked at") \
+	X(EV_GO_BIRTH,      1, "a Go block was allocated")		  \
+	X(EV_GO_SWEPT,      1, "a span of Go blocks was swept: these are left") \
 	X(EV_MEMORY,        0, "a system call changed what is mapped or resident") \
 	X(EV_TOUCH,         0, "pages are about to become resident")	  \
 	X(EV_RECLAIM,       0, "the kernel took memory back")
@@ -166,6 +168,32 @@ struct ev_go_sweep {
 	__u32 checked, dead;	/* samples */
 };
 
+struct ev_go_birth {
+	struct ev_header h;
+	__u64 addr;
+	__u64 size;		/* of the size class */
+	__u64 stack_id;
+	__u64 span_start;	/* the first address of its span */
+};
+
+#define GO_SPAN_OBJECTS 1024	/* at most */
+
+struct ev_go_swept {
+	struct ev_header h;
+	__u64 span_start, size;
+	__u32 nelems;
+	__u32 pad;
+	__u64 bits[GO_SPAN_OBJECTS / 64];	/* those of nelems: what is live; no more travel */
+};
+
+union go_birth_cookie {
+	__u64 value;
+	struct {
+		__u32 tgid;
+		__u32 slot;	/* where the span's address is, from the stack pointer */
+	};
+};
+
 struct ev_pool {		/* EV_POOL_ADD; EV_POOL_CLEAR, which has no block */
 	struct ev_header h;
 	__u64 pool;
@@ -265,6 +293,8 @@ EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
 EV_ASSERT(sizeof(struct ev_go_sweep) == 40, "ev_go_sweep");
+EV_ASSERT(sizeof(struct ev_go_birth) == 56, "ev_go_birth");
+EV_ASSERT(sizeof(struct ev_go_swept) == 176, "ev_go_swept");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
 EV_ASSERT(sizeof(struct ev_memory) == 64, "ev_memory");
 EV_ASSERT(sizeof(struct ev_touch) == 48, "ev_touch");

@@ -79,10 +79,11 @@ struct go_thread {
 	__u64 weight;		/* bytes that it stands for */
 	__u64 room;		/* of the span: bytes that are still to be allocated */
 	__u64 addr, size;	/* of the object */
-	__u64 span_addr;
+	__u64 span_addr, span_start;
 	__u32 index;
 	__u32 nelems;
 	__u8 span[GO_SPAN_BYTES];
+	struct ev_go_swept swept;
 	struct ev_stack record;
 	__u64 pcs[MAX_DEPTH];
 };

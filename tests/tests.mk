@@ -68,11 +68,14 @@ fetch-targets:
 		1.26=trixie-backports 1.27=trixie-backports
 
 # Go programs by every toolchain there is: as they come, without symbols,
-# position-independent, and for another machine (only to be read).
+# position-independent, and for another machine (only to be read); one of them also
+# with the collector that came before, and with the allocator that came after it.
+go_experiments := nogreenteagc sizespecializedmalloc
 go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),$(addprefix $(go:bin/go=),\
 	server-default server-small server-pie server-arm64 cgo-small \
 	lines-default lines-pie lines-external \
-	sites-default sites-small sites-pie sites-profile http-default))
+	sites-default sites-small sites-pie sites-profile http-default)) \
+	$(addprefix $(O)/go/1.26/sites-,$(if $(wildcard $(O)/go/1.26/bin/go),$(go_experiments)))
 go_sites := tests/workloads/go/sites.go
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
@@ -122,6 +125,10 @@ $(O)/go/%/sites-small: $(go_sites)
 $(O)/go/%/sites-pie: $(go_sites)
 	$(say) GO $@
 	$(Q)$(O)/go/$*/bin/go build -buildmode pie -o $@ $<
+
+$(addprefix $(O)/go/1.26/sites-,$(go_experiments)): $(go_sites)
+	$(say) GO $@
+	$(Q)GOEXPERIMENT=$(@:$(O)/go/1.26/sites-%=%) $(O)/go/1.26/bin/go build -o $@ $<
 
 $(O)/go/%/sites-profile: $(go_sites) tests/workloads/go/profile.go
 	$(say) GO $@

@@ -56,6 +56,7 @@ static void check_points(const char *with_symbols, const char *path,
 		{ points->large, "runtime.(\\*mcache).allocLarge", false },
 		{ points->sweep, "runtime.gcSweep", false },
 	};
+	uint64_t sweeps = symbol_address(with_symbols, "runtime.(\\*sweepLocked).sweep");
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
 		uint64_t at = symbol_address(with_symbols, all[i].symbol);
@@ -68,6 +69,23 @@ static void check_points(const char *with_symbols, const char *path,
 		if (!all[i].variable && !go_points_in_runtime(points, all[i].found))
 			test_fail("%s: %s is not the runtime's", path, all[i].symbol);
 	}
+	if (points->swept <= sweeps || points->swept > sweeps + 4096)
+		test_fail("%s: the end of sweeping a span is not at 0x%" PRIx64, path,
+			  points->swept);
+}
+
+/* One in all, one for each kind of block, or also for each of the small size classes. */
+static void check_births(const char *path, const struct go_binary *go)
+{
+	size_t least = go->minor < 24 ? 1 : go->minor < 27 ? 5 : 20;
+
+	if (go->points.births.len < least || (least < 20 && go->points.births.len > least))
+		test_fail("%s (%s): %zu places where blocks are born", path, go->version,
+			  go->points.births.len);
+	vec_for_each(birth, &go->points.births)
+		if (!go_points_in_runtime(&go->points, birth->vaddr) || birth->slot > 256)
+			test_fail("%s: 0x%" PRIx64 ", span at %" PRIu32, path, birth->vaddr,
+				  birth->slot);
 }
 
 static void check_found(const char *with_symbols, const char *path)
@@ -88,6 +106,7 @@ static void check_found(const char *with_symbols, const char *path)
 				  go_variable_name(i), go->variables[i], want);
 	}
 	check_points(with_symbols, path, &go->points);
+	check_births(path, go);
 }
 
 static void check_kind(const char *kind)

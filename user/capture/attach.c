@@ -408,21 +408,28 @@ static void request_single(struct link_batch *batch, const struct bpf_program *p
 	link_batch_add(batch, request);
 }
 
+/* All of @arrays, which it takes over, in one link where the kernel has such. */
+static void request_arrays(struct link_batch *batch, const struct bpf_program *prog,
+			   uint32_t attach_type, struct probe_arrays *arrays, bool is_return)
+{
+	if (attach_type && arrays->count) {
+		link_batch_add(batch, (struct link_request){
+			bpf_program__fd(prog), attach_type, is_return, *arrays, 0 });
+		return;
+	}
+	for (uint32_t i = 0; i < arrays->count; i++)
+		request_single(batch, prog, arrays, i, is_return);
+	probe_arrays_deinit(arrays);
+}
+
 static void request_role(struct link_batch *batch, const struct bpf_program *prog,
 			 uint32_t attach_type, const struct attach_job *job, enum probe_role role)
 {
 	struct probe_arrays arrays;
-	bool is_return = role == ROLE_RETURNS;
 
 	probe_arrays_init(&arrays, job, role);
-	if (job->method != ATTACH_SINGLE && arrays.count) {
-		link_batch_add(batch, (struct link_request){
-			bpf_program__fd(prog), attach_type, is_return, arrays, 0 });
-		return;
-	}
-	for (uint32_t i = 0; i < arrays.count; i++)
-		request_single(batch, prog, &arrays, i, is_return);
-	probe_arrays_deinit(&arrays);
+	request_arrays(batch, prog, job->method == ATTACH_SINGLE ? 0 : attach_type, &arrays,
+		       role == ROLE_RETURNS);
 }
 
 /*
@@ -658,30 +665,27 @@ void window_probes_remove(struct window_probes *probes)
 	each_at_once(probes, ATTACH_SELDOM, unset_link);
 }
 
-static bool attach_one(struct attachment *att, uint32_t attach_type, struct bpf_program *prog,
-		       const struct object *object, uint64_t offset, uint32_t pid)
+bool attach_places(struct attachment *att, enum attach_method method, struct bpf_program *prog,
+		   const struct object *object, uint32_t pid,
+		   const struct attach_place *places, size_t count)
 {
 	struct link_batch *batch __cleanup(link_batch_destroyp) = link_batch_create(object, pid);
-	__cleanup(probe_arrays_deinit) struct probe_arrays arrays;
+	struct probe_arrays arrays;
 
-	probe_arrays_reserve(&arrays, 1);
-	probe_arrays_add(&arrays, offset, 0, (union probe_cookie){ .value = pid });
-	request_single(batch, prog, &arrays, 0, false);
-	batch->requests[0].attach_type = attach_type;
+	probe_arrays_reserve(&arrays, count);
+	for (size_t i = 0; i < count; i++)
+		probe_arrays_add(&arrays, places[i].offset, 0,
+				 (union probe_cookie){ .value = places[i].cookie });
+	request_arrays(batch, prog, method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI,
+		       &arrays, false);
 	return !link_batch_make(batch, att);
 }
 
 bool attach_function(struct attachment *att, struct bpf_program *prog,
 		     const struct object *object, uint64_t offset, uint32_t pid)
 {
-	return attach_one(att, 0, prog, object, offset, pid);
-}
-
-bool attach_point(struct attachment *att, enum attach_method method, struct bpf_program *prog,
-		  const struct object *object, uint64_t offset, uint32_t pid)
-{
-	return attach_one(att, method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI, prog,
-			  object, offset, pid);
+	return attach_places(att, ATTACH_SINGLE, prog, object, pid,
+			     &(struct attach_place){ offset, pid }, 1);
 }
 
 void attachment_move(struct attachment *to, struct attachment *from)

@@ -50,6 +50,7 @@ struct bpf_map;
 struct attach_programs {
 	struct bpf_program *free, *session, *entry, *returns, *report;
 	struct bpf_program *go_refill, *go_large, *go_sweep;	/* see bpf/go.bpf.h */
+	struct bpf_program *go_birth, *go_swept;		/* see bpf/go_exact.bpf.h */
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
 	struct bpf_map *variables;	/* cookie -> address of the variable that names the pool */
 	struct bpf_map *operands;	/* cookie -> struct probe_operands */
@@ -118,12 +119,13 @@ void window_probes_remove(struct window_probes *probes);
 bool attach_function(struct attachment *att, struct bpf_program *prog,
 		     const struct object *object, uint64_t offset, uint32_t pid);
 
-/*
- * The same with a program of the allocators' kind, loaded for @method: it has
- * the pid as its cookie too.
- */
-bool attach_point(struct attachment *att, enum attach_method method, struct bpf_program *prog,
-		  const struct object *object, uint64_t offset, uint32_t pid);
+/* An instruction of a file, and what its probe is told. */
+struct attach_place { uint64_t offset, cookie; };
+
+/* Adds probes of a program of the allocators' kind, loaded for @method. False if one cannot be. */
+bool attach_places(struct attachment *att, enum attach_method method, struct bpf_program *prog,
+		   const struct object *object, uint32_t pid,
+		   const struct attach_place *places, size_t count);
 
 /* Adds the probes of @from to @to; @from is empty after it. */
 void attachment_move(struct attachment *to, struct attachment *from);

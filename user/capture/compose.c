@@ -361,9 +361,10 @@ static bool is_sampled(const struct session *s)
 /* A Go program without C's allocator is watched by its runtime's books alone. */
 static const char *level(const struct session *s)
 {
-	if (session_has_profile(s, NULL) || s->go_sampled.len)
+	if (session_has_profile(s, NULL) || session_samples_go(s, NULL))
 		return "sampled";
-	if (s->settings.growth || (s->runtime.language && !session_has_probes(s)))
+	if (s->settings.growth ||
+	    (s->runtime.language && !session_has_probes(s) && !session_tracks_go(s)))
 		return "growth";
 	if (s->governor)
 		return "windows";

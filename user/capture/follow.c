@@ -75,6 +75,7 @@ void session_detach(struct session *s)
 	vec_for_each(w, &s->watched) {
 		attachment_move(&s->retired, &w->attachment);
 		attachment_move(&s->retired, &w->go);
+		attachment_move(&s->retired, &w->go_births);
 	}
 	session_finish_removal(s);
 }
@@ -416,7 +417,8 @@ struct error *session_find_runtime(struct image *image)
 }
 
 /* What of a Go program's memory will be seen, and what not. */
-static void note_runtime(const struct image *image, const struct error *err)
+static void note_runtime(const struct session *s, const struct image *image,
+			 const struct error *err)
 {
 	const char *seen = "only what its runtime knows is shown, its allocations are not traced";
 
@@ -427,8 +429,9 @@ static void note_runtime(const struct image *image, const struct error *err)
 	}
 	if (!image->go)
 		return;
-	if (image->sampled)
-		seen = "its allocations are sampled, and what the collector leaves is live";
+	if (image->heap_watched)
+		seen = session_tracks_go(s) ? "each of its blocks is recorded" :
+		       "its allocations are sampled, and what the collector leaves is live";
 	else if (image->profile.rate)
 		seen = "the heap profile that it keeps of itself is shown";
 	log_info("process %" PRIu32 " (%s) is a Go program (%s): %s", image->pid, image->id.comm,
@@ -453,7 +456,7 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 	}
 	if (has_probes(s, pid) || image->go) {
 		session_begin_go(s);
-		note_runtime(image, err);
+		note_runtime(s, image, err);
 		error_destroy(err);
 		return NULL;
 	}

@@ -21,6 +21,8 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 	ret->go_refill = guarded ? skel->progs.go_refill : skel->progs.go_refill_plain;
 	ret->go_large = guarded ? skel->progs.go_large : skel->progs.go_large_plain;
 	ret->go_sweep = guarded ? skel->progs.go_sweep : skel->progs.go_sweep_plain;
+	ret->go_birth = guarded ? skel->progs.go_birth : skel->progs.go_birth_plain;
+	ret->go_swept = guarded ? skel->progs.go_swept : skel->progs.go_swept_plain;
 	if (method == ATTACH_SESSION) {
 		ret->session = skel->progs.alloc_session;
 		return;
@@ -60,6 +62,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->go_refill, multi);
 	load_program(ret->go_large, multi);
 	load_program(ret->go_sweep, multi);
+	load_program(ret->go_birth, multi);
+	load_program(ret->go_swept, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
 	load_program(skel->progs.loader_changed, 0);
 }

@@ -152,7 +152,7 @@ static int on_record(void *arg, void *data, size_t size)
 
 	if (s->frozen)
 		return 0;
-	if (h->kind >= EV_GO_STACK && h->kind <= EV_GO_SWEEP)
+	if (h->kind >= EV_GO_STACK && h->kind <= EV_GO_SWEPT)
 		session_take_go_record(s, h, size);
 	else if (s->governor && windows_takes(h->kind))
 		governor_feed(s->governor, data, size);
@@ -373,6 +373,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_name_threads(s);
 		session_remove_retired(s);
 		session_begin_go(s);
+		session_keep_go_pace(s);
 		note_loss(s);
 		s->skel->bss->timing = s->governor || now < s->timed_until_s;
 		note_growth(s, now);

@@ -3,8 +3,8 @@
  * The inside of a session, for the files that make it up: session.c (beginning,
  * reading the ring, time, end), follow.c (which images and probes there are as
  * targets live on), children.c (the command that was started, and what targets
- * fork), level.c (which allocations are recorded), session_go.c (what Go
- * runtimes know), compose.c (snapshots).
+ * fork), cost/level.c (which allocations are recorded), go/session.c (what Go
+ * runtimes know), go/level.c (how Go heaps are watched), compose.c (snapshots).
  */
 #ifndef HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
 #define HEAPSONDE_CAPTURE_SESSION_PRIVATE_H
@@ -50,7 +50,7 @@ struct image {
 	struct go_pulse pulse;		/* of it */
 	struct go_profile profile;	/* its own; rate 0: it keeps none */
 	bool looked_for_go;
-	bool sampled;		/* as a Go program */
+	bool heap_watched;	/* its Go heap */
 	bool heap_known;	/* whether it is, or has a profile of its own */
 	int64_t swap_bytes;	/* as last read; -1: never */
 	bool ended;
@@ -68,7 +68,7 @@ DEFINE_VEC(file_id_vec, struct file_id);
 struct watched {
 	uint32_t pid;
 	struct attachment attachment;
-	struct attachment go;	/* the same of its Go runtime */
+	struct attachment go, go_births;	/* the same of its Go runtime */
 	struct file_id_vec probed;
 	bool frees_nest;	/* as the probes were set */
 	bool loader_probed;
@@ -124,13 +124,17 @@ struct removal {
 	atomic_bool done;
 };
 
-/* A Go target whose allocations are sampled. */
-struct go_sampled {
+/* What a Go target allocates is watched. */
+struct go_heap {
 	uint32_t pid;
+	bool exact;		/* each block; else samples */
+	uint32_t thrift;	/* the mean between samples is so many times what it would be */
 	struct go_live *live;
+	double paced_s;		/* when its births were last looked at ... */
+	int64_t paced_births;	/* ... and how many there were */
 };
 
-DEFINE_VEC(go_sampled_vec, struct go_sampled);
+DEFINE_VEC(go_heap_vec, struct go_heap);
 
 /* The kernel's ledger, as far as it is made of events. */
 struct growth_watch {
@@ -205,7 +209,7 @@ struct session {
 	bool watches_functions;		/* that give blocks */
 	bool watches_reports;		/* of blocks that a program samples by itself */
 	int64_t blind_times;		/* probes were off for a moment while a target ran */
-	struct go_sampled_vec go_sampled;	/* under lock: Go targets that are sampled */
+	struct go_heap_vec go_heaps;	/* under lock */
 	struct map64 told;		/* stacks whose names went into a snapshot */
 	struct map64 named;		/* stack and image -> index of named_stacks + 1 */
 	struct named_stack_vec named_stacks;
@@ -300,19 +304,19 @@ void session_finish_removal(struct session *s);
  */
 bool session_keep_budget(struct session *s);
 
-/* --- session_go.c --- */
+/* --- go/session.c --- */
 
 /*
- * The figures of each Go target and its own heap profile; of one that keeps
- * none, objects are sampled from now on. @last: of what was sampled nothing waits any more.
+ * The figures of each Go target, and what of its heap is known by call path. The
+ * first time it is decided how: each block if that is wanted and can be, else by
+ * the profile that the program keeps of itself, else by samples. @last: of what was
+ * sampled nothing waits any more.
  */
 void session_read_runtimes(struct session *s, bool last);
 /* The same of Go targets of which nothing was read yet. */
 void session_begin_go(struct session *s);
 /* Takes a record of a kind EV_GO_*, under lock. */
 void session_take_go_record(struct session *s, const struct ev_header *record, size_t size);
-/* Whether a Go target is sampled, and the mean between samples of the first. */
-bool session_samples_go(const struct session *s, int64_t *mean_ret);
 /* What looking at samples cost the Go targets. */
 void session_add_go_cost(const struct session *s, struct snapshot_cost *cost);
 void session_free_go(struct session *s);
@@ -320,6 +324,30 @@ void session_free_go(struct session *s);
 bool session_has_profile(const struct session *s, int64_t *rate_ret);
 /* Adds what these profiles say to @total, which is of all else. */
 void session_add_profile_totals(const struct session *s, struct metrics *total);
+
+/* --- go/level.c --- */
+
+/* Of the process; NULL: not watched. Dies at the next that begins to be. */
+struct go_heap *session_go_heap(struct session *s, uint32_t pid);
+/* Begins to record each block; false, and told, if that cannot be. */
+bool session_track_go(struct session *s, struct image *image);
+/* Begins to sample; if that cannot be, it is told. */
+void session_sample_go(struct session *s, struct image *image);
+/* After figures were read and samples settled: how many samples are taken from now on. */
+void session_pace_go(struct session *s, struct image *image, bool last);
+
+/*
+ * Recording each block serves programs that allocate up to so many a second, seen
+ * over some seconds; others are sampled from then on, and that is told.
+ */
+#define GO_EXACT_PER_S 50000
+#define GO_EXACT_LOOK_S 2.0
+void session_keep_go_pace(struct session *s);
+/* Whether a Go target is sampled, and the mean between samples of the first. */
+bool session_samples_go(const struct session *s, int64_t *mean_ret);
+/* Whether each block of a Go target is recorded. */
+bool session_tracks_go(const struct session *s);
+
 /* --- flight.c --- */
 
 /* Whether memory runs short for a target, and that is news. */

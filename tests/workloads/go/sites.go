@@ -7,7 +7,9 @@
 //	drop          of what it keeps, every second object of each site
 //	gc            runtime.GC
 //	churn N       N short-lived allocations by one more site
-//	books         JSON: what each site allocated and keeps, in objects
+//	crowd N       N allocations by each of several goroutines that take turns
+//	books         JSON: what each site allocated and keeps, in objects, and the blocks
+//	              that these lie in, which tiny ones share
 //	profile       JSON: what runtime.MemProfile says (with profile.go)
 //
 // Sites differ in size and kind: tiny, without and with pointers, with a malloc
@@ -19,6 +21,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"unsafe"
 )
 
 const slots = 8192
@@ -72,6 +75,9 @@ func siteShared48a() any { return &scan48{} }
 //go:noinline
 func siteShared48b() any { return &scan48{} }
 
+//go:noinline
+func siteCrowd() *scan48 { return &scan48{} }
+
 type site struct {
 	name        string
 	call        func() any
@@ -95,6 +101,7 @@ var sites = []*site{
 	{name: "main.siteScan4k", call: siteScan4k, often: 40, keep: 40, size: 4096},
 	{name: "main.siteNoscan20k", call: siteNoscan20k, often: 12, keep: 100, size: 20480},
 	{name: "main.siteLarge64k", call: siteLarge64k, often: 6, keep: 100, size: 65536},
+	{name: "main.siteCrowd", size: 48}, // by crowd only
 	{name: "main.siteLarge160k", call: siteLarge160k, often: 2, keep: 200, size: 163840},
 }
 
@@ -157,6 +164,42 @@ func churn(n int) {
 	sink = nil
 }
 
+const (
+	goroutines = 8
+	keepEvery  = 16
+)
+
+var crowdKept [goroutines][slots]*scan48
+
+func member(row *[slots]*scan48, n int, done chan<- int) {
+	kept := 0
+	for i := 0; i < n; i++ {
+		p := siteCrowd()
+		if i%keepEvery == 0 && kept < slots {
+			row[kept] = p
+			kept++
+		}
+		if i%100 == 0 {
+			runtime.Gosched()
+		}
+	}
+	done <- kept
+}
+
+func crowd(n int) {
+	done := make(chan int)
+	for i := range crowdKept {
+		crowdKept[i] = [slots]*scan48{}
+		go member(&crowdKept[i], n, done)
+	}
+	s := sites[len(sites)-2]
+	s.live = 0
+	for range crowdKept {
+		s.live += <-done
+	}
+	s.allocated += goroutines * n
+}
+
 func put(out []byte, name string, value int) []byte {
 	out = append(out, ",\""...)
 	out = append(out, name...)
@@ -164,10 +207,36 @@ func put(out []byte, name string, value int) []byte {
 	return strconv.AppendInt(out, int64(value), 10)
 }
 
+// The allocator's block that a tiny object is in: 16 bytes, aligned.
+func block(p any) uintptr { return uintptr(unsafe.Pointer(p.(*uint32))) &^ 15 }
+
+func (s *site) blocks() int {
+	if s.live == 0 || s.kept[0] == nil {
+		return s.live
+	}
+	if _, tiny := s.kept[0].(*uint32); !tiny {
+		return s.live
+	}
+	n := 0
+	for i, p := range s.kept[:s.live] {
+		seen := false
+		for _, q := range s.kept[:i] {
+			seen = seen || block(q) == block(p)
+		}
+		if !seen {
+			n++
+		}
+	}
+	return n
+}
+
 func books(out []byte) []byte {
 	out = append(out, '[')
-	for i, s := range sites {
-		if i > 0 {
+	for _, s := range sites {
+		if s.allocated == 0 {
+			continue
+		}
+		if len(out) > 1 {
 			out = append(out, ',')
 		}
 		out = append(out, "{\"site\":\""...)
@@ -176,6 +245,7 @@ func books(out []byte) []byte {
 		out = put(out, "size", s.size)
 		out = put(out, "alloc_count", s.allocated)
 		out = put(out, "live_count", s.live)
+		out = put(out, "live_blocks", s.blocks())
 		out = append(out, '}')
 	}
 	return append(out, ']')
@@ -187,6 +257,8 @@ func do(command string, n int, out []byte) []byte {
 		work(n)
 	case "churn":
 		churn(n)
+	case "crowd":
+		crowd(n)
 	case "drop":
 		for _, s := range sites {
 			s.drop()

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/vec.h"
 #include "bpf/go.h"
+#include "capture/go/exact.h"
 #include "capture/go/live.h"
 #include "capture/go/stack.h"
 #include "model/map64.h"
@@ -39,6 +40,8 @@ struct go_live {
 	struct stack_id_vec ids;
 	struct stack_record_vec stacks;		/* not fetched yet */
 	struct go_sweeps sweeps;
+	struct go_exact exact;
+	int64_t births;
 	uint64_t mean_floor;
 	double bytes_per_s;			/* what the program allocates ... */
 	double paced_s;				/* ... as of then, */
@@ -68,6 +71,7 @@ void go_live_destroy(struct go_live *live)
 	stack_id_vec_deinit(&live->ids);
 	map64_deinit(&live->trimmed);
 	waiting_vec_deinit(&live->waiting);
+	go_exact_deinit(&live->exact);
 	free(live);
 }
 
@@ -101,7 +105,7 @@ static void take_stack(struct go_live *live, const struct ev_stack *ev, size_t s
 	    map64_get(&live->trimmed, ev->stack_id))
 		return;
 	memcpy(pcs, ev->pcs, count * sizeof(*pcs));
-	skipped = go_stack_trim(live->go, pcs, count);
+	skipped = go_stack_trim(live->go, GO_STACK_SAMPLE, pcs, count);
 	out = xcalloc(1, sizeof(*out) + count * sizeof(out->pcs[0]));
 	*out = *ev;
 	out->h.kind = EV_STACK;
@@ -128,14 +132,28 @@ struct ev_stack *go_live_next_stack(struct go_live *live, size_t *size_ret)
 	return stack;
 }
 
+/* What the model knows the kernel side's stack as. */
+static uint64_t trimmed_id(const struct go_live *live, uint64_t id)
+{
+	uint32_t known = map64_get(&live->trimmed, id);
+
+	return known ? live->ids.data[known - 1] : id;
+}
+
 static void take_sample(struct go_live *live, const struct ev_alloc *ev)
 {
-	uint32_t known = map64_get(&live->trimmed, ev->stack_id);
 	struct waiting *waiting = waiting_vec_append(&live->waiting);
 
 	*waiting = (struct waiting){ *ev, class_of(ev->size) };
-	if (known)
-		waiting->ev.stack_id = live->ids.data[known - 1];
+	waiting->ev.stack_id = trimmed_id(live, ev->stack_id);
+}
+
+/* These do not wait. */
+static void take_birth(struct go_live *live, struct model *model, const struct ev_go_birth *ev)
+{
+	live->births++;
+	live->given[class_of(ev->size)] += (double)ev->size;
+	go_exact_born(&live->exact, model, ev, trimmed_id(live, ev->stack_id));
 }
 
 static void take_death(struct go_live *live, const struct ev_free *ev)
@@ -160,7 +178,8 @@ static void take_sweep(struct go_live *live, const struct ev_go_sweep *ev)
 		live->mean_floor *= 2;
 }
 
-void go_live_take(struct go_live *live, const struct ev_header *record, size_t size)
+void go_live_take(struct go_live *live, struct model *model, const struct ev_header *record,
+		  size_t size)
 {
 	const void *data = record;
 
@@ -176,6 +195,12 @@ void go_live_take(struct go_live *live, const struct ev_header *record, size_t s
 		break;
 	case EV_GO_SWEEP:
 		take_sweep(live, data);
+		break;
+	case EV_GO_BIRTH:
+		take_birth(live, model, data);
+		break;
+	case EV_GO_SWEPT:
+		go_exact_swept(&live->exact, model, data, size);
 		break;
 	}
 }
@@ -277,6 +302,11 @@ void go_live_settle(struct go_live *live, struct model *model, enum go_settle wh
 const struct go_sweeps *go_live_sweeps(const struct go_live *live)
 {
 	return &live->sweeps;
+}
+
+int64_t go_live_births(const struct go_live *live)
+{
+	return live->births;
 }
 
 void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s)

@@ -44,8 +44,12 @@ struct go_live *go_live_create(const struct go_runtime *go, double bytes_per_s,
 void go_live_destroy(struct go_live *live);
 DEFINE_CLEANUP(struct go_live *, go_live_destroy);
 
-/* Takes a record of one of the kinds EV_GO_*. */
-void go_live_take(struct go_live *live, const struct ev_header *record, size_t size);
+/*
+ * Takes a record of one of the kinds EV_GO_*. Blocks that are known one by one
+ * (exact.h) go to @model at once; samples wait.
+ */
+void go_live_take(struct go_live *live, struct model *model, const struct ev_header *record,
+		  size_t size);
 
 /*
  * An EV_STACK record, @size_ret bytes, of the newest EV_GO_STACK, without the
@@ -63,6 +67,9 @@ enum go_settle {
 void go_live_settle(struct go_live *live, struct model *model, enum go_settle which);
 
 const struct go_sweeps *go_live_sweeps(const struct go_live *live);
+
+/* Blocks that were seen born one by one so far. */
+int64_t go_live_births(const struct go_live *live);
 
 /* How fast the program allocates, from its figures at @t_s and those before. */
 void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s);

@@ -47,7 +47,7 @@ static bool peek(const struct go_runtime *go, uint64_t address, void *buf, size_
 static uint32_t row_of(struct go_profile *profile, const struct go_runtime *go,
 		       const uint64_t *pcs, uint32_t count)
 {
-	uint32_t skipped = go_stack_trim(go, pcs, count);
+	uint32_t skipped = go_stack_trim(go, GO_STACK_PROFILE, pcs, count);
 	uint64_t id = go_stack_id(pcs + skipped, count - skipped, GO_STACK_PROFILE);
 	uint32_t row = map64_get(&profile->by_stack, id);
 

@@ -4,160 +4,18 @@
 #include <math.h>
 #include <time.h>
 
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
-
 #include "base/log.h"
-#include "bpf/go.h"
 #include "capture/session_private.h"
-#include "heapsonde.skel.h"
-
-static struct go_sampled *find_sampled(struct session *s, uint32_t pid)
-{
-	vec_for_each(sampled, &s->go_sampled)
-		if (sampled->pid == pid)
-			return sampled;
-	return NULL;
-}
-
-/* --- attaching --- */
-
-/* What was watched under that number, before an exec, is no more. */
-static void clear_samples(struct session *s, uint32_t pid)
-{
-	int fd = bpf_map__fd(s->skel->maps.go_samples);
-	const struct go_sample none = { 0 };
-
-	for (uint32_t i = 0; i < GO_SAMPLES; i++) {
-		struct go_sample sample;
-
-		if (bpf_map_lookup_elem(fd, &i, &sample) || sample.owner != pid)
-			continue;
-		bpf_map_update_elem(fd, &i, &none, BPF_ANY);
-		__atomic_fetch_sub(&s->skel->bss->go_samples_used, 1, __ATOMIC_SEQ_CST);
-	}
-}
-
-static uint64_t wanted_mean(const struct session *s, const struct go_live *live)
-{
-	return s->settings.sample_bytes ? s->settings.sample_bytes :
-	       go_live_mean(live, &s->runtime.f);
-}
-
-static bool publish_target(const struct session *s, const struct go_runtime *go, uint64_t mean)
-{
-	const struct go_layout *l = go_runtime_layout(go);
-	const struct go_range *crosscall = &go_runtime_binary(go)->points.crosscall;
-	uint32_t pid = go_runtime_pid(go);
-	struct go_target target = {
-		.mean = mean,
-		.crosscall = crosscall->start + go_runtime_bias(go),
-		.crosscall_bytes = crosscall->end - crosscall->start,
-		.arenas = go_runtime_arenas(go),
-		.arena_inline_marks = l->arena_inline_marks > 0 ? l->arena_inline_marks : 0,
-		.span_start = l->span_start,
-		.span_nelems = l->span_nelems,
-		.span_free_index = l->span_free_index,
-		.span_alloc_count = l->span_alloc_count,
-		.span_elemsize = l->span_elemsize,
-		.span_alloc_cache = l->span_alloc_cache,
-		.span_alloc_bits = l->span_alloc_bits,
-		.span_mark_bits = l->span_mark_bits,
-		.wide = go_layout_nelems_size(l) == 8,
-	};
-
-	return target.arenas &&
-	       !bpf_map_update_elem(bpf_map__fd(s->skel->maps.go_targets), &pid, &target, BPF_ANY);
-}
-
-/* Deaths are watched before births. */
-static bool attach_points(struct session *s, const struct go_runtime *go)
-{
-	const struct go_points *points = &go_runtime_binary(go)->points;
-	const struct object *object = go_runtime_object(go);
-	uint32_t pid = go_runtime_pid(go);
-	struct watched *w = session_watched(s, pid);
-	const struct { uint64_t vaddr; struct bpf_program *program; } probes[] = {
-		{ points->sweep, s->programs.go_sweep },
-		{ points->large, s->programs.go_large },
-		{ points->refill, s->programs.go_refill },
-	};
-
-	for (size_t i = 0; i < sizeof(probes) / sizeof(probes[0]); i++) {
-		uint64_t offset;
-
-		if (!probes[i].vaddr ||
-		    !object_vaddr_to_offset(object, probes[i].vaddr, &offset) ||
-		    !attach_point(&w->go, s->method, probes[i].program, object, offset, pid)) {
-			attachment_deinit(&w->go);
-			return false;
-		}
-	}
-	return true;
-}
-
-/* Bytes a second since the program began. */
-static double past_pace(const struct session *s, uint32_t pid)
-{
-	struct target_state state = { 0 };
-
-	if (!target_state(pid, &state) || state.uptime_s <= 0)
-		return 0;
-	return (double)s->runtime.f.TotalAlloc / state.uptime_s;
-}
-
-static void drop_sampled(struct session *s, struct image *image)
-{
-	struct go_sampled *sampled = find_sampled(s, image->pid);
-
-	image->sampled = false;
-	pthread_mutex_lock(&s->lock);
-	go_live_destroy(sampled->live);
-	*sampled = s->go_sampled.data[--s->go_sampled.len];
-	pthread_mutex_unlock(&s->lock);
-}
-
-/* Samples the allocations of a Go program that does not do so itself, if that can be. */
-static void begin_sampling(struct session *s, struct image *image)
-{
-	struct go_sampled *sampled = find_sampled(s, image->pid);
-	struct go_live *live = go_live_create(image->go, past_pace(s, image->pid),
-					      s->settings.max_depth);
-
-	image->sampled = true;
-	go_live_pace(live, &s->runtime.f, session_watched_s(s));
-	clear_samples(s, image->pid);
-	pthread_mutex_lock(&s->lock);
-	if (sampled)
-		go_live_destroy(sampled->live);
-	else
-		sampled = go_sampled_vec_append(&s->go_sampled);
-	*sampled = (struct go_sampled){ image->pid, live };
-	pthread_mutex_unlock(&s->lock);
-	if (publish_target(s, image->go, wanted_mean(s, live)) && attach_points(s, image->go)) {
-		if (s->settings.exact)
-			log_warn("process %" PRIu32 " (%s): what a Go runtime allocates can only "
-				 "be sampled: its call paths have estimates", image->pid,
-				 image->id.comm);
-		return;
-	}
-	drop_sampled(s, image);
-	log_warn("process %" PRIu32 " (%s): the allocator of its Go runtime (%s) cannot be "
-		 "probed: its call paths are not seen", image->pid, image->id.comm,
-		 go_runtime_version(image->go));
-}
-
-/* --- reading --- */
 
 static void settle(struct session *s, uint32_t pid, enum go_settle which)
 {
-	struct go_sampled *sampled = find_sampled(s, pid);
+	struct go_heap *heap = session_go_heap(s, pid);
 
-	if (!sampled)
+	if (!heap)
 		return;
 	session_drain(s);
 	pthread_mutex_lock(&s->lock);
-	go_live_settle(sampled->live, s->model, which);
+	go_live_settle(heap->live, s->model, which);
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -198,22 +56,23 @@ static void note_profile(struct session *s, const struct go_profile *profile)
 
 static void read_heap(struct session *s, struct image *image, bool last)
 {
-	if (image->sampled) {
-		struct go_sampled *sampled = find_sampled(s, image->pid);
-
+	if (image->heap_watched) {
 		settle(s, image->pid, last ? GO_SETTLE_ALL : GO_SETTLE_DUE);
-		if (sampled)
-			go_live_pace(sampled->live, &s->runtime.f, session_watched_s(s));
-		if (sampled && !last)
-			publish_target(s, image->go, wanted_mean(s, sampled->live));
+		session_pace_go(s, image, last);
 		return;
 	}
-	if (s->settings.growth || !go_profile_read(image->go, &image->profile))
+	if (s->settings.growth)
+		return;
+	if (!image->heap_known && !last && s->settings.exact && session_track_go(s, image)) {
+		image->heap_known = true;
+		return;
+	}
+	if (!go_profile_read(image->go, &image->profile))
 		return;
 	if (image->profile.rate)
 		note_profile(s, &image->profile);
 	else if (!image->heap_known && !last)
-		begin_sampling(s, image);
+		session_sample_go(s, image);
 	image->heap_known = true;
 }
 
@@ -237,7 +96,7 @@ void session_read_runtimes(struct session *s, bool last)
 	vec_for_each(image, &s->images) {
 		if (!image->ended)
 			read_image_runtime(s, image, last);
-		else if (image->sampled)
+		else if (image->heap_watched)
 			settle(s, image->pid, GO_SETTLE_ENDED);
 	}
 }
@@ -252,31 +111,23 @@ void session_begin_go(struct session *s)
 
 void session_take_go_record(struct session *s, const struct ev_header *record, size_t size)
 {
-	struct go_sampled *sampled = find_sampled(s, record->tgid);
+	struct go_heap *heap = session_go_heap(s, record->tgid);
 	struct ev_stack *stack;
 
-	if (!sampled)
+	if (!heap)
 		return;
-	go_live_take(sampled->live, record, size);
-	while ((stack = go_live_next_stack(sampled->live, &size))) {
+	go_live_take(heap->live, s->model, record, size);
+	while ((stack = go_live_next_stack(heap->live, &size))) {
 		model_feed(s->model, stack, size);
 		session_keep_stack(s, stack, size);
 		free(stack);
 	}
 }
 
-bool session_samples_go(const struct session *s, int64_t *mean_ret)
-{
-	if (!s->go_sampled.len)
-		return false;
-	*mean_ret = (int64_t)wanted_mean(s, s->go_sampled.data[0].live);
-	return true;
-}
-
 void session_add_go_cost(const struct session *s, struct snapshot_cost *cost)
 {
-	vec_for_each(sampled, &s->go_sampled) {
-		const struct go_sweeps *sweeps = go_live_sweeps(sampled->live);
+	vec_for_each(heap, &s->go_heaps) {
+		const struct go_sweeps *sweeps = go_live_sweeps(heap->live);
 
 		cost->gc_looks += sweeps->count;
 		cost->gc_look_ns += sweeps->took_ns;
@@ -287,9 +138,9 @@ void session_add_go_cost(const struct session *s, struct snapshot_cost *cost)
 
 void session_free_go(struct session *s)
 {
-	vec_for_each(sampled, &s->go_sampled)
-		go_live_destroy(sampled->live);
-	go_sampled_vec_deinit(&s->go_sampled);
+	vec_for_each(heap, &s->go_heaps)
+		go_live_destroy(heap->live);
+	go_heap_vec_deinit(&s->go_heaps);
 }
 
 bool session_has_profile(const struct session *s, int64_t *rate_ret)

@@ -21,6 +21,8 @@
 	X(LOCK, "runtime.lock2")				\
 	X(FLUSH_PROFILE, "runtime.mProf_FlushLocked")		\
 	X(ALLOC_CACHE, "runtime.allocmcache")			\
+	X(SWEEP_SPAN, "runtime.(*sweepLocked).sweep")		\
+	X(REFILL_BITS, "runtime.(*mspan).refillAllocCache")	\
 	X(CROSSCALL, CROSSCALL_NAME)
 
 enum function {
@@ -30,10 +32,19 @@ enum function {
 	FUNCTIONS_COUNT
 };
 
+/* Two functions may have one name: the linker's bridge between calling conventions. */
+#define BARRIERS_MAX 2
+
+struct barriers {
+	uint64_t entries[BARRIERS_MAX];
+	size_t count;
+};
+
 struct search {
 	const struct object *obj;
 	const struct go_text *text;
 	struct go_range functions[FUNCTIONS_COUNT];
+	struct barriers barriers;		/* runtime.publicationBarrier */
 };
 
 struct body {
@@ -47,15 +58,19 @@ static void body_deinit(struct body *body)
 	free(body->code);
 }
 
-static bool body_read(const struct search *s, enum function function, struct body *ret)
+static bool body_read_range(const struct search *s, const struct go_range *range,
+			    struct body *ret)
 {
-	const struct go_range *range = &s->functions[function];
-
 	*ret = (struct body){ .pc = range->start, .size = range->end - range->start };
 	if (!ret->size || ret->size > BODY_MAX)
 		return false;
 	ret->code = xmalloc(ret->size);
 	return object_read(s->obj, ret->pc, ret->code, ret->size) == ret->size;
+}
+
+static bool body_read(const struct search *s, enum function function, struct body *ret)
+{
+	return body_read_range(s, &s->functions[function], ret);
 }
 
 static uint64_t relative(uint64_t next, const uint8_t *disp)
@@ -115,6 +130,122 @@ static uint64_t first_load(const struct search *s, enum function function)
 	return 0;
 }
 
+/* --- births --- */
+
+/*
+ * "mov slot(%rsp), %reg", and soon after it, with reg as the base, a load of
+ * what lies at the offset of mspan.freeindex, which is the same in all versions.
+ */
+#define FREE_INDEX 48
+#define BEHIND_CALL 96		/* bytes that may lie between the call and that */
+#define LOAD_AFTER 8
+
+struct stack_load {
+	unsigned int reg;
+	uint32_t slot;
+	size_t size;		/* of the instruction */
+};
+
+/* rsp as the base is said by a second byte, 0x24; the slot has one byte or four. */
+static bool is_stack_load(const uint8_t *p, struct stack_load *ret)
+{
+	bool wide = (p[2] & 0xc0) == 0x80;
+	int32_t slot = (int8_t)p[4];
+
+	if ((p[0] & ~4) != 0x48 || p[1] != 0x8b || p[3] != 0x24 || (p[2] & 7) != 4 ||
+	    !(wide || (p[2] & 0xc0) == 0x40))
+		return false;
+	if (wide)
+		memcpy(&slot, p + 4, sizeof(slot));
+	*ret = (struct stack_load){
+		.reg = (p[2] >> 3 & 7) | (p[0] & 4) << 1,
+		.slot = (uint32_t)slot,
+		.size = wide ? 8 : 5,
+	};
+	return slot >= 0;
+}
+
+/* "movzwl FREE_INDEX(%reg)" or "mov", whatever it is loaded into. */
+static bool loads_free_index(const uint8_t *p, unsigned int reg)
+{
+	bool rex = (p[0] & 0xf0) == 0x40;
+	const uint8_t *op = p + rex;
+	unsigned int base_high = rex ? (p[0] & 1) << 3 : 0;
+
+	if (op[0] == 0x0f && op[1] == 0xb7)
+		op++;
+	else if (op[0] != 0x8b)
+		return false;
+	return (op[1] & 0xc0) == 0x40 && ((op[1] & 7) | base_high) == reg && op[2] == FREE_INDEX;
+}
+
+/* Where the span is kept over the call that ends at @p; false if nothing says so. */
+static bool find_span_slot(const uint8_t *p, const uint8_t *end, uint32_t *ret)
+{
+	struct stack_load load;
+
+	if (end - p > BEHIND_CALL)
+		end = p + BEHIND_CALL;
+	for (; end - p >= 8 + LOAD_AFTER + 5; p++) {
+		if (!is_stack_load(p, &load))
+			continue;
+		for (size_t i = 0; i < LOAD_AFTER; i++) {
+			if (loads_free_index(p + load.size + i, load.reg)) {
+				*ret = load.slot;
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+static bool calls_barrier(const struct barriers *barriers, const struct body *body, size_t at)
+{
+	uint64_t callee = relative(body->pc + at + 5, body->code + at + 1);
+
+	if (body->code[at] != 0xe8)
+		return false;
+	for (size_t i = 0; i < barriers->count; i++)
+		if (barriers->entries[i] == callee)
+			return true;
+	return false;
+}
+
+/*
+ * The second call that some functions have, when they clear a large object
+ * late, has no span behind it.
+ */
+static bool find_births_in(const struct search *s, const struct go_range *function,
+			   struct go_birth_vec *ret)
+{
+	struct body body __cleanup(body_deinit);
+	size_t before = ret->len;
+	bool calls = false;
+	uint32_t slot;
+
+	if (!body_read_range(s, function, &body))
+		return false;
+	for (size_t i = 0; i + 5 <= body.size; i++) {
+		if (!calls_barrier(&s->barriers, &body, i))
+			continue;
+		calls = true;
+		if (find_span_slot(body.code + i + 5, body.code + body.size, &slot))
+			go_birth_vec_push(ret, (struct go_birth){ body.pc + i, slot });
+	}
+	return !calls || ret->len > before;
+}
+
+/* One that is not understood would hide blocks: then there are none. */
+static void find_births(const struct search *s, struct go_points *ret)
+{
+	vec_for_each(function, &ret->allocators) {
+		if (!find_births_in(s, function, &ret->births)) {
+			go_birth_vec_deinit(&ret->births);
+			return;
+		}
+	}
+}
+
 static void add_range(struct go_range_vec *ranges, uint64_t start, uint64_t end)
 {
 	struct go_range *last = ranges->len ? &ranges->data[ranges->len - 1] : NULL;
@@ -154,6 +285,11 @@ static void find_functions(struct search *s, const struct go_pclntab *table,
 		for (int k = 0; k < FUNCTIONS_COUNT; k++)
 			if (!strcmp(f.name, names[k]))
 				s->functions[k] = range;
+		if (!strncmp(f.name, "runtime.mallocgc", 16))
+			go_range_vec_push(&ret->allocators, range);
+		if (!strncmp(f.name, "runtime.publicationBarrier", 26) &&
+		    s->barriers.count < BARRIERS_MAX)
+			s->barriers.entries[s->barriers.count++] = range.start;
 	}
 }
 
@@ -167,6 +303,8 @@ void go_points_find(const struct object *obj, const struct go_pclntab *table,
 	ret->refill = call_after_refill(&s);
 	ret->large = first_call(&s, ALLOC_LARGE, PUSH);
 	ret->sweep = first_call(&s, SWEEP, LOCK);
+	ret->swept = first_call(&s, SWEEP_SPAN, REFILL_BITS);
+	find_births(&s, ret);
 	ret->mbuckets = first_load(&s, FLUSH_PROFILE);
 	ret->profile_rate = first_load(&s, ALLOC_CACHE);
 	ret->crosscall = s.functions[CROSSCALL];
@@ -175,19 +313,31 @@ void go_points_find(const struct object *obj, const struct go_pclntab *table,
 void go_points_deinit(struct go_points *points)
 {
 	go_range_vec_deinit(&points->runtime);
+	go_range_vec_deinit(&points->allocators);
+	go_birth_vec_deinit(&points->births);
 }
 
-bool go_points_in_runtime(const struct go_points *points, uint64_t vaddr)
+static bool lies_in(const struct go_range_vec *ranges, uint64_t vaddr)
 {
-	size_t low = 0, high = points->runtime.len;
+	size_t low = 0, high = ranges->len;
 
 	while (low < high) {
 		size_t middle = (low + high) / 2;
 
-		if (points->runtime.data[middle].end <= vaddr)
+		if (ranges->data[middle].end <= vaddr)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < points->runtime.len && points->runtime.data[low].start <= vaddr;
+	return low < ranges->len && ranges->data[low].start <= vaddr;
+}
+
+bool go_points_in_runtime(const struct go_points *points, uint64_t vaddr)
+{
+	return lies_in(&points->runtime, vaddr);
+}
+
+bool go_points_in_allocator(const struct go_points *points, uint64_t vaddr)
+{
+	return lies_in(&points->allocators, vaddr);
 }

@@ -11,6 +11,12 @@
  *		span, the second argument
  *	sweep	gcSweep takes the heap's lock: the world is stopped, all mark
  *		bits are final, and no span is swept yet
+ *	births	the allocator calls publicationBarrier, as it does once for each
+ *		block before anybody learns its address: the span that the block
+ *		was just taken from, its free index one further, is kept on the
+ *		stack over this call
+ *	swept	(*sweepLocked).sweep calls (*mspan).refillAllocCache on a span, the
+ *		first argument, whose allocation bits are now what was marked
  *
  * Addresses are those of the file, 0 where nothing was found.
  */
@@ -28,12 +34,18 @@ struct object;
 struct go_range { uint64_t start, end; };
 DEFINE_VEC(go_range_vec, struct go_range);
 
+/* @slot: where the span's address is, in bytes from the stack pointer. */
+struct go_birth { uint64_t vaddr; uint32_t slot; };
+DEFINE_VEC(go_birth_vec, struct go_birth);
+
 struct go_points {
-	uint64_t refill, large, sweep;
+	uint64_t refill, large, sweep, swept;
+	struct go_birth_vec births;	/* all there are, or none */
 	/* Variables: the list of the program's own heap profile, and its rate. */
 	uint64_t mbuckets, profile_rate;
 	struct go_range crosscall;	/* the function by which C calls Go; may lack */
-	struct go_range_vec runtime;	/* the runtime's functions, ascending */
+	/* The runtime's functions, ascending; of these mallocgc and its kin. */
+	struct go_range_vec runtime, allocators;
 };
 
 /* @text is what the table's offsets count from; variables lie in [data, data_end). */
@@ -45,5 +57,7 @@ void go_points_deinit(struct go_points *points);
 
 /* Whether the runtime itself has its code at @vaddr. */
 bool go_points_in_runtime(const struct go_points *points, uint64_t vaddr);
+/* ... or mallocgc, in whatever form the compiler calls it. */
+bool go_points_in_allocator(const struct go_points *points, uint64_t vaddr);
 
 #endif
