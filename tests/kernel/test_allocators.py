@@ -58,7 +58,22 @@ def through(allocator, workload, *args, attach=None, **rules):
     exact(Workload(workload, *args, env=preloaded(allocator)), attach=attach, **rules)
 
 
+def live_in_account(allocator, kind):
+    """What is live in its heap is a line of the account, to 2 %, and the lines are the RSS."""
+    w = Workload("ledger", kind, env=preloaded(allocator), cwd=scratch())
+    watch = Watch(w.pid)
+    books = w.work()
+    memory = watch.finish().data["memory"]
+    check_equal("the workload's status", w.quit(), 0)
+    lines = {a["kind"]: a["bytes"] for a in memory["account"]}
+    check_equal("the lines' sum", sum(lines.values()), memory["rss_bytes"])
+    got, want = lines.get("live", 0), books["bytes"]
+    check(abs(got - want) <= 0.02 * want, f"live: {got}, not {want}: {lines}")
+
+
 for name in ALLOCATORS:
+    for kind in ("small", "large"):
+        add_case(f"{name}_{kind}_blocks_in_the_account", live_in_account, name, kind)
     add_case(f"{name}_family", through, name, "family",
              *(["posix"] if name == "jemalloc" else []))
     add_case(f"{name}_new_and_delete",

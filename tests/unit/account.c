@@ -117,6 +117,10 @@ static void find_all(void *arg, struct account_block *blocks, size_t count)
 		blocks[i].asked_bytes = (int64_t)blocks[i].chunk_bytes - 16;
 }
 
+static void each_of_none(void *arg, account_block_visitor *fn, void *fn_arg)
+{
+}
+
 static int64_t sum_of(const struct account *account)
 {
 	int64_t sum = account->unexplained;
@@ -128,7 +132,7 @@ static int64_t sum_of(const struct account *account)
 
 TEST(adds_up_to_smaps)
 {
-	const struct account_live live = { find_all, NULL };
+	const struct account_live live = { find_all, each_of_none, NULL };
 	struct account none = { 0 }, all = { 0 };
 	int64_t rss, anonymous, before;
 	bool read;
@@ -181,6 +185,47 @@ TEST(vast_mappings_are_passed_over)
 	waitpid(pid, NULL, 0);
 	check(read);
 	check(account.lines[ACCOUNT_ANONYMOUS] >= (int64_t)PAGE);
+}
+
+static volatile char *other_heap;
+
+static void find_none(void *arg, struct account_block *blocks, size_t count)
+{
+}
+
+/* Three blocks of an allocator that nobody knows: whole, half untouched, nowhere. */
+static void each_of_other(void *arg, account_block_visitor *fn, void *fn_arg)
+{
+	uint64_t at = (uintptr_t)other_heap;
+
+	fn(fn_arg, at + 100, 3 * PAGE);
+	fn(fn_arg, at + 7 * PAGE, 2 * PAGE);
+	fn(fn_arg, 1, PAGE);
+	fn(fn_arg, UINT64_MAX / 256 - PAGE, PAGE);
+}
+
+TEST(blocks_of_other_heaps)
+{
+	const struct account_live live = { find_none, each_of_other, NULL };
+	struct account none = { 0 }, all = { 0 };
+	pid_t pid;
+	bool read;
+
+	other_heap = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	check(other_heap != MAP_FAILED);
+	for (size_t i = 0; i < 8; i++)
+		other_heap[i * PAGE] = 1;
+	pid = sleeping_child();
+	read = account_read((uint32_t)pid, NULL, &none) &&
+	       account_read((uint32_t)pid, &live, &all);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	munmap((void *)other_heap, 64 * PAGE);
+	check(read);
+	check_int(all.lines[ACCOUNT_LIVE], 4 * PAGE);
+	check_int(none.lines[ACCOUNT_ANONYMOUS] - all.lines[ACCOUNT_ANONYMOUS], 4 * PAGE);
+	check_int(sum_of(&all), all.rss_bytes);
 }
 
 TEST(gone_is_false)

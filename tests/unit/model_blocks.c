@@ -211,6 +211,37 @@ TEST(find_leaves_it_there)
 	blocks_deinit(&blocks);
 }
 
+static void mark_seen(void *arg, uint64_t addr, uint64_t bytes, uint32_t row)
+{
+	struct block want = block(addr / 16);
+	unsigned char *seen = arg;
+
+	if (bytes != want.bytes || row != want.row || seen[addr / 16]++)
+		test_fail("block %llu is told wrongly or twice", (unsigned long long)addr / 16);
+}
+
+/* From fewer than a segment to more than there are parts of. */
+TEST(parts_are_all_of_it_once)
+{
+	static const uint64_t counts[] = { 0, 5, 20000, 1300000 };
+
+	for (int i = 0; i < 4; i++) {
+		unsigned char *seen = calloc(counts[i] + 1, 1);
+		struct blocks blocks;
+		size_t sum = 0;
+
+		blocks_init(&blocks);
+		fill(&blocks, counts[i], 16);
+		for (unsigned int part = 0; part < BLOCKS_PARTS; part++)
+			blocks_each(&blocks, part, mark_seen, seen);
+		for (uint64_t k = 1; k <= counts[i]; k++)
+			sum += seen[k];
+		check_int(sum, counts[i]);
+		blocks_deinit(&blocks);
+		free(seen);
+	}
+}
+
 TEST(map64_against_an_array)
 {
 	struct map64 map = { 0 };

@@ -250,6 +250,18 @@ static void find_live(void *arg, uint32_t pid, struct account_block *blocks, siz
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void each_live(void *arg, uint32_t pid, account_block_visitor *fn, void *fn_arg)
+{
+	struct session *s = arg;
+
+	/* The reader of the ring waits for a part at most. */
+	for (unsigned int part = 0; part < MODEL_PARTS; part++) {
+		pthread_mutex_lock(&s->lock);
+		model_each_live_block(s->model, pid, part, fn, fn_arg);
+		pthread_mutex_unlock(&s->lock);
+	}
+}
+
 DEFINE_VEC(pid_vec, uint32_t);
 
 /* The ledger's price grows with the heaps: it is read for 2 % of a core at most. */
@@ -257,7 +269,7 @@ DEFINE_VEC(pid_vec, uint32_t);
 
 static void read_ledger(struct session *s)
 {
-	const struct ledger_live live = { find_live, s };
+	const struct ledger_live live = { find_live, each_live, s };
 	bool all_known = !s->settings.growth && !s->sampled && !s->governor &&
 			 s->settings.min_size == 0 && s->settings.max_size == UINT64_MAX;
 	__cleanup(pid_vec_deinit) struct pid_vec pids = { 0 };

@@ -366,16 +366,46 @@ static const struct block_entry *find(const struct blocks *blocks, uint64_t addr
 	return e && entry_is(e, hash) ? e : NULL;
 }
 
+static uint64_t bytes_of(const struct blocks *blocks, const struct block_entry *e, uint64_t addr)
+{
+	uint64_t bytes = e->rest >> 32;
+
+	return bytes == BYTES_EXTRA ? extra_bytes(blocks, addr) : bytes;
+}
+
 bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret)
 {
 	const struct block_entry *e = find(blocks, addr);
 
 	if (!e)
 		return false;
-	*bytes_ret = e->rest >> 32;
-	if (*bytes_ret == BYTES_EXTRA)
-		*bytes_ret = extra_bytes(blocks, addr);
+	*bytes_ret = bytes_of(blocks, e, addr);
 	return true;
+}
+
+#define PART_SHIFT (64 - BLOCKS_PART_BITS)
+
+/* A part is the hashes that begin alike: a piece of one segment, or several whole ones. */
+void blocks_each(const struct blocks *blocks, unsigned int part,
+		 void (*fn)(void *arg, uint64_t addr, uint64_t bytes, uint32_t row), void *arg)
+{
+	uint64_t hash = (uint64_t)part << PART_SHIFT;
+
+	while (hash >> PART_SHIFT == part) {
+		const struct block_segment *segment = blocks_segment(blocks, hash);
+		uint64_t step = segment->depth ? 1ull << (64 - segment->depth) : 0;
+
+		for (uint32_t i = 0; segment->slots && i < segment->total; i++) {
+			const struct block_entry *e = &segment->slots[i];
+			uint64_t addr = block_addr(e->hash);
+
+			if (e->hash && e->hash >> PART_SHIFT == part)
+				fn(arg, addr, bytes_of(blocks, e, addr), entry_row(e));
+		}
+		hash += step;
+		if (!step || hash < step)
+			return;
+	}
 }
 
 uint32_t blocks_row(const struct blocks *blocks, uint64_t addr)

@@ -85,6 +85,14 @@ bool blocks_take(struct blocks *blocks, uint64_t addr, struct block *ret);
 /* Whether there is a block at @addr, and how large. */
 bool blocks_find(const struct blocks *blocks, uint64_t addr, uint64_t *bytes_ret);
 
+/* Of a large table, parts of it one after the other, so that it may change in between. */
+#define BLOCKS_PART_BITS 6
+#define BLOCKS_PARTS (1u << BLOCKS_PART_BITS)
+
+/* Hands out the blocks of @part, below BLOCKS_PARTS; each block is of one part for good. */
+void blocks_each(const struct blocks *blocks, unsigned int part,
+		 void (*fn)(void *arg, uint64_t addr, uint64_t bytes, uint32_t row), void *arg);
+
 /* Hands out every block, in no order; the table is empty meanwhile, and may be filled anew. */
 void blocks_drain(struct blocks *blocks,
 		  void (*fn)(void *arg, uint64_t addr, const struct block *block), void *arg);

@@ -246,6 +246,32 @@ int64_t model_live_block(struct model *model, uint32_t tgid, uint64_t addr)
 	return image && blocks_find(&image->blocks, addr, &bytes) ? (int64_t)bytes : -1;
 }
 
+_Static_assert(MODEL_PARTS == BLOCKS_PARTS, "the model's parts are those of its tables");
+
+struct live_visit {
+	const struct agg *agg;
+	void (*fn)(void *arg, uint64_t addr, uint64_t bytes);
+	void *arg;
+};
+
+static void visit_block(void *arg, uint64_t addr, uint64_t bytes, uint32_t row)
+{
+	const struct live_visit *visit = arg;
+
+	if (visit->agg->paths.data[visit->agg->rows[row].path].kind == MEMORY_HEAP)
+		visit->fn(visit->arg, addr, bytes);
+}
+
+void model_each_live_block(struct model *model, uint32_t tgid, unsigned int part,
+			   void (*fn)(void *arg, uint64_t addr, uint64_t bytes), void *arg)
+{
+	struct image *image = model_running_image(model, tgid);
+	struct live_visit visit = { &model->agg, fn, arg };
+
+	if (image)
+		blocks_each(&image->blocks, part, visit_block, &visit);
+}
+
 struct image *model_image_of(struct model *model, uint32_t tgid)
 {
 	struct image *image = model_running_image(model, tgid);

@@ -188,6 +188,14 @@ void model_thin(struct model *model, uint64_t mean,
  */
 int64_t model_live_block(struct model *model, uint32_t tgid, uint64_t addr);
 
+/*
+ * Calls fn(arg, addr, bytes) for live heap blocks of the program that @tgid runs now,
+ * one part of MODEL_PARTS after the other, so that the model may change in between.
+ */
+#define MODEL_PARTS 64u
+void model_each_live_block(struct model *model, uint32_t tgid, unsigned int part,
+			   void (*fn)(void *arg, uint64_t addr, uint64_t bytes), void *arg);
+
 /* Bytes held by the live-block tables, for the books and the benchmark. */
 size_t model_block_bytes(const struct model *model);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "base/alloc.h"
 #include "base/procfs.h"
 #include "base/strbuf.h"
 #include "capture/ledger/account.h"
@@ -110,6 +111,82 @@ static void count_heap(struct reading *r, const struct smaps_entry_vec *maps, in
 	account->lines[ACCOUNT_OVERHEAD] += use[CHUNK_ADMIN].resident;
 	account->lines[ACCOUNT_BINS] = use[CHUNK_FREE].resident;
 	account->lines[ACCOUNT_TOP] = use[CHUNK_TOP].resident;
+}
+
+/* Heaps of other allocators */
+
+/* Such mappings that are looked at, page by page (1/1024 of it here); others are not split. */
+#define OTHER_BYTES_MAX (16ull << 30)
+
+struct others {
+	struct reading *r;
+	const struct smaps_entry_vec *maps;
+	int64_t *parts;			/* bytes of each mapping that a line has */
+	struct pages *pages;		/* of each mapping; empty: not to be split */
+	size_t last;			/* where a block was found: so is the next, often */
+};
+
+static bool may_be_heap(const struct smaps_entry *map, int64_t part)
+{
+	return map->rss && !part && map->writable && !map->shared && !map->file &&
+		(!*map->path || !strcmp(map->path, "[heap]") ||
+		 !strncmp(map->path, "[anon:", 6));
+}
+
+/* Index of the mapping that @addr is in, or of one that ends before it begins. */
+static size_t mapping_of(const struct smaps_entry_vec *maps, uint64_t addr)
+{
+	size_t low = 0, high = maps->len;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		if (maps->data[middle].start <= addr)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void count_other(void *arg, uint64_t addr, uint64_t bytes)
+{
+	struct others *others = arg;
+	const struct smaps_entry *map = &others->maps->data[others->last];
+	int64_t resident;
+
+	if (addr < map->start || addr >= map->end) {
+		others->last = mapping_of(others->maps, addr);
+		map = &others->maps->data[others->last];
+		if (addr < map->start || addr >= map->end)
+			return;
+	}
+	resident = (int64_t)pages_resident(&others->pages[others->last], addr, addr + bytes);
+	if (resident > map->rss - others->parts[others->last])
+		resident = map->rss - others->parts[others->last];
+	others->r->account->lines[ACCOUNT_LIVE] += resident;
+	others->parts[others->last] += resident;
+}
+
+/* What is live in mappings that glibc's heap is not in. */
+static void count_others(struct reading *r, const struct smaps_entry_vec *maps, int64_t *parts)
+{
+	struct others others = { r, maps, parts, xcalloc(maps->len, sizeof(*others.pages)), 0 };
+	uint64_t left = OTHER_BYTES_MAX;
+
+	for (size_t i = 0; i < maps->len; i++) {
+		const struct smaps_entry *map = &maps->data[i];
+		uint64_t bytes = map->end - map->start;
+
+		if (!may_be_heap(map, parts[i]) || bytes > left)
+			continue;
+		pages_read(r->pid, map->start, map->end, &others.pages[i]);
+		left -= bytes;
+	}
+	r->live->each(r->live->arg, count_other, &others);
+	for (size_t i = 0; i < maps->len; i++)
+		pages_deinit(&others.pages[i]);
+	free(others.pages);
 }
 
 /* All else */
@@ -243,6 +320,8 @@ static bool read_once(struct reading *r)
 		return false;
 	parts = xcalloc(maps.len, sizeof(*parts));
 	count_heap(r, &maps, parts);
+	if (r->live)
+		count_others(r, &maps, parts);
 	for (size_t i = 0; i < maps.len; i++)
 		count_mapping(r, &maps, i, parts[i]);
 	sum_up(r->account, &maps);

@@ -3,7 +3,9 @@
  * What the resident memory of a process is made of: one line for each use
  * that it is put to, which together are its RSS to the byte. The mappings
  * (smaps) say what each page is for, the allocator's heap (glibc_heap.h) what
- * is in use, and the model which of that was allocated under the watch.
+ * is in use, and the model which of that was allocated under the watch. Of other
+ * allocators' heaps only the live blocks are known; the rest of their mappings is
+ * not told from other anonymous memory.
  */
 #ifndef HEAPSONDE_CAPTURE_LEDGER_ACCOUNT_H
 #define HEAPSONDE_CAPTURE_LEDGER_ACCOUNT_H
@@ -62,9 +64,13 @@ struct account_block {
 	struct pages pages;		/* borrowed */
 };
 
-/* Fills asked_bytes. */
+typedef void account_block_visitor(void *arg, uint64_t addr, uint64_t bytes);
+
 struct account_live {
+	/* Fills asked_bytes. */
 	void (*find)(void *arg, struct account_block *blocks, size_t count);
+	/* Calls @fn for every live block that an allocator handed out. */
+	void (*each)(void *arg, account_block_visitor *fn, void *fn_arg);
 	void *arg;
 };
 

@@ -33,11 +33,18 @@ static void find_live(void *arg, struct account_block *blocks, size_t count)
 	search->live->find(search->live->arg, search->pid, blocks, count);
 }
 
+static void each_live(void *arg, account_block_visitor *fn, void *fn_arg)
+{
+	const struct search *search = arg;
+
+	search->live->each(search->live->arg, search->pid, fn, fn_arg);
+}
+
 static void read_process(struct ledger_process_vec *ret, uint32_t pid,
 			 const struct ledger_live *live)
 {
 	struct search search = { live, pid };
-	const struct account_live known = { find_live, &search };
+	const struct account_live known = { find_live, each_live, &search };
 	struct ledger_process *process = ledger_process_vec_append(ret);
 
 	*process = (struct ledger_process){ .pid = pid };

@@ -22,6 +22,7 @@
 /* As struct account_live, of several processes. */
 struct ledger_live {
 	void (*find)(void *arg, uint32_t pid, struct account_block *blocks, size_t count);
+	void (*each)(void *arg, uint32_t pid, account_block_visitor *fn, void *fn_arg);
 	void *arg;
 };
 
