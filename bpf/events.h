@@ -383,6 +383,7 @@ EV_ASSERT(sizeof(struct probe_operands) == 48, "probe_operands");
 #define BPF_COUNTERS(X)							\
 	X(QUIET_HITS,       "quiet_hits",       "probe hits without a record of their own") \
 	X(STEPPED_HITS,     "stepped_hits",     "of the probe hits: single-stepped ones") \
+	X(LEDGER_HITS,      "ledger_hits",      "system calls and page faults of targets, seen") \
 	X(OUTSIDE_HITS,     "outside_hits",     "probe hits before and after windows") \
 	X(IGNORED,          "ignored",          "allocations outside --min-size and --max-size") \
 	X(DROP_STACK,       "drop_stack",       "ring full: frames of a stack") \

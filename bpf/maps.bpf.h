@@ -48,14 +48,19 @@ const volatile __u32 cfg_page_bytes __weak = 4096;
 const volatile bool cfg_guarded __weak = false;	/* programs that switch preemption off are used */
 const volatile __u32 cfg_pid_namespace __weak = 0;	/* inode of heapsonde's own */
 
-static __always_inline void count(enum bpf_counter counter)
+static __always_inline void count_many(enum bpf_counter counter, __u64 many)
 {
 	__u32 key = counter;
 	__u64 *value = bpf_map_lookup_elem(&counters, &key);
 
 	/* Atomic although per CPU: uprobe programs are preemptible (v6.0). */
 	if (value)
-		__sync_fetch_and_add(value, 1);
+		__sync_fetch_and_add(value, many);
+}
+
+static __always_inline void count(enum bpf_counter counter)
+{
+	count_many(counter, 1);
 }
 
 #endif

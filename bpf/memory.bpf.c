@@ -19,6 +19,7 @@
  */
 #include "bpf/stack.bpf.h"
 #include "bpf/target.bpf.h"
+#include "bpf/timing.bpf.h"
 
 #if defined(__TARGET_ARCH_x86)
 #define ARCH_SYS(name) "__x64_sys_" #name
@@ -195,6 +196,35 @@ static __always_inline int tell_call(struct pt_regs *regs, long ret, enum memory
 	return 0;
 }
 
+/* Of timed moments: what the programs took, and how many other calls targets made. */
+__u64 ledger_timed_hits, ledger_timed_ns, timed_other_calls;
+
+static __always_inline void ledger_end(__u64 begun)
+{
+	if (!begun)
+		return;
+	__sync_fetch_and_add(&ledger_timed_ns, bpf_ktime_get_ns() - begun);
+	__sync_fetch_and_add(&ledger_timed_hits, 1);
+}
+
+static __always_inline int see_call(struct pt_regs *regs, long ret, enum memory_call call,
+				    bool guarded)
+{
+	__u64 begun = call ? timing_begin() : 0;
+	__u32 tgid = call || timing ? current_target() : 0;
+
+	if (!tgid)
+		return 0;
+	if (!call) {
+		__sync_fetch_and_add(&timed_other_calls, 1);
+		return 0;
+	}
+	count(COUNT_LEDGER_HITS);
+	tell_call(regs, ret, call, tgid, guarded);
+	ledger_end(begun);
+	return 0;
+}
+
 /*
  * These programs may be preempted, as all are that run for a task (at the
  * tracepoint since v6.13 "tracing: Allow system call tracepoints to handle page
@@ -207,19 +237,13 @@ static __always_inline int tell_call(struct pt_regs *regs, long ret, enum memory
 SEC(section)									\
 int BPF_PROG(program, struct pt_regs *regs, long ret)				\
 {										\
-	enum memory_call call = number;						\
-	__u32 tgid = call ? current_target() : 0;				\
-										\
-	return tgid ? tell_call(regs, ret, call, tgid, true) : 0;		\
+	return see_call(regs, ret, number, true);				\
 }										\
 										\
 SEC(section)									\
 int BPF_PROG(program##_plain, struct pt_regs *regs, long ret)			\
 {										\
-	enum memory_call call = number;						\
-	__u32 tgid = call ? current_target() : 0;				\
-										\
-	return tgid ? tell_call(regs, ret, call, tgid, false) : 0;		\
+	return see_call(regs, ret, number, false);				\
 }
 
 CALL_PROGRAMS("tp_btf/sys_exit", memory_any_call, call_of(regs))
@@ -229,32 +253,45 @@ MEMORY_CALLS(X)
 #undef X
 
 /*
- * The first FAULTS_EXACT faults of a thread in a span of about a tenth of a
- * second are all told, of the next ones each second, of those after each fourth
- * and so on, every time half as many again: so what a fault costs more is
- * bounded, and programs that touch little are seen exactly.
+ * The first FAULTS_EXACT faults of a thread in a span of about a tenth of a second are
+ * all told, of those after them every second, then every fourth and so on, as many
+ * of each: so what a second of faults costs is bounded, and programs that touch
+ * little are seen exactly.
  */
-#define FAULTS_EXACT 256
+#define FAULTS_EXACT 64
 #define FAULTS_WINDOW_SHIFT 27	/* of nanoseconds */
 
-/*
- * Whether this fault is told, and f->weight: for how many it stands. Through memory,
- * so that the verifier looks at the walk once.
- */
-static __noinline bool sample_fault(struct fault_sampling *f)
+/* The clock is dear to a program that does little else: it is read once a tick at most. */
+static __always_inline void begin_tick(struct fault_sampling *f, __u64 tick)
 {
 	__u64 window = bpf_ktime_get_ns() >> FAULTS_WINDOW_SHIFT;
 
-	if (f->window != window || !f->period) {
-		f->window = window;
-		f->told = 0;
-		f->period = 1;
-		f->until = 1;
-	}
+	f->tick = tick;
+	if (f->window == window && f->period)
+		return;
+	f->untold += f->period - f->until;
+	f->window = window;
+	f->told = 0;
+	f->period = 1;
+	f->until = 1;
+}
+
+/*
+ * Whether this fault is told, and f->weight: for how many it stands, those included
+ * that an earlier span has left over. Through memory, so that the verifier looks at the
+ * walk once.
+ */
+static __noinline bool sample_fault(struct fault_sampling *f)
+{
+	__u64 tick = bpf_jiffies64();
+
+	if (f->tick != tick)
+		begin_tick(f, tick);
 	if (--f->until)
 		return false;
-	f->weight = f->period;
-	if (++f->told % FAULTS_EXACT == 0 && f->period < 1 << 15)
+	f->weight = f->period + f->untold;
+	f->untold = 0;
+	if (++f->told % FAULTS_EXACT == 0 && f->period < 1 << 14)
 		f->period *= 2;
 	f->until = f->period;
 	return true;
@@ -268,21 +305,16 @@ static __noinline bool is_probes_page(__u64 addr)
 	return addr >> 12 == BPF_CORE_READ(task, mm, uprobes_state.xol_area, vaddr) >> 12;
 }
 
-static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, bool guarded)
+static __always_inline int tell_fault(struct thread_state *t, __u64 addr, __u64 error_code,
+				      bool guarded)
 {
-	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	__u32 tgid = current_target();
 	struct ev_touch *ev;
 	__u64 stack_id;
 
-	if (!t) {
-		count(COUNT_NO_THREAD_STATE);
+	if (!tgid)
 		return 0;
-	}
-	/* The walker's own reads do not touch what is not there. */
-	if (t->unwind.busy || (FAULT_FETCHES(error_code) && is_probes_page(addr)))
-		return 0;
-	if (!sample_fault(&t->faults))
-		return 0;
+	count_many(COUNT_LEDGER_HITS, t->faults.weight);
 	stack_id = user_stack(t, tgid, guarded);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
@@ -300,6 +332,36 @@ static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, 
 }
 
 /*
+ * What threads of targets have is looked for first: where faults are many, nearly all
+ * of them are not told, and need nothing else.
+ */
+static __always_inline struct thread_state *faulting_thread(void)
+{
+	struct thread_state *t = thread_state(0);
+
+	if (t || !current_target())
+		return t;
+	t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!t)
+		count(COUNT_NO_THREAD_STATE);
+	return t;
+}
+
+static __always_inline int see_fault(__u64 addr, __u64 error_code, bool guarded)
+{
+	__u64 begun = timing_begin();
+	struct thread_state *t = addr >> 47 ? NULL : faulting_thread();
+
+	/* The walker's own reads do not touch what is not there. */
+	if (!t || t->unwind.busy || (FAULT_FETCHES(error_code) && is_probes_page(addr)))
+		return 0;
+	if (sample_fault(&t->faults))
+		tell_fault(t, addr, error_code, guarded);
+	ledger_end(begun);
+	return 0;
+}
+
+/*
  * By the program itself (page_fault_user), and by the kernel for it, as read()
  * does (page_fault_kernel). A raw tracepoint's program can stand at both, which
  * halves what the verifier has to look at.
@@ -307,18 +369,14 @@ static __always_inline int tell_fault(__u64 addr, __u64 error_code, __u32 tgid, 
 SEC("raw_tp")
 int BPF_PROG(memory_fault, unsigned long addr, struct pt_regs *regs, unsigned long error_code)
 {
-	__u32 tgid = addr >> 47 ? 0 : current_target();
-
-	return tgid ? tell_fault(addr, error_code, tgid, true) : 0;
+	return see_fault(addr, error_code, true);
 }
 
 SEC("raw_tp")
 int BPF_PROG(memory_fault_plain, unsigned long addr, struct pt_regs *regs,
 	     unsigned long error_code)
 {
-	__u32 tgid = addr >> 47 ? 0 : current_target();
-
-	return tgid ? tell_fault(addr, error_code, tgid, false) : 0;
+	return see_fault(addr, error_code, false);
 }
 
 /* The current process's memory cgroup, by the inode of its directory; 0: none. */

@@ -41,10 +41,12 @@ struct pending_call {
 
 /* How many of a thread's page faults are told: see memory.bpf.c. */
 struct fault_sampling {
+	__u64 tick;		/* of the clock, when it was last looked at */
 	__u64 window;		/* number of the span of time that the rest is of */
 	__u32 told;		/* in it */
 	__u32 period;		/* one of so many is told now ... */
 	__u32 until;		/* ... after so many more */
+	__u32 untold;		/* that no sample stands for yet, of earlier spans */
 	__u32 weight;		/* of the one that is told now */
 };
 

@@ -9,15 +9,15 @@
 #include "bpf/maps.bpf.h"
 
 /* Switched by user space; while set, every hit is timed. */
-bool timing;
+bool timing __weak;
 /* Sums over all moments. Not per CPU: uprobe programs are preemptible. */
-__u64 timed_hits, timed_ns;
+__u64 timed_hits __weak, timed_ns __weak;
 
 /*
  * Always 0. Read, rather than known: with two known values the verifier would
  * look at all that a program does twice.
  */
-__u64 never;
+__u64 never __weak;
 
 static __always_inline __u64 timing_begin(void)
 {

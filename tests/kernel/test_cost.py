@@ -9,6 +9,7 @@ time rather than time, so that only their ratio counts.
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -71,6 +72,51 @@ def idle():
     check_equal("hits", cost["probe_hits"], 0)
     check_equal("price", cost["probe_ns_per_hit"], None)
     check_equal("share", cost["target_cpu_share"], None)
+
+
+# Makes system calls and page faults for a while; tells how many there were.
+CALLER = """
+import mmap, os, resource, time
+ask, calls = os.getppid, 0
+memory = mmap.mmap(-1, 4096 * 20000)
+memory.madvise(mmap.MADV_NOHUGEPAGE)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+input()
+begun, before = time.monotonic(), faults()
+while time.monotonic() - begun < 2:
+    for _ in range(2000):
+        ask()
+    calls += 2000
+    memory.madvise(mmap.MADV_DONTNEED)
+    for page in range(0, 4096 * 1000, 4096):
+        memory[page] = 1
+print(calls, faults() - before, flush=True)
+input()
+"""
+
+
+@case()
+def kernels_ledger():
+    """In the growth level: its events, and what it makes of other system calls."""
+    target = spawn([sys.executable, "-u", "-c", CALLER], stdin=subprocess.PIPE,
+                   stdout=subprocess.PIPE, text=True)
+    watch = Watch(target.pid, "-i", "0.2", mode="growth")
+    target.stdin.write("\n")
+    target.stdin.flush()
+    calls, faults = (int(n) for n in target.stdout.readline().split())
+    cost = watch.finish().data["cost"]
+    check_equal("probe hits", cost["probe_hits"], 0)
+    check(0 < cost["target_cpu_share"] < 1, f"share: {cost}")
+    check(0 < cost["ledger_ns_per_hit"] < 20000, f"price: {cost}")
+    check(0.95 * faults < cost["ledger_hits"] < 1.05 * faults + 500,
+          f"{cost['ledger_hits']} page faults, in truth {faults}")
+    if "yes" in re.search("system calls at their own functions.*", heapsonde("doctor").stdout)[0]:
+        check_equal("calls that became slower", cost["slowed_calls"], 0)
+        return
+    check(0.5 * calls < cost["slowed_calls"] < 2 * calls,
+          f"{cost['slowed_calls']} calls, in truth {calls}")
+    remark(f"{cost['ns_per_slowed_call']:.0f} ns a call, {cost['ledger_ns_per_hit']:.0f} ns an event")
 
 
 LEAKS = ["-n", 200000, "-s", 1000, "-l", 10, "-D", 60, "-b", 20000]

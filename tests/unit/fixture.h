@@ -103,8 +103,13 @@ static inline void fixture_memory(struct snapshot *snap)
 		.pid = 4242, .detail = snapshot_string(snap, "MADV_DONTNEED") });
 	snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
 		.t_s = 40.5, .name = snapshot_string(snap, "after \"warm-up\"") });
-	snap->cost = (struct snapshot_cost){ 1234567, 652.5, 0.031, 1.75, 20971520,
-						      17, 3400000, 420000 };
+	snap->cost = (struct snapshot_cost){
+		.probe_hits = 1234567, .probe_ns_per_hit = 652.5, .target_cpu_share = 0.031,
+		.ledger_hits = 98765, .ledger_ns_per_hit = 310.5,
+		.slowed_calls = 40123, .ns_per_slowed_call = 81.5,
+		.own_cpu_s = 1.75, .own_rss_bytes = 20971520,
+		.gc_looks = 17, .gc_look_ns = 3400000, .gc_look_max_ns = 420000,
+	};
 	snap->unwind = (struct snapshot_unwind){ 2, 1, 0, 1 };
 }
 

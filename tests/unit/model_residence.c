@@ -2,6 +2,7 @@
 /* The kernel's ledger: what is mapped and resident by whom, what was given back. */
 #include <string.h>
 
+#include "model/page_set.h"
 #include "tests/unit/model_records.h"
 
 #define PG 4096ull
@@ -111,6 +112,19 @@ TEST(mapped_and_touched)
 	check_int(totals.m.resident_bytes, 4 * PG);
 	check_int(totals.m.live_bytes, 0);
 	check_int(totals.m.alloc_count, 0);
+}
+
+/* Between two faults that are told, whole blocks may have become resident. */
+TEST(blocks_that_no_fault_was_told_of)
+{
+	m_begin();
+	map(BASE, 3 * PAGES_PER_BLOCK, S1);
+	touch(BASE + 5 * PG, 1700, TOUCH_WRITE, S2);
+	check_int(row(S2).resident_bytes, 1700 * PG);
+	check_pages(PAGES_PER_BLOCK, false);
+	check_int(row(S2).resident_bytes, 3 * PAGES_PER_BLOCK * PG);
+	check_pages(3, false);
+	check_int(row(S2).resident_bytes, 3 * 3 * PG);
 }
 
 TEST(unmapped)

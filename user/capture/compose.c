@@ -397,6 +397,16 @@ int64_t session_hits(const struct session *s)
 	return sum;
 }
 
+/* Other system calls of targets that ours made slower: counted while timing. */
+static int64_t slowed_calls(const struct session *s)
+{
+	double timed_s = session_timed_s(s);
+
+	if (s->growth.programs.calls != CALLS_AT_TRACEPOINT || timed_s <= 0)
+		return 0;
+	return llround((double)s->skel->bss->timed_other_calls * session_watched_s(s) / timed_s);
+}
+
 void session_update_cost(struct session *s)
 {
 	cost_update(&s->cost, &(struct cost_counts){
@@ -407,6 +417,10 @@ void session_update_cost(struct session *s)
 			   session_count(s, COUNT_DROP_REALLOC),
 		.timed_hits = s->skel->bss->timed_hits,
 		.timed_ns = s->skel->bss->timed_ns,
+		.ledger_hits = session_count(s, COUNT_LEDGER_HITS),
+		.ledger_timed_hits = s->skel->bss->ledger_timed_hits,
+		.ledger_timed_ns = s->skel->bss->ledger_timed_ns,
+		.slowed_calls = slowed_calls(s),
 	});
 }
 
@@ -415,6 +429,10 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 	ret->probe_hits = session_hits(s);
 	ret->probe_ns_per_hit = s->cost.ns_per_hit;
 	ret->target_cpu_share = s->cost.share;
+	ret->ledger_hits = s->cost.counts.ledger_hits;
+	ret->ledger_ns_per_hit = s->cost.ledger_ns_per_hit;
+	ret->slowed_calls = s->cost.counts.slowed_calls;
+	ret->ns_per_slowed_call = s->growth.price_known ? s->growth.price.call_ns : -1;
 	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
 	ret->own_rss_bytes = memory_rss_bytes(getpid());
 	session_add_go_cost(s, ret);

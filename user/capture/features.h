@@ -27,7 +27,7 @@
 	X(preempt_guard, "bpf_preempt_disable (6.10)",			\
 	  "programs rely on task storage alone, and walk stacks without bpf_loop()") \
 	X(call_functions, "system calls at their own functions (5.5)",	\
-	  "who maps and gives back is seen at the end of every system call (80 ns each)") \
+	  "who maps and gives back is seen at the end of every system call") \
 	X(call_tracepoint, "tracepoint of system calls",		\
 	  "the same by the C library's functions only")			\
 	X(fault_tracepoints, "tracepoints of page faults",		\

@@ -317,11 +317,27 @@ static void thin_timeline(struct snapshot_sample_vec *timeline)
 	timeline->len = kept;
 }
 
+static void set_timing(struct session *s, bool on)
+{
+	if (on == s->skel->bss->timing)
+		return;
+	if (on)
+		s->timed_since_s = session_watched_s(s);
+	else
+		s->timed_s += session_watched_s(s) - s->timed_since_s;
+	s->skel->bss->timing = on;
+}
+
+double session_timed_s(const struct session *s)
+{
+	return s->timed_s + (s->skel->bss->timing ? session_watched_s(s) - s->timed_since_s : 0);
+}
+
 /* At once: session_run() looks only later whether that moment is over. */
 void session_time_programs(struct session *s)
 {
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
-	s->skel->bss->timing = true;
+	set_timing(s, true);
 }
 
 static void take_sample(struct session *s)
@@ -387,7 +403,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_begin_go(s);
 		session_keep_go_pace(s);
 		note_loss(s);
-		s->skel->bss->timing = s->governor || now < s->timed_until_s;
+		set_timing(s, s->governor || now < s->timed_until_s);
 		note_growth(s, now);
 		if (now >= s->next_sample_s) {
 			take_sample(s);
@@ -661,7 +677,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 		err = start_reader(s);
 	if (err)
 		return err;
-	cost_init(&s->cost, s->method);
+	cost_init(&s->cost, s->method, s->growth.price_known ? &s->growth.price : NULL);
 	s->start_ns = session_now_ns();
 	session_time_programs(s);
 	err = attach_targets(s);

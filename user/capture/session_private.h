@@ -141,6 +141,8 @@ struct growth_watch {
 	struct growth_programs programs;
 	struct bpf_link *links[GROWTH_PROGRAMS_MAX];
 	size_t links_count;
+	struct kernel_price price;
+	bool price_known;
 	bool sees_pages;		/* page faults are told */
 	int kpageflags;			/* descriptor, -1: may not be read */
 	uint64_t zero_pfn;		/* of the page of zeros; 0: not told */
@@ -204,6 +206,7 @@ struct session {
 	struct cost_mark budget_from;	/* what the budget is looked at from */
 	double next_budget_s;
 	double timed_until_s;	/* the programs take their own time until then */
+	double timed_since_s, timed_s;	/* ... since when, and how long before that */
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
 	bool watches_functions;		/* that give blocks */
@@ -241,6 +244,8 @@ bool session_is_called(const struct session *s);
 /* Feeds the model with what is in the ring now. */
 void session_drain(struct session *s);
 
+/* How long the programs were timed in all. */
+double session_timed_s(const struct session *s);
 /* For a moment from now on, the programs tell how long they take. */
 void session_time_programs(struct session *s);
 

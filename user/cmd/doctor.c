@@ -48,6 +48,8 @@ struct diagnosis {
 	enum attach_method method;
 	struct price price;
 	bool price_known;
+	struct kernel_price kernel_price;
+	bool slows_calls;		/* of all processes, while watching; by that much */
 	struct patient_vec patients;
 };
 
@@ -124,6 +126,8 @@ static void diagnose(struct diagnosis *d, const struct options *opts)
 
 		d->price_known = !unknown;
 	}
+	d->slows_calls = !d->features_error && !d->features.call_functions &&
+			 d->features.call_tracepoint && price_measure_kernel(&d->kernel_price);
 	vec_for_each(pid, &opts->target.pids)
 		examine(patient_vec_append(&d->patients), *pid, d, &opts->target.allocators);
 }
@@ -158,6 +162,9 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 	if (d->features_error)
 		return;
 	fprintf(f, "attach      %s\n", attach_method_name(d->method));
+	if (d->slows_calls)
+		fprintf(f, "others      each system call of every process takes %.0f ns longer "
+			"while heapsonde watches\n", d->kernel_price.call_ns);
 	fprintf(f, "memory      ring buffer %s (--ring-size), 16 bytes a live block or more\n",
 		format_bytes(SESSION_RING_BYTES, bytes));
 }
@@ -353,6 +360,8 @@ static void print_json(const struct diagnosis *d, FILE *f)
 #undef X
 	json_object_object_add(root, "features", features);
 	add_string(root, "attach", attach_method_name(d->method));
+	json_object_object_add(root, "system_call_ns", json_object_new_double(
+		d->slows_calls ? d->kernel_price.call_ns : 0));
 	vec_for_each(p, &d->patients)
 		json_object_array_add(targets, patient_json(p));
 	json_object_object_add(root, "targets", targets);

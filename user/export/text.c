@@ -272,6 +272,13 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);
 	if (cost->target_cpu_share >= 0)
 		fprintf(f, ", %.1f %% of the target's CPU time", cost->target_cpu_share * 100);
+	if (cost->ledger_ns_per_hit >= 0)
+		fprintf(f, "\n  %-10s %10s page faults and calls on memory, %.0f ns each, are in "
+			"that", "", format_count(cost->ledger_hits, buf), cost->ledger_ns_per_hit);
+	if (cost->slowed_calls && cost->ns_per_slowed_call >= 0)
+		fprintf(f, "\n  %-10s %10s other system calls too, %.0f ns longer each, as those "
+			"of all processes are", "", format_count(cost->slowed_calls, buf),
+			cost->ns_per_slowed_call);
 	fprintf(f, "\n  %-10s %8.1f s of CPU time", "heapsonde", cost->own_cpu_s);
 	if (cost->own_rss_bytes > 0)
 		fprintf(f, ", %s of memory", bytes(cost->own_rss_bytes, buf));

@@ -540,8 +540,11 @@ static void settle_known(struct model *model, struct page_block *block,
 	}
 }
 
-/* Pages that nobody is known for belong to the one before them, at the start to the one behind. */
-static void spread(struct model *model, struct page_block *block, const uint64_t *older,
+/*
+ * Pages that nobody is known for belong to the one before them, at the start to the one
+ * behind. Returns the row of the last.
+ */
+static uint32_t spread(struct model *model, struct page_block *block, const uint64_t *older,
 		   const struct page_truth *truth)
 {
 	struct page from = { 0 };
@@ -561,6 +564,40 @@ static void spread(struct model *model, struct page_block *block, const uint64_t
 		block->used++;
 		agg_alloc(&model->touched, page->row, page->weight * PAGE_BYTES, page->weight);
 	}
+	return from.row;
+}
+
+/* Whether both addresses lie in what was made accessible at once. */
+static bool same_piece(const struct regions *regions, uint64_t a, uint64_t b)
+{
+	size_t i = regions_behind(regions, a);
+	const struct region_piece *piece = regions->pieces.data + i;
+
+	return i < regions->pieces.len && piece->start <= a && b < piece->end;
+}
+
+/*
+ * Where faults are so many that a whole block goes by between two that are told, the
+ * next block begins with the same row; it is looked at in its turn.
+ */
+static void spread_behind(struct model *model, struct image *image, uint64_t start, uint32_t row,
+			  page_look_fn *look, void *arg)
+{
+	struct residence *residence = &image->residence;
+	struct page_truth truth = { 0 };
+
+	if (!row || page_set_find(&residence->pages, start) ||
+	    !same_piece(&residence->accessible, start - 1, start) || !look(arg, start, &truth))
+		return;
+	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++) {
+		uint64_t addr = start + i * PAGE_BYTES;
+
+		if (!bit_of(truth.resident, i) || page_set_is_older(&residence->pages, addr) ||
+		    !same_piece(&residence->accessible, start, addr))
+			continue;
+		touch(model, image, addr, row, 1, 0);
+		return;
+	}
 }
 
 size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t count,
@@ -574,12 +611,16 @@ size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t
 		struct page_block *block = image->residence.pages.blocks.data[from];
 		const struct older_block *older;
 		struct page_truth truth = { 0 };
+		uint64_t behind = block->start + PAGE_BLOCK_BYTES;
+		uint32_t row;
 
 		if (!block->used || !look(arg, block->start, &truth))
 			continue;
 		older = page_set_older(&image->residence.pages, block->start);
 		settle_known(model, block, &truth);
-		spread(model, block, older ? older->bits : NULL, &truth);
+		row = spread(model, block, older ? older->bits : NULL, &truth);
+		if (!truth.huge)
+			spread_behind(model, image, behind, row, look, arg);
 	}
 	return image && from < image->residence.pages.blocks.len ? from : 0;
 }

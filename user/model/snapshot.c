@@ -37,6 +37,7 @@ struct snapshot *snapshot_create(void)
 		.seconds_to_limit = -1,
 	};
 	snap->cost.probe_ns_per_hit = snap->cost.target_cpu_share = -1;
+	snap->cost.ledger_ns_per_hit = snap->cost.ns_per_slowed_call = -1;
 	return snap;
 }
 

@@ -236,6 +236,9 @@ struct snapshot_cost {
 	int64_t probe_hits;
 	double probe_ns_per_hit;	/* < 0: not measured */
 	double target_cpu_share;	/* of the target's CPU time; < 0: not measured */
+	/* The kernel's ledger: events that it saw, and system calls that it made slower. */
+	int64_t ledger_hits, slowed_calls;
+	double ledger_ns_per_hit, ns_per_slowed_call;	/* < 0: not measured */
 	double own_cpu_s;
 	int64_t own_rss_bytes;
 	/* Looks at samples while a Go target's world was stopped, and how long they took. */

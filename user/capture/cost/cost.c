@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the watching costs the targets; see cost.h. */
+#include <math.h>
 #include <signal.h>
 #include <time.h>
 
@@ -22,11 +23,16 @@ static void *measure(void *arg)
 	return NULL;
 }
 
-void cost_init(struct cost *cost, enum attach_method method)
+void cost_init(struct cost *cost, enum attach_method method, const struct kernel_price *kernel)
 {
 	sigset_t all, before;
 
-	*cost = (struct cost){ .method = method, .ns_per_hit = -1, .share = -1 };
+	*cost = (struct cost){
+		.method = method, .kernel_measured = kernel,
+		.ns_per_hit = -1, .ledger_ns_per_hit = -1, .share = -1,
+	};
+	if (kernel)
+		cost->kernel = *kernel;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	cost->started = !pthread_create(&cost->measuring, NULL, measure, cost);
@@ -81,9 +87,14 @@ static uint64_t watched_cpu_ns(struct cost *cost)
 	return sum;
 }
 
-static bool is_known(const struct cost *cost, const struct cost_counts *counts)
+static bool probes_known(const struct cost *cost, const struct cost_counts *counts)
 {
 	return cost->measured && counts->hits && counts->timed_hits;
+}
+
+static bool ledger_known(const struct cost *cost, const struct cost_counts *counts)
+{
+	return cost->kernel_measured && counts->ledger_hits && counts->ledger_timed_hits;
 }
 
 static double ns_per_hit(const struct price *price, const struct cost_counts *counts)
@@ -95,14 +106,43 @@ static double ns_per_hit(const struct price *price, const struct cost_counts *co
 	return traps_ns / counts->hits + (double)counts->timed_ns / counts->timed_hits;
 }
 
+static double ledger_ns_per_hit(const struct kernel_price *price, const struct cost_counts *counts)
+{
+	double program_ns = (double)counts->ledger_timed_ns / counts->ledger_timed_hits;
+
+	/* Most of them are as short as the reading of a clock. */
+	return price->tracepoint_ns + fmax(program_ns - price->clock_ns, 0);
+}
+
+/* What all of @counts took of the targets' time; < 0 while nothing of it is known. */
+static double spent_ns(const struct cost *cost, const struct cost_counts *counts)
+{
+	double sum = 0;
+
+	/* Where there are hits, they are nearly all of it: without them nothing is known. */
+	if (counts->hits && !probes_known(cost, counts))
+		return -1;
+	if (!counts->hits && !ledger_known(cost, counts) && !counts->slowed_calls)
+		return -1;
+	if (counts->hits)
+		sum += counts->hits * ns_per_hit(&cost->price, counts);
+	if (ledger_known(cost, counts))
+		sum += counts->ledger_hits * ledger_ns_per_hit(&cost->kernel, counts);
+	return sum + counts->slowed_calls * cost->kernel.call_ns;
+}
+
 static void estimate(struct cost *cost)
 {
 	const struct cost_counts *counts = &cost->counts;
+	double spent = spent_ns(cost, counts);
 
-	if (!is_known(cost, counts) || !cost->cpu_ns)
+	if (probes_known(cost, counts))
+		cost->ns_per_hit = ns_per_hit(&cost->price, counts);
+	if (ledger_known(cost, counts))
+		cost->ledger_ns_per_hit = ledger_ns_per_hit(&cost->kernel, counts);
+	if (spent < 0 || !cost->cpu_ns)
 		return;
-	cost->ns_per_hit = ns_per_hit(&cost->price, counts);
-	cost->share = counts->hits * cost->ns_per_hit / cost->cpu_ns;
+	cost->share = spent / cost->cpu_ns;
 	/* It cannot be more than all: short runs, and clocks that tick coarsely. */
 	if (cost->share > 1)
 		cost->share = 1;
@@ -131,11 +171,15 @@ double cost_share_since(const struct cost *cost, const struct cost_mark *mark)
 		.returns = cost->counts.returns - mark->counts.returns,
 		.timed_hits = cost->counts.timed_hits - mark->counts.timed_hits,
 		.timed_ns = cost->counts.timed_ns - mark->counts.timed_ns,
+		.ledger_hits = cost->counts.ledger_hits - mark->counts.ledger_hits,
+		.ledger_timed_hits =
+			cost->counts.ledger_timed_hits - mark->counts.ledger_timed_hits,
+		.ledger_timed_ns = cost->counts.ledger_timed_ns - mark->counts.ledger_timed_ns,
+		.slowed_calls = cost->counts.slowed_calls - mark->counts.slowed_calls,
 	};
+	double spent = spent_ns(cost, &counts);
 
-	if (cpu_ns < SAYS_SOMETHING_NS || !is_known(cost, &counts))
-		return -1;
-	return (double)counts.hits * ns_per_hit(&cost->price, &counts) / (double)cpu_ns;
+	return cpu_ns < SAYS_SOMETHING_NS || spent < 0 ? -1 : spent / (double)cpu_ns;
 }
 
 void cost_settle(struct cost *cost)

@@ -2,7 +2,8 @@
 /*
  * What the watching costs the targets: hits, each at the price of its trap
  * (price.h) and of what the program then does (bpf/timing.bpf.h), over the CPU
- * time that the targets have had meanwhile.
+ * time that the targets have had meanwhile. The kernel's ledger has hits of its own,
+ * at tracepoints, and may make system calls slower that it has no interest in.
  */
 #ifndef HEAPSONDE_CAPTURE_COST_COST_H
 #define HEAPSONDE_CAPTURE_COST_COST_H
@@ -21,6 +22,9 @@ struct cost_counts {
 	int64_t stepped;		/* ... at single-stepped instructions, */
 	int64_t returns;		/* ... and at returns */
 	int64_t timed_hits, timed_ns;	/* of some hits: what the programs took */
+	/* The kernel's ledger: system calls and page faults that it saw ... */
+	int64_t ledger_hits, ledger_timed_hits, ledger_timed_ns;
+	int64_t slowed_calls;		/* ... and other calls that its listening made slower */
 };
 
 /* A process's CPU time while it was watched. */
@@ -37,16 +41,21 @@ struct cost {
 	bool started;
 	atomic_bool measured;
 	enum attach_method method;
+	struct kernel_price kernel;
+	bool kernel_measured;
 	struct cost_clock_vec clocks;	/* of those that live */
 	uint64_t ended_ns;		/* CPU time of those that do not */
 	struct cost_counts counts;	/* of the last cost_update() ... */
 	uint64_t cpu_ns;		/* ... and CPU time up to then */
-	double ns_per_hit;		/* < 0: not known yet */
+	double ns_per_hit, ledger_ns_per_hit;	/* < 0: not known yet */
 	double share;			/* of the targets' CPU time; < 0: not known yet */
 };
 
-/* Measures the price in a thread of its own: attaching waits for nothing. */
-void cost_init(struct cost *cost, enum attach_method method);
+/*
+ * Measures the price in a thread of its own: attaching waits for nothing. @kernel is
+ * NULL where the ledger's price could not be had.
+ */
+void cost_init(struct cost *cost, enum attach_method method, const struct kernel_price *kernel);
 void cost_deinit(struct cost *cost);
 /* Waits for that thread, some tenths of a second at most after cost_init(). */
 void cost_settle(struct cost *cost);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,18 +91,22 @@ static const uint32_t attach_types[] = {
 	[ATTACH_SINGLE] = 0,
 };
 
-/* A session's entry says with 0 that it wants the return. */
-static int load_empty(enum attach_method method)
+static int load_empty_as(enum bpf_prog_type type, uint32_t attach_type)
 {
 	const struct bpf_insn insns[] = {
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts,
-		    .expected_attach_type = (enum bpf_attach_type)attach_types[method]);
+		    .expected_attach_type = (enum bpf_attach_type)attach_type);
 
-	return bpf_prog_load(BPF_PROG_TYPE_KPROBE, "price", "GPL", insns,
-			     sizeof(insns) / sizeof(insns[0]), &opts);
+	return bpf_prog_load(type, "price", "GPL", insns, sizeof(insns) / sizeof(insns[0]), &opts);
+}
+
+/* A session's entry says with 0 that it wants the return. */
+static int load_empty(enum attach_method method)
+{
+	return load_empty_as(BPF_PROG_TYPE_KPROBE, attach_types[method]);
 }
 
 /* Our own file, whatever became of its name. */
@@ -216,4 +221,46 @@ struct error *price_measure(enum attach_method method, struct price *ret)
 		err = time_trap(&twice, price_emulated, &both);
 	ret->return_ns = both > ret->emulated_ns ? both - ret->emulated_ns : 0;
 	return err;
+}
+
+/* --- what is attached to the kernel ---------------------------------------- */
+
+/* The kernel reads the same counter. */
+static void read_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+}
+
+/* Nothing is cheaper, so that what is added is seen best. */
+static void ask_kernel(void)
+{
+	syscall(SYS_getppid);
+}
+
+/*
+ * With the first listener all system calls of the machine take the kernel's slow way
+ * out; a second one adds no more than its own call.
+ */
+bool price_measure_kernel(struct kernel_price *ret)
+{
+	int empty __cleanup_close = load_empty_as(BPF_PROG_TYPE_RAW_TRACEPOINT, 0);
+	double alone = time_calls(ask_kernel), once, twice;
+	int first __cleanup_close = bpf_raw_tracepoint_open("sys_exit", empty);
+	int second __cleanup_close = -1;
+
+	if (first < 0)
+		return false;
+	once = time_calls(ask_kernel);
+	second = bpf_raw_tracepoint_open("sys_exit", empty);
+	if (second < 0)
+		return false;
+	twice = time_calls(ask_kernel);
+	*ret = (struct kernel_price){
+		.tracepoint_ns = twice > once ? twice - once : 0,
+		.call_ns = once > alone ? once - alone : 0,
+		.clock_ns = time_calls(read_clock),
+	};
+	return true;
 }

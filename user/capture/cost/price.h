@@ -17,10 +17,23 @@ struct price {
 	double return_ns;	/* of a return probe, on top of its entry's */
 };
 
+/* The same of what is attached to the kernel itself. */
+struct kernel_price {
+	double tracepoint_ns;	/* at a tracepoint */
+	double call_ns;		/* of a system call, when somebody listens at the end of all */
+	double clock_ns;	/* of the clock that programs are timed by: no part of them */
+};
+
 /*
  * Sets probes of its own, for some tens of milliseconds, on functions of
  * heapsonde itself that a thread of its own calls; no target is touched.
  */
 struct error *price_measure(enum attach_method method, struct price *ret) __must_check;
+
+/*
+ * Before anything of the session is at the end of system calls: takes a millisecond.
+ * False where that cannot be tried.
+ */
+bool price_measure_kernel(struct kernel_price *ret);
 
 #endif

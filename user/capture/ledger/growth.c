@@ -25,6 +25,7 @@
 /* What cannot be attached is not seen, and said; all else goes on. */
 void session_attach_growth(struct session *s)
 {
+	s->growth.price_known = price_measure_kernel(&s->growth.price);
 	for (size_t i = 0; i < s->growth.programs.count; i++) {
 		const struct growth_program *at = &s->growth.programs.programs[i];
 		struct bpf_link *link = at->tracepoint ?

@@ -112,6 +112,10 @@ function losses({ loss, totals }) {
 	);
 }
 
+function each(hits, ns) {
+	return hits && ns !== null ? `${count(hits)}, ${Math.round(ns)} ns each` : null;
+}
+
 function cost({ cost: c, mode, stack_mode: stacks, sample_bytes: sample, duration_s: watched }) {
 	return section(
 		"cost",
@@ -127,6 +131,8 @@ function cost({ cost: c, mode, stack_mode: stacks, sample_bytes: sample, duratio
 					? null
 					: `${Math.round(c.probe_ns_per_hit)} ns`,
 			],
+			["page faults, calls on memory", each(c.ledger_hits, c.ledger_ns_per_hit)],
+			["other system calls, longer", each(c.slowed_calls, c.ns_per_slowed_call)],
 			[
 				"of the target's CPU time",
 				c.target_cpu_share === null
