@@ -35,6 +35,7 @@
 #define ALLOC_BITS_MAX 1024	/* objects in a span */
 #define RUNTIME_FRAMES 8	/* at the leaf, that user space cuts off */
 #define GO_SEEN_BUCKETS 1024
+#define GO_WINDOW_WORDS 128	/* a power of two: of a stack, copied at once */
 
 #if defined(__TARGET_ARCH_x86)
 #define GO_ARGUMENT_1(ctx) ((ctx)->ax)
@@ -83,6 +84,8 @@ struct go_thread {
 	__u32 index;
 	__u32 nelems;
 	__u8 span[GO_SPAN_BYTES];
+	__u64 window_addr;	/* of the piece of stack whose copy that is */
+	__u64 window[GO_WINDOW_WORDS];
 	struct ev_go_swept swept;
 	struct ev_stack record;
 	__u64 pcs[MAX_DEPTH];
@@ -308,6 +311,28 @@ static __noinline int go_fill(struct go_thread *t, const struct go_target *g)
 
 struct frame { __u64 bp, ra; };
 
+#define NO_WINDOW (~0ull)	/* far from any address */
+
+/* One read of a piece of stack costs little more than one of a frame. */
+static __always_inline bool go_read_frame(struct go_thread *t, __u64 bp, struct frame *ret)
+{
+	__u64 word = (bp - t->window_addr) / 8;
+
+	if (bp & 7)
+		return false;
+	if (word >= GO_WINDOW_WORDS - 1) {
+		/* Where the stack's memory ends within it, frame by frame. */
+		t->window_addr = NO_WINDOW;
+		if (bpf_probe_read_user(t->window, sizeof(t->window), (const void *)bp))
+			return !bpf_probe_read_user(ret, sizeof(*ret), (const void *)bp);
+		t->window_addr = bp;
+		word = 0;
+	}
+	ret->bp = t->window[word & (GO_WINDOW_WORDS - 1)];
+	ret->ra = t->window[(word + 1) & (GO_WINDOW_WORDS - 1)];
+	return true;
+}
+
 /*
  * Go code keeps frame pointers; the outermost frame's is 0. C code keeps none, so
  * that the walk ends where C called Go.
@@ -320,8 +345,9 @@ static __noinline __u64 go_walk(struct go_thread *t)
 	struct frame frame;
 
 	t->from_c = false;
+	t->window_addr = NO_WINDOW;
 	for (__u32 i = 0; i < MAX_DEPTH && i < depth; i++) {
-		if (bpf_probe_read_user(&frame, sizeof(frame), (const void *)bp)) {
+		if (!go_read_frame(t, bp, &frame)) {
 			status = UNWIND_READ_FAULT;
 			break;
 		}

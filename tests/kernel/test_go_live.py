@@ -203,6 +203,21 @@ def exact_until_too_fast(path):
     wait_unprobed(program.pid)
 
 
+def budget_too_small(path):
+    """From all blocks to samples, to fewer of them, to none: told each time."""
+    program = Sites(path)
+    watch = Watch(program.pid, "--max-overhead", "0.02")
+    while "the watching ends here" not in watch.errors():
+        check(watch.proc.poll() is None, f"heapsonde ended: {watch.errors()}")
+        program.tell("churn 100000")
+    check_equal("mode", watch.wait().data["mode"], "sampled")
+    said = [watch.errors().find(words) for words in
+            ("sampling from now on", "fewer samples of its Go heap", "even sampling takes")]
+    check(-1 < said[0] < said[1] < said[2], f"it says {watch.errors()}")
+    wait_unprobed(program.pid)
+    program.tell("gc")
+
+
 def other_levels(path):
     """Growth probes nothing."""
     program, shown, _ = watched(path, "--mode", "growth")
@@ -262,6 +277,7 @@ for kind in ("default", "small", "pie", "nogreenteagc", "sizespecializedmalloc")
         if kind == "pie" and toolchain == "system":
             add_case("other_levels", other_levels, path)
             add_case("exact_until_too_fast", exact_until_too_fast, path)
+            add_case("budget_too_small", budget_too_small, path)
         if kind == "small":
             add_case(f"attached_often_{toolchain}", attached_often, path)
 

@@ -128,7 +128,7 @@ struct removal {
 struct go_heap {
 	uint32_t pid;
 	bool exact;		/* each block; else samples */
-	uint32_t thrift;	/* the mean between samples is so many times what it would be */
+	uint32_t thrift;	/* the mean between samples is so many times what is wanted */
 	struct go_live *live;
 	double paced_s;		/* when its births were last looked at ... */
 	int64_t paced_births;	/* ... and how many there were */
@@ -205,6 +205,7 @@ struct session {
 	struct cost cost;
 	struct cost_mark budget_from;	/* what the budget is looked at from */
 	double next_budget_s;
+	bool told_of_saving;		/* that fewer samples of Go heaps are taken */
 	double timed_until_s;	/* the programs take their own time until then */
 	double timed_since_s, timed_s;	/* ... since when, and how long before that */
 	int64_t noted_loss;		/* already told to the model */
@@ -348,6 +349,12 @@ void session_pace_go(struct session *s, struct image *image, bool last);
 #define GO_EXACT_PER_S 50000
 #define GO_EXACT_LOOK_S 2.0
 void session_keep_go_pace(struct session *s);
+/* Samples from now on where each block is recorded. */
+void session_end_go_tracking(struct session *s);
+/* Takes fewer samples of Go heaps; false if they can hardly be fewer. */
+bool session_save_go_samples(struct session *s);
+/* Takes more again, up to what would be taken without a budget. */
+void session_spend_go_samples(struct session *s);
 /* Whether a Go target is sampled, and the mean between samples of the first. */
 bool session_samples_go(const struct session *s, int64_t *mean_ret);
 /* Whether each block of a Go target is recorded. */

@@ -95,6 +95,35 @@ static void begin_look(struct session *s)
 	s->next_budget_s = session_watched_s(s) + BUDGET_LOOK_S;
 }
 
+/* One level lower, and what that is; false if there is none. */
+static bool lower_level(struct session *s, double share, double max)
+{
+	bool all_of_c = !s->sample_bytes && session_probes_allocations(s);
+	bool all_of_go = session_tracks_go(s);
+
+	if (all_of_c || all_of_go) {
+		log_warn("recording every allocation takes %.1f %% of the target's CPU time, more "
+			 "than --max-overhead %g: sampling from now on", 100 * share, 100 * max);
+		if (all_of_c)
+			session_set_sampling(s, SESSION_SAMPLE_BYTES);
+		session_end_go_tracking(s);
+		return true;
+	}
+	if (session_save_go_samples(s)) {
+		if (!s->told_of_saving)
+			log_warn("sampling takes %.1f %% of the target's CPU time, more than "
+				 "--max-overhead %g: fewer samples of its Go heap from now on",
+				 100 * share, 100 * max);
+		s->told_of_saving = true;
+		return true;
+	}
+	log_warn("even sampling takes %.1f %% of the target's CPU time, more than --max-overhead "
+		 "%g: the watching ends here", 100 * share, 100 * max);
+	return false;
+}
+
+#define ROOM_TO_SPARE 0.5	/* of the budget that is used when more samples are taken again */
+
 bool session_keep_budget(struct session *s)
 {
 	double max = s->settings.max_share, share;
@@ -105,19 +134,11 @@ bool session_keep_budget(struct session *s)
 	share = cost_share_since(&s->cost, &s->budget_from);
 	if (share < 0)
 		return true;
-	if (share <= max) {
-		begin_look(s);
-		return true;
-	}
-	if (!s->sample_bytes) {
-		log_warn("recording every allocation takes %.1f %% of the target's CPU time, more "
-			 "than --max-overhead %g: sampling from now on", 100 * share, 100 * max);
-		session_set_sampling(s, SESSION_SAMPLE_BYTES);
-		session_update_cost(s);
-		begin_look(s);
-		return true;
-	}
-	log_warn("even sampling takes %.1f %% of the target's CPU time, more than --max-overhead "
-		 "%g: the watching ends here", 100 * share, 100 * max);
-	return false;
+	if (share > max && !lower_level(s, share, max))
+		return false;
+	if (share < ROOM_TO_SPARE * max)
+		session_spend_go_samples(s);
+	session_update_cost(s);
+	begin_look(s);
+	return true;
 }

@@ -263,6 +263,52 @@ void session_keep_go_pace(struct session *s)
 	}
 }
 
+void session_end_go_tracking(struct session *s)
+{
+	vec_for_each(image, &s->images) {
+		struct go_heap *heap = session_go_heap(s, image->pid);
+
+		if (!image->ended && image->heap_watched && heap && heap->exact)
+			begin_sampling(s, image, heap);
+	}
+}
+
+#define THRIFT_STEP 4
+#define THRIFT_MAX 64	/* more saves nothing: what is left are the traps */
+
+/* The mean of each sampled heap times or (@step < 0) divided by that, within bounds. */
+static bool change_thrift(struct session *s, int step)
+{
+	bool changed = false;
+
+	vec_for_each(image, &s->images) {
+		struct go_heap *heap = session_go_heap(s, image->pid);
+		uint32_t before;
+
+		if (image->ended || !image->heap_watched || !heap || heap->exact)
+			continue;
+		before = heap->thrift;
+		heap->thrift = step > 0 ? before * (uint32_t)step : before / (uint32_t)-step;
+		if (heap->thrift < 1 || heap->thrift > THRIFT_MAX)
+			heap->thrift = before;
+		if (heap->thrift == before)
+			continue;
+		publish_target(s, image->go, heap);
+		changed = true;
+	}
+	return changed;
+}
+
+bool session_save_go_samples(struct session *s)
+{
+	return change_thrift(s, THRIFT_STEP);
+}
+
+void session_spend_go_samples(struct session *s)
+{
+	change_thrift(s, -THRIFT_STEP / 2);
+}
+
 void session_pace_go(struct session *s, struct image *image, bool last)
 {
 	struct go_heap *heap = session_go_heap(s, image->pid);
