@@ -37,6 +37,7 @@ $(O)/tests/fuzz/jitmap: $(addprefix user/symbol/,jitmap.c elfread.c safeopen.c) 
 	$(addprefix user/base/,alloc.c strpool.c)
 $(O)/tests/fuzz/lines: $(addprefix user/symbol/,dwarf_lines.c dwarf_unit.c demangle.c elfread.c \
 		safeopen.c) $(wildcard user/base/*.c)
+$(O)/tests/fuzz/records: $(wildcard user/model/*.c user/base/*.c)
 $(O)/tests/fuzz/object: $(wildcard user/symbol/*.c user/symbol/go/*.c user/base/*.c)
 
 $(O)/tests/fuzz/%: tests/fuzz/%.c

@@ -213,10 +213,11 @@ static void put_counts(FILE *f, const struct snapshot *snap)
 static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool complete)
 {
 	const char *const texts[] = {
-		complete ? "frees of blocks that were allocated before heapsonde attached"
-			 : "frees of blocks that are not known: older than the watch, or lost",
-		"allocations failed", "allocations ignored (--min-size, --max-size)",
+		complete ? "of blocks that were allocated before heapsonde attached"
+			 : "of blocks that are not known: older than the watch, or lost",
+		"failed", "ignored (--min-size, --max-size)",
 	};
+	const char *const nouns[] = { "free", "allocation", "allocation" };
 	const int64_t counts[] = {
 		totals->unknown_free_count, totals->failed_alloc_count, totals->ignored_count,
 	};
@@ -226,7 +227,7 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 			continue;
 		fputs("  also       ", f);
 		put_grouped(f, counts[i]);
-		fprintf(f, " %s\n", texts[i]);
+		fprintf(f, " %s%s %s\n", nouns[i], counts[i] == 1 ? "" : "s", texts[i]);
 	}
 }
 

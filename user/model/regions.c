@@ -38,10 +38,11 @@ static void piece_insert(struct regions *regions, size_t i, struct region_piece 
 
 static void pieces_remove(struct regions *regions, size_t i, size_t count)
 {
-	struct region_piece *at = regions->pieces.data + i;
+	struct region_piece *at;
 
 	if (!count)
 		return;
+	at = regions->pieces.data + i;
 	memmove(at, at + count, (regions->pieces.len - i - count) * sizeof(*at));
 	regions->pieces.len -= count;
 }

@@ -435,11 +435,12 @@ static void note_refault(struct model *model, struct image *image, const struct 
 static uint32_t region_bits_at(const struct regions *regions, uint64_t addr)
 {
 	size_t i = regions_behind(regions, addr);
-	const struct region_piece *piece = regions->pieces.data + i;
+	const struct region_piece *piece;
 
-	if (i == regions->pieces.len || piece->start > addr)
+	if (i == regions->pieces.len)
 		return 0;
-	return regions->mappings.data[piece->mapping].row & REGION_BITS;
+	piece = &regions->pieces.data[i];
+	return piece->start > addr ? 0 : regions->mappings.data[piece->mapping].row & REGION_BITS;
 }
 
 /* Whether the fault makes a page resident that was not there, or a copy of one. */
