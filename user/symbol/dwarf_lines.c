@@ -13,14 +13,11 @@
 #include "base/strpool.h"
 #include "symbol/demangle.h"
 #include "symbol/dwarf_lines.h"
+#include "symbol/dwarf_safe.h"
 #include "symbol/dwarf_unit.h"
 #include "symbol/elfread.h"
 #include "symbol/safeopen.h"
 
-/* libdw reads sections whole, unpacked. */
-#define SECTIONS_MAX (2ULL << 30)
-/* zlib cannot do better, and zstd on DWARF does not. */
-#define PACKED_RATIO_MAX 1032
 /*
  * What libdw has parsed it keeps until dwarf_end(): about 48 bytes a line, and
  * a unit's abbreviations. Then it is opened anew.
@@ -66,46 +63,6 @@ struct dwarf_lines {
 
 /* ---- Opening ---- */
 
-/* How much of memory this section would take. */
-static uint64_t unpacked_size(int fd, const Elf64_Shdr *shdr)
-{
-	Elf64_Chdr chdr;
-
-	if (!(shdr->sh_flags & SHF_COMPRESSED))
-		return shdr->sh_size;
-	if (!elfread_at(fd, shdr->sh_offset, &chdr, sizeof(chdr)) ||
-	    chdr.ch_size / PACKED_RATIO_MAX > shdr->sh_size)
-		return UINT64_MAX;
-	return chdr.ch_size;
-}
-
-/* Whether libdw may be let at it: sections lie in the file and fit into memory. */
-static bool is_sane(Elf *elf, int fd)
-{
-	uint64_t total = 0;
-	Elf_Scn *scn = NULL;
-	struct stat st;
-
-	if (fstat(fd, &st))
-		return false;
-	while ((scn = elf_nextscn(elf, scn))) {
-		const Elf64_Shdr *shdr = elf64_getshdr(scn);
-		uint64_t size;
-
-		if (!shdr)
-			return false;
-		if (shdr->sh_type == SHT_NOBITS || shdr->sh_flags & SHF_ALLOC)
-			continue;
-		size = unpacked_size(fd, shdr);
-		if (shdr->sh_offset > (uint64_t)st.st_size ||
-		    shdr->sh_size > (uint64_t)st.st_size - shdr->sh_offset ||
-		    size > SECTIONS_MAX)
-			return false;
-		total += size;
-	}
-	return total <= SECTIONS_MAX;
-}
-
 /* The directory of the open file @fd, as we see it; the caller frees it. */
 static char *directory_of(int fd)
 {
@@ -144,7 +101,8 @@ static bool open_alt(struct dwarf_lines *lines, const char *path, const uint8_t 
 	__cleanup_elf Elf *elf = fd < 0 ? NULL : elfread_open(fd);
 	const void *own_id;
 
-	if (!elf || !is_sane(elf, fd) || dwelf_elf_gnu_build_id(elf, &own_id) != (ssize_t)len ||
+	if (!elf || !dwarf_is_sane(elf, fd) ||
+	    dwelf_elf_gnu_build_id(elf, &own_id) != (ssize_t)len ||
 	    memcmp(own_id, id, len))
 		return false;
 	lines->alt = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
@@ -181,32 +139,6 @@ static bool find_alt(struct dwarf_lines *lines)
 	return true;
 }
 
-/*
- * Whether string sections, unpacked by now, end with a NUL: libdw 0.188 reads
- * a file name of .debug_line_str beyond them otherwise.
- */
-static bool strings_end(Elf *elf)
-{
-	Elf_Scn *scn = NULL;
-	size_t names;
-
-	if (elf_getshdrstrndx(elf, &names))
-		return false;
-	while ((scn = elf_nextscn(elf, scn))) {
-		const char *name = elf_strptr(elf, names, elf64_getshdr(scn)->sh_name);
-		const Elf_Data *data;
-
-		if (!name || (strcmp(name, ".debug_str") && strcmp(name, ".debug_line_str")))
-			continue;
-		data = elf_rawdata(scn, NULL);
-		/* One that says it takes no room in the file has a size, but no contents. */
-		if (!data || (data->d_size && (!data->d_buf ||
-			      ((const char *)data->d_buf)[data->d_size - 1])))
-			return false;
-	}
-	return true;
-}
-
 static bool open_dwarf(struct dwarf_lines *lines)
 {
 	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
@@ -214,7 +146,7 @@ static bool open_dwarf(struct dwarf_lines *lines)
 		return false;
 	lines->opening++;
 	lines->parsed_units = lines->parsed_lines = 0;
-	if (strings_end(lines->elf) && find_alt(lines))
+	if (dwarf_strings_end(lines->elf) && find_alt(lines))
 		return true;
 	dwarf_end(steal_ptr(lines->dwarf));
 	return false;
@@ -236,7 +168,7 @@ struct dwarf_lines *dwarf_lines_create(int fd)
 	lines->alt_fd = -1;
 	lines->strings = strpool_create();
 	lines->elf = elfread_open(fd);
-	if (!lines->elf || !is_sane(lines->elf, fd) || !open_dwarf(lines) ||
+	if (!lines->elf || !dwarf_is_sane(lines->elf, fd) || !open_dwarf(lines) ||
 	    !has_units(lines->dwarf))
 		return NULL;
 	return steal_ptr(lines);

@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Functions, inlined calls and lines of one unit; see dwarf_unit.h.
- *
- * DWARF is foreign input. libdw stays within the sections, but follows a
- * DW_AT_sibling that points backwards for ever; hence next_sibling().
+ * DWARF is foreign input: see dwarf_safe.h.
  */
 #include <dwarf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/strpool.h"
+#include "symbol/dwarf_safe.h"
 #include "symbol/dwarf_unit.h"
 
-/* Deeper nesting of DIEs than any compiler makes. */
-#define NESTING_MAX 256
-/* DIEs looked at for one question, and for one unit's list of functions. */
-#define STEPS_MAX (1 << 24)
 /* Ranges can overlap where code was folded; so many are tried. */
 #define OVERLAPS_MAX 16
 #define RANGES_MAX (1 << 20)
@@ -78,94 +73,10 @@ const struct die_range *die_ranges_find(const struct die_range_vec *ranges, uint
 	return NULL;
 }
 
-/* ---- Walking the tree ---- */
-
-struct walk {
-	uint64_t unit_end;	/* no DIE begins here or later */
-	int steps_left;
-};
-
-/* @die: of the unit. */
-static struct walk walk_of(Dwarf_Die *die)
-{
-	Dwarf_Off start = dwarf_dieoffset(die) - dwarf_cuoffset(die), next;
-	struct walk walk = { .steps_left = STEPS_MAX };
-	size_t header;
-
-	if (!dwarf_nextcu(dwarf_cu_getdwarf(die->cu), start, &next, &header, NULL, NULL, NULL))
-		walk.unit_end = next;
-	return walk;
-}
-
-static bool first_child(Dwarf_Die *die, Dwarf_Die *ret)
-{
-	return dwarf_child(die, ret) == 0;
-}
-
-/*
- * What stands behind the children of @die, whose last child's list ends with
- * the NUL at @end_of_list. Stores there too where @die's own list ends.
- */
-static bool after_children(struct walk *walk, Dwarf_Die *last, unsigned char *end_of_list,
-			   unsigned char **end_ret, Dwarf_Die *ret)
-{
-	uint64_t offset = dwarf_dieoffset(last) + (end_of_list + 1 - (unsigned char *)last->addr);
-
-	/* The unit's header may lie; libdw refuses what is behind the section. */
-	if (offset >= walk->unit_end ||
-	    !dwarf_offdie(dwarf_cu_getdwarf(last->cu), offset, ret))
-		return false;
-	if (*(unsigned char *)ret->addr)
-		return true;
-	*end_ret = ret->addr;
-	return false;
-}
-
-/*
- * The next DIE of the same list; false at its end, whose NUL is then stored
- * in @end_ret (NULL if the end of the unit or something wrong came first).
- * libdw itself skips children only where their parent says where they end.
- */
-static bool next_sibling(struct walk *walk, Dwarf_Die *die, int depth,
-			 unsigned char **end_ret, Dwarf_Die *ret)
-{
-	unsigned char *end_of_list = NULL;
-	Dwarf_Die child, next = { 0 };
-	int result;
-
-	*end_ret = NULL;
-	if (depth > NESTING_MAX || walk->steps_left-- <= 0)
-		return false;
-	if (dwarf_haschildren(die) == 1 && !dwarf_hasattr(die, DW_AT_sibling) &&
-	    first_child(die, &child)) {
-		while (next_sibling(walk, &child, depth + 1, &end_of_list, &next))
-			child = next;
-		return end_of_list && after_children(walk, &child, end_of_list, end_ret, ret);
-	}
-	result = dwarf_siblingof(die, &next);
-	if (result == 1)
-		*end_ret = next.addr;
-	if (result || dwarf_dieoffset(&next) <= dwarf_dieoffset(die))
-		return false;
-	*ret = next;
-	return true;
-}
-
-static bool next_in_list(struct walk *walk, Dwarf_Die *die)
-{
-	unsigned char *end;
-	Dwarf_Die next;
-
-	if (!next_sibling(walk, die, 0, &end, &next))
-		return false;
-	*die = next;
-	return true;
-}
-
 /* ---- Functions ---- */
 
 struct function_list {
-	struct walk walk;
+	struct dwarf_walk walk;
 	bool in_types;		/* types may hold functions: not in C */
 	struct dwarf_unit *unit;
 };
@@ -215,7 +126,7 @@ static void list_functions(struct function_list *list, Dwarf_Die *parent, int de
 {
 	Dwarf_Die die;
 
-	if (depth > NESTING_MAX || !first_child(parent, &die))
+	if (depth > DWARF_NESTING_MAX || dwarf_child(parent, &die))
 		return;
 	do {
 		int tag = dwarf_tag(&die);
@@ -224,7 +135,7 @@ static void list_functions(struct function_list *list, Dwarf_Die *parent, int de
 			add_function(list, &die);
 		if (may_hold_functions(list, tag))
 			list_functions(list, &die, depth + 1);
-	} while (next_in_list(&list->walk, &die));
+	} while (dwarf_walk_next(&list->walk, &die));
 }
 
 /* ---- Lines ---- */
@@ -313,7 +224,7 @@ void dwarf_unit_init(struct dwarf_unit *unit, Dwarf_Die *cu, Dwarf_Die *die,
 		     struct strpool *strings)
 {
 	struct function_list list = {
-		.walk = walk_of(die), .in_types = !is_c(die), .unit = unit };
+		.walk = dwarf_walk_of(die), .in_types = !is_c(die), .unit = unit };
 
 	*unit = (struct dwarf_unit){ 0 };
 	read_lines(unit, cu, strings);
@@ -363,7 +274,7 @@ static uint32_t number_of(Dwarf_Die *die, unsigned int name)
 }
 
 struct call_list {
-	struct walk walk;
+	struct dwarf_walk walk;
 	struct dwarf_function *function;
 	struct die_range_vec ranges;	/* die: index into the function's calls */
 	Dwarf_Files *files;
@@ -398,7 +309,7 @@ static void list_calls(struct call_list *list, Dwarf_Die *parent, uint32_t call,
 {
 	Dwarf_Die die;
 
-	if (depth > NESTING_MAX || !first_child(parent, &die))
+	if (depth > DWARF_NESTING_MAX || dwarf_child(parent, &die))
 		return;
 	do {
 		int tag = dwarf_tag(&die);
@@ -407,7 +318,7 @@ static void list_calls(struct call_list *list, Dwarf_Die *parent, uint32_t call,
 			list_calls(list, &die, add_call(list, &die, call), depth + 1);
 		else if (tag == DW_TAG_lexical_block)
 			list_calls(list, &die, call, depth + 1);
-	} while (next_in_list(&list->walk, &die));
+	} while (dwarf_walk_next(&list->walk, &die));
 }
 
 static void add_segment(struct inline_segment_vec *segments, uint64_t start, uint32_t call)
@@ -463,7 +374,7 @@ void dwarf_function_load(struct dwarf_unit *unit, struct dwarf_function *functio
 			 Dwarf_Die *cu, Dwarf_Die *die, struct strpool *strings)
 {
 	struct call_list list = {
-		.walk = walk_of(die), .function = function, .strings = strings };
+		.walk = dwarf_walk_of(die), .function = function, .strings = strings };
 	Dwarf_Die function_die;
 	size_t count;
 
