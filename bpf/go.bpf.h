@@ -128,7 +128,7 @@ static __always_inline __u32 span_count(const struct go_thread *t, const struct 
 
 static __noinline bool go_read_span(struct go_thread *t, const struct go_target *g, __u64 span)
 {
-	if (bpf_probe_read_user(t->span, 128, (const void *)span)) {
+	if (bpf_probe_read_user(t->span, GO_SPAN_READ, (const void *)span)) {
 		count(COUNT_READ_FAULT);
 		return false;
 	}

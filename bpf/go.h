@@ -10,7 +10,8 @@
 #include <linux/types.h>
 #endif
 
-#define GO_SPAN_BYTES 256	/* at least all that is read of a runtime.mspan */
+#define GO_SPAN_BYTES 256	/* room for a runtime.mspan ... */
+#define GO_SPAN_READ 128	/* ... of which so much is read: all fields lie in there */
 
 /* Offsets in runtime.mspan, and where the heap's arenas are described. */
 struct go_target {

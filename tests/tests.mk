@@ -35,8 +35,8 @@ $(O)/tests/fuzz/demangle: user/symbol/demangle.c \
 	$(addprefix user/base/,alloc.c format.c strbuf.c utf8.c)
 $(O)/tests/fuzz/jitmap: $(addprefix user/symbol/,jitmap.c elfread.c safeopen.c) \
 	$(addprefix user/base/,alloc.c strpool.c)
-$(O)/tests/fuzz/lines: $(addprefix user/symbol/,dwarf_lines.c dwarf_unit.c demangle.c elfread.c \
-		safeopen.c) $(wildcard user/base/*.c)
+$(O)/tests/fuzz/lines: $(addprefix user/symbol/,dwarf_lines.c dwarf_safe.c dwarf_unit.c \
+		demangle.c elfread.c safeopen.c) $(wildcard user/base/*.c)
 $(O)/tests/fuzz/records: $(wildcard user/model/*.c user/base/*.c)
 $(O)/tests/fuzz/object: $(wildcard user/symbol/*.c user/symbol/go/*.c user/base/*.c)
 
@@ -77,6 +77,11 @@ go_programs := $(foreach go,$(wildcard $(O)/go/*/bin/go),$(addprefix $(go:bin/go
 	lines-default lines-pie lines-external \
 	sites-default sites-small sites-pie sites-profile http-default)) \
 	$(addprefix $(O)/go/1.26/sites-,$(if $(wildcard $(O)/go/1.26/bin/go),$(go_experiments)))
+# By the newest one also with a runtime that no other program has.
+go_newest := $(lastword $(sort $(filter-out $(O)/go/system,$(wildcard $(O)/go/*.*))))
+ifneq ($(go_newest),)
+go_programs += $(addprefix $(go_newest)/,server-odd server-odd-small)
+endif
 go_sites := tests/workloads/go/sites.go
 
 $(O)/go/%/server-default: tests/workloads/go/server.go
@@ -94,6 +99,24 @@ $(O)/go/%/server-pie: tests/workloads/go/server.go
 $(O)/go/%/server-arm64: tests/workloads/go/server.go
 	$(say) GO $@
 	$(Q)GOARCH=arm64 $(O)/go/$*/bin/go build -o $@ $<
+
+# The heap and its processors, laid out as in no version of Go.
+$(O)/go/%/odd.json: tests/workloads/go/server.go
+	$(Q)runtime=$$($(O)/go/$*/bin/go env GOROOT)/src/runtime; mkdir -p $(@D)/odd && \
+	for file in mheap runtime2; do \
+		sed -E 's/^type (mheap|p) struct \{$$/&\n\todd [3]uint64/' \
+			$$runtime/$$file.go > $(@D)/odd/$$file.go; \
+	done && printf '{"Replace": {"%s": "%s", "%s": "%s"}}\n' \
+		$$runtime/mheap.go $(abspath $(@D))/odd/mheap.go \
+		$$runtime/runtime2.go $(abspath $(@D))/odd/runtime2.go > $@
+
+$(O)/go/%/server-odd: tests/workloads/go/server.go $(O)/go/%/odd.json
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -overlay $(@D)/odd.json -o $@ $<
+
+$(O)/go/%/server-odd-small: tests/workloads/go/server.go $(O)/go/%/odd.json
+	$(say) GO $@
+	$(Q)$(O)/go/$*/bin/go build -overlay $(@D)/odd.json -ldflags '-s -w' -o $@ $<
 
 $(O)/go/%/cgo-small: tests/workloads/go/cgo.go
 	$(say) GO $@

@@ -106,6 +106,84 @@ def any_program():
     return PROGRAMS[0]
 
 
+def stripped():
+    paths = [path for path in PROGRAMS if path.endswith("server-small")]
+    if not paths:
+        raise Skip("no Go program: make fetch-targets go-programs")
+    return paths
+
+
+def newest(paths):
+    return max(paths, key=lambda path: [int(n) for n in re.findall(r"1\.(\d+)/", path)] or [0])
+
+
+def with_version(path, version):
+    """A copy whose build info says that another Go made it; it must not be longer."""
+    data, copy = bytearray(open(path, "rb").read()), scratch("server")
+    at = data.index(b"\xff Go buildinf:") + 32
+    check(data[at + 1:at + 5] == b"go1." and len(version) <= data[at], f"no version at {at}")
+    data[at] = len(version)
+    data[at + 1:at + 1 + len(version)] = version.encode()
+    with open(copy, "wb") as f:
+        f.write(data)
+    os.chmod(copy, 0o755)
+    return copy
+
+
+def of_unknown_version(path, version):
+    runtime = equals_memstats(with_version(path, version), ("keep 1009 100", "gc"))
+    check_equal("version", runtime["version"], version)
+
+
+for version in ("go1.28", "go1.99", "nothing"):
+    add_case(f"neighbours_of_{version}_are_tried",
+             lambda version=version: of_unknown_version(newest(stripped()), version))
+# Between two that are known: it has the layout of the older.
+add_case("neighbours_of_go1.20_are_tried",
+         lambda: of_unknown_version(next(path for path in stripped() if "system" in path),
+                                    "go1.20"))
+
+
+def refused(path, version):
+    server = Server(path)
+    server.tell("keep 1009 100")
+    out = heapsonde("report", "-p", server.proc.pid, "-d", "0.05", "--json")
+    check_equal("status", out.returncode, 1)
+    check_equal("lines", len(out.stderr.strip().splitlines()), 1)
+    for part in (f"a Go program ({version}", "laid out as no version that is known"):
+        check(part in out.stderr, f"'{part}' is not said: {out.stderr}")
+    # What the kernel knows of it is shown all the same, if that is what is asked for.
+    out = heapsonde("report", "-p", server.proc.pid, "-d", "0.05", "--json", "--mode", "growth")
+    check_equal("status at the level growth", out.returncode, 0)
+    check_equal("runtime", json.loads(out.stdout)["runtime"], None)
+    check("laid out as no version that is known" in out.stderr, out.stderr)
+    check_equal("it lives on", server.tell("gc").strip(), "ok")
+    wait_unprobed(server.proc.pid)
+
+
+@case()
+def a_version_that_lies_is_refused():
+    refused(with_version(newest(stripped()), "go1.19"), "go1.19")
+
+
+def odd(kind):
+    """A program whose runtime has fields that no version of Go has."""
+    paths = glob.glob(os.path.join(BUILD, "go", "*", kind))
+    if not paths:
+        raise Skip("no Go program: make fetch-targets go-programs")
+    return paths[0]
+
+
+@case()
+def a_layout_that_nobody_knows_is_refused():
+    refused(odd("server-odd-small"), "go1.")
+
+
+@case()
+def its_own_debug_data_tells_it():
+    equals_memstats(odd("server-odd"), ("keep 1009 100", "gc"))
+
+
 @case()
 def recorded_and_told_in_words():
     server, file = Server(any_program()), scratch("go.heapsonde")

@@ -454,8 +454,9 @@ struct error *session_attach_pid(struct session *s, uint32_t pid)
 		error_destroy(err);
 		return NULL;
 	}
+	if (!err)
+		err = session_begin_runtime(s, image);
 	if (has_probes(s, pid) || image->go) {
-		session_begin_go(s);
 		note_runtime(s, image, err);
 		error_destroy(err);
 		return NULL;

@@ -321,6 +321,8 @@ bool session_keep_budget(struct session *s);
 void session_read_runtimes(struct session *s, bool last);
 /* The same of Go targets of which nothing was read yet. */
 void session_begin_go(struct session *s);
+/* ... of one; the error says why it, a Go program, cannot be read. */
+struct error *session_begin_runtime(struct session *s, struct image *image) __must_check;
 /* Takes a record of a kind EV_GO_*, under lock. */
 void session_take_go_record(struct session *s, const struct ev_header *record, size_t size);
 /* What looking at samples cost the Go targets. */

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "base/vec.h"
+#include "bpf/go.h"
 #include "capture/go/runtime.h"
 #include "symbol/go/binary.h"
 #include "symbol/object.h"
@@ -28,7 +29,11 @@
 #define PAGE_SHIFT 13
 #define PAGES_PER_ARENA 8192
 #define ARENA_SHIFT 26
+#ifdef __aarch64__
+#define ARENA_BASE 0ull
+#else
 #define ARENA_BASE 0xffff800000000000ull
+#endif
 #define ARENAS_MAX (1ull << 22)
 #define SPAN_IN_USE 1
 
@@ -458,12 +463,49 @@ static bool proves(struct go_runtime *go, const struct go_layout *l)
 	return false;
 }
 
-/* No heap yet: the program is being started. */
-static bool has_begun(struct go_runtime *go, const struct go_layout *l)
+/* The program is being started until all of its Ps are there. */
+static bool has_begun(struct go_runtime *go)
 {
-	want_heads(go, l);
-	return fetch(go) && go->books.allspans[1] && go->books.allp[1] &&
-	       delta(&go->books, l, l->delta_in_heap);
+	uint64_t allp[2] = { 0 }, last = 0;
+
+	want(go, variable(go, GO_ALLP), allp, sizeof(allp));
+	if (!fetch(go) || !allp[1] || allp[1] > PROCESSORS_MAX)
+		return false;
+	want(go, allp[0] + (allp[1] - 1) * sizeof(last), &last, sizeof(last));
+	return fetch(go) && last;
+}
+
+/* How long what is read of each structure is, and arrays in there. */
+static bool is_within(const char *field, int32_t offset, int32_t delta_size)
+{
+	const struct { const char *field; int32_t room; } rooms[] = {
+		{ "stats_pause_ns", STATS_BYTES - GO_PAUSES * 8 },
+		{ "stats_pause_end", STATS_BYTES - GO_PAUSES * 8 },
+		{ "stats_", STATS_BYTES - 8 },
+		{ "delta_size", STATS_BYTES / DELTAS },
+		{ "delta_small_", delta_size - GO_SIZE_CLASSES * 8 },
+		{ "delta_", delta_size - 8 },
+		{ "pacer_", PACER_BYTES - 8 },
+		{ "mcache_alloc", CACHE_BYTES - SPAN_CLASSES * 8 },
+		{ "mcache_", CACHE_BYTES - 8 },
+		{ "span_size", SPAN_BYTES },
+		{ "span_", GO_SPAN_READ - 8 },
+	};
+
+	for (size_t i = 0; i < sizeof(rooms) / sizeof(rooms[0]); i++)
+		if (!strncmp(field, rooms[i].field, strlen(rooms[i].field)))
+			return offset <= rooms[i].room;
+	return true;
+}
+
+/* What a program's own debug data says may be anything. */
+static bool is_readable(const struct go_layout *l)
+{
+	return l->span_size >= GO_SPAN_READ && l->delta_size > 0 &&
+#define X(field, ...) is_within(#field, l->field, l->delta_size) &&
+	       GO_LAYOUT_OF_BOTH(X)
+#undef X
+	       true;
 }
 
 static const struct go_layout *known_layout(unsigned int minor)
@@ -474,33 +516,61 @@ static const struct go_layout *known_layout(unsigned int minor)
 	return NULL;
 }
 
-/* Of a version that is not in the table, the neighbours', the newer ones first. */
+/* How far the layout of that number is from a version. */
+static unsigned int distance(unsigned int minor, int i)
+{
+	return minor > go_layouts[i].minor ? minor - go_layouts[i].minor :
+					     go_layouts[i].minor - minor;
+}
+
+/*
+ * Of a version that is not in the table, the neighbours', the nearest first; of one
+ * that does not say which it is, the newest first.
+ */
+static const struct go_layout *fitting_neighbour(struct go_runtime *go)
+{
+	unsigned int minor = go->binary->minor ? go->binary->minor : UINT_MAX;
+	bool tried[GO_VERSIONS] = { false };
+
+	for (int n = 0; n < GO_VERSIONS; n++) {
+		int nearest = -1;
+
+		for (int i = GO_VERSIONS; i-- > 0;)
+			if (!tried[i] &&
+			    (nearest < 0 || distance(minor, i) < distance(minor, nearest)))
+				nearest = i;
+		if (proves(go, &go_layouts[nearest]))
+			return &go_layouts[nearest];
+		tried[nearest] = true;
+	}
+	return NULL;
+}
+
 static const struct go_layout *fitting_layout(struct go_runtime *go)
 {
-	const struct go_layout *own = known_layout(go->binary->minor);
+	const struct go_layout *own = &go->binary->layout;
+	const struct go_layout *known = known_layout(go->binary->minor);
 
-	if (own)
-		return proves(go, own) ? own : NULL;
-	for (int i = GO_VERSIONS; i-- > 0;)
-		if (proves(go, &go_layouts[i]))
-			return &go_layouts[i];
-	return NULL;
+	if (go->binary->has_layout && is_readable(own) && proves(go, own))
+		return own;
+	if (known)
+		return proves(go, known) ? known : NULL;
+	return fitting_neighbour(go);
 }
 
 static struct error *prove(struct go_runtime *go)
 {
-	const struct go_layout *any = known_layout(go->binary->minor);
-
-	if (!has_begun(go, any ? any : &go_layouts[GO_VERSIONS - 1]))
+	if (!has_begun(go))
 		return error_create(ERROR_GONE, "its Go runtime (%s) has not begun or has ended",
 				    go->binary->version);
 	go->layout = fitting_layout(go);
 	if (go->layout)
 		return NULL;
 	return error_create(ERROR_UNSUPPORTED,
-			    "its Go runtime (%s) is laid out as no version that is known "
-			    "(1.%u to 1.%u): its figures are not read", go->binary->version,
-			    go_layouts[0].minor, go_layouts[GO_VERSIONS - 1].minor);
+			    "a Go program (%s) whose runtime cannot be read: it is laid out as "
+			    "no version that is known (1.%u to 1.%u), and no debug data says how",
+			    go->binary->version, go_layouts[0].minor,
+			    go_layouts[GO_VERSIONS - 1].minor);
 }
 
 struct error *go_runtime_read(struct go_runtime *go, struct runtime_figures *ret)
@@ -533,7 +603,7 @@ static struct error *open_binary(const struct address_space *as, struct go_binar
 		if (mapping->object == before)
 			continue;
 		before = mapping->object;
-		err = go_binary_open(mapping->object, binary);
+		err = go_binary_open(mapping->object->fd, binary);
 		if (err || *binary) {
 			*bias = mapping->bias;
 			*object = mapping->object;

@@ -76,18 +76,30 @@ static void read_heap(struct session *s, struct image *image, bool last)
 	image->heap_known = true;
 }
 
-/* What is read is gone for good with a process, so the last figures stay. */
-static void read_image_runtime(struct session *s, struct image *image, bool last)
+/*
+ * What is read is gone for good with a process, so the last figures stay. An error
+ * is that it cannot be read at all.
+ */
+static struct error *read_image_runtime(struct session *s, struct image *image, bool last)
 {
 	struct error *err = read_figures(s, image);
 
 	if (!err && image->go)
 		read_heap(s, image, last);
-	if (err && err->code == ERROR_UNSUPPORTED) {
-		log_warn("process %" PRIu32 " (%s): %s", image->pid, image->id.comm, err->message);
-		go_runtime_close(image->go);
-		image->go = NULL;
+	if (err && err->code != ERROR_UNSUPPORTED) {
+		error_destroy(err);
+		return NULL;
 	}
+	if (err)
+		go_runtime_close(steal_ptr(image->go));
+	return err;
+}
+
+static void warn_of_runtime(const struct image *image, struct error *err)
+{
+	if (err)
+		log_warn("process %" PRIu32 " (%s): it is %s", image->pid, image->id.comm,
+			 err->message);
 	error_destroy(err);
 }
 
@@ -95,18 +107,24 @@ void session_read_runtimes(struct session *s, bool last)
 {
 	vec_for_each(image, &s->images) {
 		if (!image->ended)
-			read_image_runtime(s, image, last);
+			warn_of_runtime(image, read_image_runtime(s, image, last));
 		else if (image->heap_watched)
 			settle(s, image->pid, GO_SETTLE_ENDED);
 	}
 }
 
+struct error *session_begin_runtime(struct session *s, struct image *image)
+{
+	if (image->ended || (!image->go && image->looked_for_go) || image->heap_known ||
+	    s->settings.growth)
+		return NULL;
+	return read_image_runtime(s, image, false);
+}
+
 void session_begin_go(struct session *s)
 {
 	vec_for_each(image, &s->images)
-		if (!image->ended && (image->go || !image->looked_for_go) &&
-		    !image->heap_known && !s->settings.growth)
-			read_image_runtime(s, image, false);
+		warn_of_runtime(image, session_begin_runtime(s, image));
 }
 
 void session_take_go_record(struct session *s, const struct ev_header *record, size_t size)

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "symbol/elfread.h"
+#include "symbol/go/layout_dwarf.h"
 #include "symbol/go/module.h"
 #include "symbol/go/vote.h"
-#include "symbol/object.h"
 
 #define MINOR_MIN 19
 
@@ -64,43 +64,44 @@ static struct error *unreadable(const struct go_binary *go, const char *why)
 			    go->version, why);
 }
 
-static struct error *find_variables(const struct object *obj, Elf *elf, struct go_binary *go)
+static struct error *find_variables(Elf *elf, int fd, struct go_binary *go)
 {
 	__cleanup(go_module_deinit) struct go_module module = { 0 };
 
 	if (go->minor && go->minor < MINOR_MIN)
 		return unreadable(go, "Go 1.19 and newer are known");
-	if (!go_module_init(&module, elf, obj->fd))
+	if (!go_module_init(&module, elf, fd))
 		return unreadable(go, "it has no table of functions that is known");
 	if (!module.text)
 		return unreadable(go, "its module data was not found");
 	go->text = module.text;
 	go->data = module.data;
 	go->data_end = module.data_end;
-	go_vote(obj, &module.table, go);
-	go_points_find(obj, &module.table, &(struct go_text){ go->text, go->data, go->data_end },
-		       &go->points);
+	go_vote(&module, go);
+	go_points_find(&module, &go->points);
 	for (int i = 0; i < GO_VARIABLES_COUNT; i++)
 		if (!go->variables[i])
 			return unreadable(go, "its code does not show where its variables lie");
+	go->layout.minor = go->minor;
+	go->has_layout = go_layout_read_dwarf(elf, fd, &go->layout);
 	return NULL;
 }
 
-struct error *go_binary_open(const struct object *obj, struct go_binary **ret)
+struct error *go_binary_open(int fd, struct go_binary **ret)
 {
 	__cleanup(go_binary_closep) struct go_binary *go = NULL;
-	__cleanup_elf Elf *elf = elfread_open(obj->fd);
+	__cleanup_elf Elf *elf = elfread_open_foreign(fd);
 	struct error *err;
 	char *version;
 
 	*ret = NULL;
-	version = elf ? build_version(elf, obj->fd) : NULL;
+	version = elf ? build_version(elf, fd) : NULL;
 	if (!version)
 		return NULL;
 	go = xcalloc(1, sizeof(*go));
 	go->version = version;
 	go->minor = minor_version(version);
-	err = find_variables(obj, elf, go);
+	err = find_variables(elf, fd, go);
 	if (err)
 		return err;
 	*ret = steal_ptr(go);

@@ -5,8 +5,8 @@
  * unwinds by, and where the runtime's own variables lie.
  *
  * No symbol names those variables in a stripped file. They are found by vote:
- * each call of a method of the wanted singleton loads its receiver, by an
- * instruction of one form, right before the call; the address that most calls
+ * each call of a method of the wanted singleton loads its receiver, by
+ * instructions of one form, right before the call; the address that most calls
  * pass is the variable. Go's linker writes both, so the forms are few.
  *
  * Addresses are those of the file; a position-independent program's load bias
@@ -20,9 +20,8 @@
 
 #include "base/cleanup.h"
 #include "base/error.h"
+#include "symbol/go/layout.h"
 #include "symbol/go/points.h"
-
-struct object;
 
 /* X(symbol, the runtime's name of it) */
 #define GO_VARIABLES(X)							\
@@ -46,15 +45,17 @@ struct go_binary {
 	uint64_t text;		/* what functions' entries count from */
 	uint64_t data, data_end;	/* all variables lie in here */
 	uint64_t variables[GO_VARIABLES_COUNT];
+	bool has_layout;	/* in its own debug data */
+	struct go_layout layout;
 	struct go_points points;	/* what is not needed to read figures; may lack some */
 };
 
 /*
  * *ret is NULL if the file is no Go program. ERROR_UNSUPPORTED, with the
- * version, if it is one that cannot be read: too old, obfuscated, another
- * machine's code.
+ * version, if it is one that cannot be read: too old, obfuscated. The file (@fd,
+ * borrowed) may be one of another machine, x86-64 or arm64.
  */
-struct error *go_binary_open(const struct object *obj, struct go_binary **ret) __must_check;
+struct error *go_binary_open(int fd, struct go_binary **ret) __must_check;
 void go_binary_close(struct go_binary *go);
 DEFINE_CLEANUP(struct go_binary *, go_binary_close);
 

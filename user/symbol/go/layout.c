@@ -11,16 +11,18 @@
 #define F6(field, a, b, c, d, e, f, g, h) .field = g,
 #define F7(field, a, b, c, d, e, f, g, h) .field = h,
 
-const struct go_layout go_layouts[GO_VERSIONS] = {
-	{ 19, GO_LAYOUT(F0) },
-	{ 21, GO_LAYOUT(F1) },
-	{ 22, GO_LAYOUT(F2) },
-	{ 23, GO_LAYOUT(F3) },
-	{ 24, GO_LAYOUT(F4) },
-	{ 25, GO_LAYOUT(F5) },
-	{ 26, GO_LAYOUT(F6) },
-	{ 27, GO_LAYOUT(F7) },
-};
+#define COLUMNS(MACHINE)							\
+	{ 19, GO_LAYOUT_OF_BOTH(F0) MACHINE(F0) },			\
+	{ 21, GO_LAYOUT_OF_BOTH(F1) MACHINE(F1) },			\
+	{ 22, GO_LAYOUT_OF_BOTH(F2) MACHINE(F2) },			\
+	{ 23, GO_LAYOUT_OF_BOTH(F3) MACHINE(F3) },			\
+	{ 24, GO_LAYOUT_OF_BOTH(F4) MACHINE(F4) },			\
+	{ 25, GO_LAYOUT_OF_BOTH(F5) MACHINE(F5) },			\
+	{ 26, GO_LAYOUT_OF_BOTH(F6) MACHINE(F6) },			\
+	{ 27, GO_LAYOUT_OF_BOTH(F7) MACHINE(F7) },
+
+const struct go_layout go_layouts_x86[GO_VERSIONS] = { COLUMNS(GO_LAYOUT_X86) };
+const struct go_layout go_layouts_arm64[GO_VERSIONS] = { COLUMNS(GO_LAYOUT_ARM64) };
 
 /* uintptr until 1.21, uint16 since; freeIndexForScan followed it into the gap. */
 size_t go_layout_nelems_size(const struct go_layout *layout)

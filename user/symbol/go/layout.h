@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the fields of the Go runtime's structures lie, by the version of Go, on
- * x86-64. Read from the DWARF of programs built by each of these versions; a new
- * version is a column here. Which one fits a process is proven on its memory
- * before anything is believed (capture/go/runtime.h).
+ * Where the fields of the Go runtime's structures lie, by the version of Go. Read
+ * from the DWARF of programs built by each of these versions; a new version is a
+ * column here, and of no interest where a program has DWARF itself
+ * (layout_dwarf.h). Which one fits a process is proven on its memory before
+ * anything is believed (capture/go/runtime.h).
  */
 #ifndef HEAPSONDE_SYMBOL_GO_LAYOUT_H
 #define HEAPSONDE_SYMBOL_GO_LAYOUT_H
@@ -17,7 +18,7 @@
  * X(field, its offset in 1.19, 1.21, 1.22, 1.23, 1.24, 1.25, 1.26, 1.27): the
  * structure's name in front, a size where the name says so; -1: not there.
  */
-#define GO_LAYOUT(X) \
+#define GO_LAYOUT_OF_BOTH(X) \
 	X(stats_gen,                 3528,  3528,  3528,  3528,  3528,  3504,  3504,  3504) \
 	X(stats_stacks_sys,          3544,  3544,  3544,  3544,  3544,  3520,  3520,  3520) \
 	X(stats_mspan_sys,           3552,  3552,  3552,  3552,  3552,  3528,  3528,  3528) \
@@ -62,9 +63,6 @@
 	X(pacer_total_free,           336,   304,   304,   304,   304,   304,   304,   304) \
 	X(pacer_mapped_ready,         344,   312,   312,   312,   312,   312,   312,   312) \
 	X(mheap_allspans,           65856, 65864, 65864, 65864, 65864, 65864, 65864, 65864) \
-	X(mheap_arenas,             65936, 65944, 66008, 66008, 66008, 66008, 66008, 66008) \
-	X(mheap_spanalloc,          92224, 92232, 92296, 92296, 92296, 92320, 92320, 92320) \
-	X(mheap_cachealloc,         92296, 92304, 92368, 92368, 92368, 92392, 92464, 92464) \
 	X(fixalloc_inuse,              48,    48,    48,    48,    48,    48,    48,    48) \
 	X(arena_spans,             2097152,1064960,     0,     0,     0,     0,     0,     0) \
 	X(arena_inline_marks,          -1,    -1,    -1,    -1,    -1, 68608, 68608, 68608) \
@@ -86,15 +84,32 @@
 	X(p_mcache,                    64,    64,    64,    56,    56,    56,    56,    56) \
 	X(bucket_cycle_size,           32,    32,    32,    32,    32,    32,    32,    16)
 
+/* Padding differs with the size of cache lines. */
+#define GO_LAYOUT_X86(X) \
+	X(mheap_arenas,     65936, 65944, 66008, 66008, 66008, 66008, 66008, 66008) \
+	X(mheap_spanalloc,  92224, 92232, 92296, 92296, 92296, 92320, 92320, 92320) \
+	X(mheap_cachealloc, 92296, 92304, 92368, 92368, 92368, 92392, 92464, 92464)
+
+#define GO_LAYOUT_ARM64(X) \
+	X(mheap_arenas,     65936, 65944, 66072, 66072, 66072, 66072, 66072, 66072) \
+	X(mheap_spanalloc,  92224,100936,101064,101064,101064,101088,101088,101088) \
+	X(mheap_cachealloc, 92296,101008,101136,101136,101136,101160,101232,101232)
+
 struct go_layout {
 	unsigned int minor;	/* of Go 1.N */
 #define X(field, ...) int32_t field;
-	GO_LAYOUT(X)
+	GO_LAYOUT_OF_BOTH(X)
+	GO_LAYOUT_X86(X)
 #undef X
 };
 
 /* One a version, oldest first. */
-extern const struct go_layout go_layouts[GO_VERSIONS];
+extern const struct go_layout go_layouts_x86[GO_VERSIONS], go_layouts_arm64[GO_VERSIONS];
+#ifdef __aarch64__
+#define go_layouts go_layouts_arm64
+#else
+#define go_layouts go_layouts_x86
+#endif
 
 /* Bytes of the field span_nelems. */
 size_t go_layout_nelems_size(const struct go_layout *layout);

@@ -85,7 +85,7 @@ static void read_relocations(struct go_module *m)
 	}
 }
 
-static bool read_vaddr(const struct go_module *m, uint64_t vaddr, void *buf, size_t size)
+bool go_module_read(const struct go_module *m, uint64_t vaddr, void *buf, size_t size)
 {
 	uint64_t offset;
 
@@ -101,7 +101,7 @@ static uint64_t word_at(const struct go_module *m, uint64_t vaddr)
 	for (size_t i = 0; i < m->relocations_count; i++)
 		if (m->relocations[i].r_offset == vaddr)
 			return (uint64_t)m->relocations[i].r_addend;
-	return read_vaddr(m, vaddr, &word, sizeof(word)) ? word : 0;
+	return go_module_read(m, vaddr, &word, sizeof(word)) ? word : 0;
 }
 
 static bool is_moduledata(const struct go_module *m, uint64_t vaddr)
@@ -160,7 +160,8 @@ bool go_module_inlined(const struct go_module *m, const struct go_function *f, i
 	uint32_t tree;
 
 	if (index < 0 || !m->func_data || !go_pclntab_inline_tree(&m->table, f, &tree) ||
-	    !read_vaddr(m, m->func_data + tree + (uint64_t)index * size, &call, size))
+	    !go_module_read(m, m->func_data + tree + (uint64_t)index * size, &call,
+			    size))
 		return false;
 	*ret = (struct go_inlined){
 		.name = go_pclntab_name(&m->table, (uint32_t)(old ? call.of_1_18.name :

@@ -39,6 +39,9 @@ struct go_module {
 bool go_module_init(struct go_module *module, Elf *elf, int fd);
 void go_module_deinit(struct go_module *module);
 
+/* Exactly @size bytes of the file's contents at @vaddr, or false. */
+bool go_module_read(const struct go_module *module, uint64_t vaddr, void *buf, size_t size);
+
 /* A call that was inlined into a function. */
 struct go_inlined {
 	const char *name;	/* of the function that was called; borrowed */

@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "symbol/go/code.h"
+#include "symbol/go/module.h"
 #include "symbol/go/points.h"
-#include "symbol/object.h"
 
 #define BODY_MAX (64u << 10)
 
@@ -41,90 +42,65 @@ struct barriers {
 };
 
 struct search {
-	const struct object *obj;
-	const struct go_text *text;
+	const struct go_module *module;
 	struct go_range functions[FUNCTIONS_COUNT];
 	struct barriers barriers;		/* runtime.publicationBarrier */
 };
 
-struct body {
-	uint64_t pc;
-	uint8_t *code;
-	size_t size;
-};
-
-static void body_deinit(struct body *body)
-{
-	free(body->code);
-}
-
 static bool body_read_range(const struct search *s, const struct go_range *range,
-			    struct body *ret)
+			    struct go_code *ret)
 {
-	*ret = (struct body){ .pc = range->start, .size = range->end - range->start };
-	if (!ret->size || ret->size > BODY_MAX)
-		return false;
-	ret->code = xmalloc(ret->size);
-	return object_read(s->obj, ret->pc, ret->code, ret->size) == ret->size;
+	return go_code_read(s->module, range->start, range->end - range->start, BODY_MAX, ret);
 }
 
-static bool body_read(const struct search *s, enum function function, struct body *ret)
+static bool body_read(const struct search *s, enum function function, struct go_code *ret)
 {
 	return body_read_range(s, &s->functions[function], ret);
 }
 
-static uint64_t relative(uint64_t next, const uint8_t *disp)
-{
-	int32_t d;
-
-	memcpy(&d, disp, sizeof(d));
-	return next + (uint64_t)(int64_t)d;
-}
-
-/* The first "e8 rel32" of @body, from @from on, that calls @callee; 0. */
-static uint64_t find_call(const struct search *s, const struct body *body, uint64_t from,
+/* The first instruction of @code, from @from on, that calls @callee; 0. */
+static uint64_t find_call(const struct search *s, const struct go_code *code, uint64_t from,
 			  enum function callee)
 {
 	uint64_t entry = s->functions[callee].start;
 
-	for (size_t i = from > body->pc ? from - body->pc : 0; entry && i + 5 <= body->size; i++)
-		if (body->code[i] == 0xe8 &&
-		    relative(body->pc + i + 5, body->code + i + 1) == entry)
-			return body->pc + i;
+	for (size_t i = from > code->pc ? from - code->pc : 0; entry && i < code->size;
+	     i += go_code_step(code))
+		if (go_code_call(code, i) == entry)
+			return code->pc + i;
 	return 0;
 }
 
 static uint64_t first_call(const struct search *s, enum function function, enum function callee)
 {
-	struct body body __cleanup(body_deinit);
+	struct go_code code __cleanup(go_code_deinit);
 
-	return body_read(s, function, &body) ? find_call(s, &body, 0, callee) : 0;
+	return body_read(s, function, &code) ? find_call(s, &code, 0, callee) : 0;
 }
 
 static uint64_t call_after_refill(const struct search *s)
 {
-	struct body body __cleanup(body_deinit);
+	struct go_code code __cleanup(go_code_deinit);
 	uint64_t refill;
 
-	if (!body_read(s, NEXT_FREE, &body))
+	if (!body_read(s, NEXT_FREE, &code))
 		return 0;
-	refill = find_call(s, &body, 0, REFILL);
-	return refill ? find_call(s, &body, refill, NEXT_FREE_INDEX) : 0;
+	refill = find_call(s, &code, 0, REFILL);
+	return refill ? find_call(s, &code, refill, NEXT_FREE_INDEX) : 0;
 }
 
-/* The variable that the first "mov disp(%rip), %reg" of @function loads; 0. */
+/* The variable that @function loads first; 0. */
 static uint64_t first_load(const struct search *s, enum function function)
 {
-	struct body body __cleanup(body_deinit);
+	struct go_code code __cleanup(go_code_deinit);
 
-	if (!body_read(s, function, &body))
+	if (!body_read(s, function, &code))
 		return 0;
-	for (size_t i = 0; i + 7 <= body.size; i++) {
-		const uint8_t *p = body.code + i;
-		uint64_t address = relative(body.pc + i + 7, p + 3);
+	for (size_t i = 0; i < code.size; i += go_code_step(&code)) {
+		unsigned int words;
+		uint64_t address = go_code_load(&code, i, &words);
 
-		if ((p[0] & ~4) == 0x48 && p[1] == 0x8b && (p[2] & 0xc7) == 0x05 &&
-		    address >= s->text->data && address < s->text->data_end)
+		if (address >= s->module->data && address < s->module->data_end)
 			return address;
 	}
 	return 0;
@@ -133,6 +109,7 @@ static uint64_t first_load(const struct search *s, enum function function)
 /* --- births --- */
 
 /*
+ * On x86-64 only: elsewhere the barrier is no call. Behind it comes
  * "mov slot(%rsp), %reg", and soon after it, with reg as the base, a load of
  * what lies at the offset of mspan.freeindex, which is the same in all versions.
  */
@@ -199,12 +176,10 @@ static bool find_span_slot(const uint8_t *p, const uint8_t *end, uint32_t *ret)
 	return false;
 }
 
-static bool calls_barrier(const struct barriers *barriers, const struct body *body, size_t at)
+static bool calls_barrier(const struct barriers *barriers, const struct go_code *code, size_t at)
 {
-	uint64_t callee = relative(body->pc + at + 5, body->code + at + 1);
+	uint64_t callee = go_code_call(code, at);
 
-	if (body->code[at] != 0xe8)
-		return false;
 	for (size_t i = 0; i < barriers->count; i++)
 		if (barriers->entries[i] == callee)
 			return true;
@@ -218,19 +193,19 @@ static bool calls_barrier(const struct barriers *barriers, const struct body *bo
 static bool find_births_in(const struct search *s, const struct go_range *function,
 			   struct go_birth_vec *ret)
 {
-	struct body body __cleanup(body_deinit);
+	struct go_code code __cleanup(go_code_deinit);
 	size_t before = ret->len;
 	bool calls = false;
 	uint32_t slot;
 
-	if (!body_read_range(s, function, &body))
+	if (!body_read_range(s, function, &code))
 		return false;
-	for (size_t i = 0; i + 5 <= body.size; i++) {
-		if (!calls_barrier(&s->barriers, &body, i))
+	for (size_t i = 0; i + 5 <= code.size; i += go_code_step(&code)) {
+		if (!calls_barrier(&s->barriers, &code, i))
 			continue;
 		calls = true;
-		if (find_span_slot(body.code + i + 5, body.code + body.size, &slot))
-			go_birth_vec_push(ret, (struct go_birth){ body.pc + i, slot });
+		if (find_span_slot(code.bytes + i + 5, code.bytes + code.size, &slot))
+			go_birth_vec_push(ret, (struct go_birth){ code.pc + i, slot });
 	}
 	return !calls || ret->len > before;
 }
@@ -261,9 +236,9 @@ static bool is_runtimes(const char *name)
 	return !strncmp(name, "runtime.", 8) || !strncmp(name, "internal/runtime/", 17);
 }
 
-static void find_functions(struct search *s, const struct go_pclntab *table,
-			   struct go_points *ret)
+static void find_functions(struct search *s, struct go_points *ret)
 {
+	const struct go_pclntab *table = &s->module->table;
 	static const char *const names[FUNCTIONS_COUNT] = {
 #define X(symbol, name) name,
 		FUNCTIONS(X)
@@ -276,8 +251,8 @@ static void find_functions(struct search *s, const struct go_pclntab *table,
 
 		if (!go_pclntab_function(table, i, &f))
 			continue;
-		range.start = s->text->start + f.start;
-		range.end = s->text->start + f.end;
+		range.start = s->module->text + f.start;
+		range.end = s->module->text + f.end;
 		if (is_runtimes(f.name))
 			add_range(&ret->runtime, range.start, range.end);
 		else if (strncmp(f.name, CROSSCALL_NAME, sizeof(CROSSCALL_NAME) - 1))
@@ -293,13 +268,12 @@ static void find_functions(struct search *s, const struct go_pclntab *table,
 	}
 }
 
-void go_points_find(const struct object *obj, const struct go_pclntab *table,
-		    const struct go_text *text, struct go_points *ret)
+void go_points_find(const struct go_module *module, struct go_points *ret)
 {
-	struct search s = { .obj = obj, .text = text };
+	struct search s = { .module = module };
 
 	*ret = (struct go_points){ 0 };
-	find_functions(&s, table, ret);
+	find_functions(&s, ret);
 	ret->refill = call_after_refill(&s);
 	ret->large = first_call(&s, ALLOC_LARGE, PUSH);
 	ret->sweep = first_call(&s, SWEEP, LOCK);

@@ -27,9 +27,8 @@
 #include <stdint.h>
 
 #include "base/vec.h"
-#include "symbol/go/pclntab.h"
 
-struct object;
+struct go_module;
 
 struct go_range { uint64_t start, end; };
 DEFINE_VEC(go_range_vec, struct go_range);
@@ -48,11 +47,7 @@ struct go_points {
 	struct go_range_vec runtime, allocators;
 };
 
-/* @text is what the table's offsets count from; variables lie in [data, data_end). */
-struct go_text { uint64_t start, data, data_end; };
-
-void go_points_find(const struct object *obj, const struct go_pclntab *table,
-		    const struct go_text *text, struct go_points *ret);
+void go_points_find(const struct go_module *module, struct go_points *ret);
 void go_points_deinit(struct go_points *points);
 
 /* Whether the runtime itself has its code at @vaddr. */

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * Reading receivers off the runtime's code; see vote.h. No disassembler: Go's
- * compiler writes a call of a method of a global as
- *
- *	48 8d 05 <disp32>	lea variable(%rip), %rax
- *	...			other arguments, at most 24 bytes
- *	e8 <rel32>		call method
- *
- * and bytes that only look like it do not agree on an address.
- */
+/* Reading receivers and slices off the runtime's code; see vote.h. */
 #include <string.h>
 
 #include "base/vec.h"
+#include "symbol/go/code.h"
 #include "symbol/go/vote.h"
-#include "symbol/object.h"
 
 #define BODY_MAX (1u << 20)	/* the runtime's longest function has 20 KiB */
-#define LEA_REACH 24		/* bytes before the call */
 #define VOTES_MIN 3
 
 static const struct { enum go_variable variable; const char *method; } methods[] = {
@@ -114,58 +104,29 @@ static const struct method *find_method(const struct election *e, uint64_t entry
 	return NULL;
 }
 
-static uint64_t relative(uint64_t next, const uint8_t *disp)
+static void count_calls(struct election *e, const struct go_code *code)
 {
-	int32_t d;
+	for (size_t i = 0; i < code->size; i += go_code_step(code)) {
+		uint64_t callee = go_code_call(code, i);
+		const struct method *method = callee ? find_method(e, callee) : NULL;
+		uint64_t address = method ? go_code_argument(code, i) : 0;
 
-	memcpy(&d, disp, sizeof(d));
-	return next + (uint64_t)(int64_t)d;
-}
-
-/* What the last such lea before @call loads; 0. */
-static uint64_t receiver(const uint8_t *code, size_t call, uint64_t pc)
-{
-	size_t first = call > LEA_REACH ? call - LEA_REACH : 0;
-
-	for (size_t i = call; i-- > first;)
-		if (call - i >= 7 && code[i] == 0x48 && code[i + 1] == 0x8d && code[i + 2] == 0x05)
-			return relative(pc + i + 7, code + i + 3);
-	return 0;
-}
-
-static void count_calls(struct election *e, const uint8_t *code, size_t size, uint64_t pc)
-{
-	for (size_t i = 0; i + 5 <= size; i++) {
-		const struct method *method;
-		uint64_t address;
-
-		if (code[i] != 0xe8)
-			continue;
-		method = find_method(e, relative(pc + i + 5, code + i + 1));
-		if (!method)
-			continue;
-		address = receiver(code, i, pc);
 		if (is_data(e->go, address))
 			vote(&e->candidates[method->variable], address);
 	}
 }
 
-/* REX.W mov disp(%rip), %reg */
-static bool is_load(const uint8_t *p)
-{
-	return (p[0] & ~4) == 0x48 && p[1] == 0x8b && (p[2] & 0xc7) == 0x05;
-}
-
 /* One vote a function for each address that is read together with the word behind it. */
-static void count_slices(struct election *e, const uint8_t *code, size_t size, uint64_t pc)
+static void count_slices(struct election *e, const struct go_code *code)
 {
 	struct candidate_vec loads = { 0 };
 
-	for (size_t i = 0; i + 7 <= size; i++) {
-		uint64_t address = is_load(code + i) ? relative(pc + i + 7, code + i + 3) : 0;
+	for (size_t i = 0; i < code->size; i += go_code_step(code)) {
+		unsigned int words;
+		uint64_t address = go_code_load(code, i, &words);
 
-		if (is_data(e->go, address))
-			vote(&loads, address);
+		for (unsigned int k = 0; is_data(e->go, address) && k < words; k++)
+			vote(&loads, address + k * 8);
 	}
 	vec_for_each(a, &loads)
 		vec_for_each(b, &loads)
@@ -186,39 +147,38 @@ static bool reads_all_ps(const char *name)
 	return false;
 }
 
-static void count_function(struct election *e, const struct object *obj,
+static void count_function(struct election *e, const struct go_module *module,
 			   const struct go_function *f, const char *name)
 {
-	uint64_t size = f->end - f->start, pc = e->go->text + f->start;
-	__cleanup_free uint8_t *code = size <= BODY_MAX ? xmalloc(size) : NULL;
+	struct go_code code __cleanup(go_code_deinit);
 
-	if (!code || object_read(obj, pc, code, size) != size)
+	if (!go_code_read(module, module->text + f->start, f->end - f->start, BODY_MAX, &code))
 		return;
-	count_calls(e, code, size, pc);
+	count_calls(e, &code);
 	if (reads_all_ps(name))
-		count_slices(e, code, size, pc);
+		count_slices(e, &code);
 }
 
-static void find_methods(struct election *e, const struct go_pclntab *table)
+static void find_methods(struct election *e, const struct go_module *module)
 {
 	struct go_function f;
 
-	for (size_t i = 0; i < table->count; i++) {
-		if (!go_pclntab_function(table, i, &f) || !runtime_name(&f))
+	for (size_t i = 0; i < module->table.count; i++) {
+		if (!go_pclntab_function(&module->table, i, &f) || !runtime_name(&f))
 			continue;
-		add_method(e, runtime_name(&f), e->go->text + f.start);
+		add_method(e, runtime_name(&f), module->text + f.start);
 	}
 }
 
-void go_vote(const struct object *obj, const struct go_pclntab *table, struct go_binary *go)
+void go_vote(const struct go_module *module, struct go_binary *go)
 {
 	struct election e = { .go = go };
 	struct go_function f;
 
-	find_methods(&e, table);
-	for (size_t i = 0; i < table->count; i++)
-		if (go_pclntab_function(table, i, &f) && runtime_name(&f))
-			count_function(&e, obj, &f, runtime_name(&f));
+	find_methods(&e, module);
+	for (size_t i = 0; i < module->table.count; i++)
+		if (go_pclntab_function(&module->table, i, &f) && runtime_name(&f))
+			count_function(&e, module, &f, runtime_name(&f));
 	for (int i = 0; i < GO_VARIABLES_COUNT; i++) {
 		go->variables[i] = winner(&e.candidates[i]);
 		candidate_vec_deinit(&e.candidates[i]);

@@ -6,12 +6,12 @@
 #include <stdbool.h>
 
 #include "symbol/go/binary.h"
-#include "symbol/go/pclntab.h"
+#include "symbol/go/module.h"
 
 /*
  * Fills go->variables, whose text and data are known already. A variable that
  * got no clear majority is 0.
  */
-void go_vote(const struct object *obj, const struct go_pclntab *table, struct go_binary *go);
+void go_vote(const struct go_module *module, struct go_binary *go);
 
 #endif
