@@ -26,6 +26,7 @@
 #include "bpf/call.bpf.h"
 #include "bpf/go.bpf.h"
 #include "bpf/go_exact.bpf.h"
+#include "bpf/hold.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/report.bpf.h"
 #include "bpf/sampling.bpf.h"
@@ -77,16 +78,22 @@ static __noinline int enter_realloc(struct thread_state *t, struct pt_regs *ctx,
 {
 	union probe_cookie cookie = { .value = cookie_value };
 	int waive = remember_call(t, ctx, cookie);
-	__u64 newest = t->newest_sample;
+	enum event_kind kind = EV_REALLOC_BEGIN;
+	__u64 newest = t->newest;
 	struct ev_free *ev;
 
-	t->newest_sample = 0;
+	if (sample_bytes)
+		t->newest = 0;
 	t->call.old_known = t->call.ptr;
 	t->call.weight = t->call.size;
 	if (sample_bytes && !sample_realloc(t))
 		return 1;
 	if (!t->call.old_known)
 		return waive;
+	if (cookie.lane)
+		held_tell_block(cookie_value, t->call.ptr);
+	if ((sample_bytes || cookie.lane) && newest != (t->call.ptr & ~0ull >> 8))
+		kind = EV_REALLOC_BEGIN_LATER;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);
@@ -94,8 +101,7 @@ static __noinline int enter_realloc(struct thread_state *t, struct pt_regs *ctx,
 	}
 	if (sample_bytes)
 		forget_sample(t->call.ptr, cookie.tgid);
-	fill_header(&ev->h, !sample_bytes || newest == t->call.ptr ? EV_REALLOC_BEGIN :
-		    EV_REALLOC_BEGIN_LATER, cookie, t->tid);
+	fill_header(&ev->h, kind, cookie, t->tid);
 	ev->addr = t->call.ptr;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return waive;
@@ -177,7 +183,7 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	}
 	t->call.weight = asked_size(ctx, cookie);
 	if (sample_bytes) {
-		t->newest_sample = 0;
+		t->newest = 0;
 		t->call.weight = draw_sample(t, t->call.weight);
 		if (!t->call.weight && !may_wrap(cookie)) {
 			count(COUNT_QUIET_HITS);
@@ -334,7 +340,8 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_ALLOC_OUT:
-		emit_alloc(t, addr, stack_id);
+		if (sample_bytes || !addr || !hold_birth(t, stack_id))
+			emit_alloc(t, addr, stack_id);
 		break;
 	case PROBE_REALLOC:
 	case PROBE_REALLOC_OR_FREE:
@@ -552,6 +559,16 @@ int alloc_report_plain(struct pt_regs *ctx)
 		timing_end(begun);					\
 		return 0;						\
 	}
+
+/* Run by user space: what is held is told of, so that all that happened is known. */
+SEC("syscall")
+int held_tell_all(void *ctx)
+{
+	bpf_preempt_disable();
+	held_tell_of(0);
+	bpf_preempt_enable();
+	return 0;
+}
 
 GO_PROGRAM(go_refill, go_on_refill)
 GO_PROGRAM(go_large, go_on_large)

@@ -29,10 +29,14 @@
 #define EVENT_KINDS(X)							  \
 	X(EV_STACK,         0, "frames of a stack seen for the first time") \
 	X(EV_ALLOC,         2, "a block was allocated, or addr 0: failed") \
+	X(EV_HELD,          2, "a block was allocated a moment ago")	  \
+	X(EV_HELD_LATER,    2, "the same, and its thread has allocated since") \
+	X(EV_PAIRS,         0, "blocks were allocated and freed: 3 hits each") \
 	X(EV_FREE,          1, "a block is about to be freed")		  \
-	X(EV_FREE_LATER,    1, "a sample is about to be freed, not as its thread's last block") \
+	X(EV_FREE_LATER,    1, "a block is about to be freed, not as its thread's last one") \
+	X(EV_FREE_AGAIN,    1, "the same, where the thread has just freed a block") \
 	X(EV_REALLOC_BEGIN, 0, "a block is about to be reallocated")	  \
-	X(EV_REALLOC_BEGIN_LATER, 0, "the same, of a sample that is not its thread's last block") \
+	X(EV_REALLOC_BEGIN_LATER, 0, "the same, of what is not its thread's last block") \
 	X(EV_REALLOC,       2, "a reallocation returned")		  \
 	X(EV_POOL_ADD,      0, "the block just allocated belongs to a pool") \
 	X(EV_POOL_CLEAR,    1, "all blocks of a pool are about to end")	  \
@@ -128,7 +132,7 @@ struct ev_stack_memory {
 	__u8 bytes[];
 };
 
-struct ev_alloc {		/* EV_ALLOC, EV_REPORT_ALLOC */
+struct ev_alloc {		/* EV_ALLOC, EV_HELD and its _LATER, EV_REPORT_ALLOC */
 	struct ev_header h;
 	__u64 addr;		/* 0: the allocation failed */
 	__u64 size;		/* bytes asked for */
@@ -140,9 +144,21 @@ struct ev_alloc {		/* EV_ALLOC, EV_REPORT_ALLOC */
 	__u64 weight;
 };
 
-struct ev_free {		/* EV_FREE, EV_REALLOC_BEGIN and their _LATER, EV_REPORT_FREE */
+struct ev_free {		/* EV_FREE and its kin, EV_REALLOC_BEGIN[_LATER], EV_REPORT_FREE */
 	struct ev_header h;
 	__u64 addr;
+};
+
+/*
+ * Blocks that were freed so soon that neither is told in a record of its own
+ * (held.bpf.h). The header is of one of their births.
+ */
+struct ev_pairs {
+	struct ev_header h;
+	__u64 size;		/* of each */
+	__u64 stack_id;
+	__u32 count;
+	__u32 temporary;	/* of them: as their thread's last block */
 };
 
 /*
@@ -290,6 +306,7 @@ EV_ASSERT(sizeof(struct ev_unfinished) == 72, "ev_unfinished");
 EV_ASSERT(sizeof(struct ev_stack_memory) == 48, "ev_stack_memory");
 EV_ASSERT(sizeof(struct ev_alloc) == 56, "ev_alloc");
 EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
+EV_ASSERT(sizeof(struct ev_pairs) == 48, "ev_pairs");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
 EV_ASSERT(sizeof(struct ev_go_sweep) == 40, "ev_go_sweep");
@@ -340,7 +357,7 @@ union probe_cookie {
 		__u64 count_arg : 3;
 		__u64 ptr_arg : 3;
 		__u64 pool_arg : 3;	/* the block's pool, or PROBE_VARIABLE */
-		__u64 pad : 5;
+		__u64 lane : 5;		/* tells targets apart whose births may be held; 0: none */
 		__u64 awaited : 1;	/* a free that may pass on to another: its end counts */
 		__u64 stepped : 1;	/* the kernel single-steps the probed instruction */
 		__u64 returns : 1;	/* a return probe stands behind this entry */
@@ -353,6 +370,7 @@ union probe_cookie {
 		__u64 : 10;
 	};
 };
+#define PROBE_LANES 32
 #define PROBE_FUNCS_MAX (1 << 10)
 #define PROBE_SITES_MAX (1 << 16)	/* of one session; of one object, twice as many would fit */
 EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");

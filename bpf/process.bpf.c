@@ -4,6 +4,7 @@
  * tracepoints fire for every process of the machine, so the first thing is to
  * see whether it is one of ours.
  */
+#include "bpf/held.bpf.h"
 #include "bpf/target.bpf.h"
 #include "bpf/unwind.bpf.h"
 
@@ -39,6 +40,8 @@ int BPF_PROG(process_exec, struct task_struct *task, pid_t old_pid)
 		return 0;
 	/* Until user space has seen the new image, its addresses mean nothing. */
 	bpf_map_delete_elem(&unwind_spaces, &pid);
+	if (cfg_hold)
+		held_tell_of(pid);
 	emit_process(task, EV_EXEC, pid, old_pid, 0, 0);
 	return 0;
 }
@@ -70,6 +73,8 @@ int BPF_PROG(process_exit, struct task_struct *task)
 
 		if (!code)
 			code = BPF_CORE_READ(task, exit_code);
+		if (cfg_hold)
+			held_tell_of(pid);
 		emit_process(task, EV_EXIT, pid, 0, code, cpu_ns_of(task));
 		/* The number may soon be another's. */
 		bpf_map_delete_elem(&targets, &pid);

@@ -5,6 +5,7 @@
 #ifndef HEAPSONDE_RECORD_BPF_H
 #define HEAPSONDE_RECORD_BPF_H
 
+#include "bpf/hold.bpf.h"
 #include "bpf/ring.bpf.h"
 #include "bpf/sampling.bpf.h"
 
@@ -45,7 +46,7 @@ static __noinline int emit_sampled_free(__u64 cookie_value, __u64 addr)
 		return 0;
 	}
 	t = thread_state(0);
-	newest = t && t->newest_sample == addr;
+	newest = t && t->newest == (addr & ~0ull >> 8);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_FREE);
@@ -59,8 +60,21 @@ static __noinline int emit_sampled_free(__u64 cookie_value, __u64 addr)
 	return 0;
 }
 
+/* How the end of a block is told of; EV_PAIRS: it is settled with its birth. */
+static __always_inline enum event_kind end_block(union probe_cookie cookie, __u64 addr)
+{
+	struct thread_state *t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!t) {
+		held_tell_block(cookie.value, addr);
+		return EV_FREE_LATER;
+	}
+	return settle_pair(t, cookie, addr) ? EV_PAIRS : free_kind(t, addr);
+}
+
 static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u64 addr)
 {
+	enum event_kind kind = EV_FREE;
 	struct ev_free *ev;
 
 	if (!addr) {
@@ -76,12 +90,16 @@ static __always_inline void emit_free(union probe_cookie cookie, __u32 tid, __u6
 	}
 	if (sample_bytes && *filter_of(addr))
 		forget_sample(addr, cookie.tgid);
+	if (cookie.lane)
+		kind = end_block(cookie, addr);
+	if (kind == EV_PAIRS)
+		return;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_FREE);
 		return;
 	}
-	fill_header(&ev->h, EV_FREE, cookie, tid);
+	fill_header(&ev->h, kind, cookie, tid);
 	ev->addr = addr;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 }
@@ -127,7 +145,7 @@ static __noinline int emit_pool(struct thread_state *t)
 
 static __always_inline bool keep_sample(struct thread_state *t, __u64 addr)
 {
-	t->newest_sample = addr;
+	t->newest = addr & ~0ull >> 8;
 	return remember_sample(addr, t->call.cookie.tgid);
 }
 
@@ -160,6 +178,8 @@ static __noinline int emit_realloc(struct thread_state *t, __u64 addr, __u64 sta
 		remember_sample(t->call.ptr, t->call.cookie.tgid);
 	if (sample_bytes && addr && stack_id && !keep_sample(t, addr))
 		stack_id = 0;
+	if (!sample_bytes && addr && t->call.cookie.lane)
+		held_succeed(t);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_REALLOC);

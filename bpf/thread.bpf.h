@@ -50,11 +50,16 @@ struct fault_sampling {
 	__u32 weight;		/* of the one that is told now */
 };
 
+#define HELD_LATEST 8	/* births of a thread that are held back at most; a power of 2 */
+
 struct thread_state {
 	struct pending_call call;
 	__u64 until_sample;	/* bytes still to pass before the next sampled one ... */
 	__u64 sampled_mean;	/* ... as drawn for this mean; 0: never drawn */
-	__u64 newest_sample;	/* the thread's last allocation, if it was sampled */
+	__u64 newest;		/* the thread's last allocation, while sampling if it is one */
+	__u64 freed;		/* what it freed since, last, and was settled (held.bpf.h) */
+	__u64 held[HELD_LATEST];	/* its latest births, as they are named there ... */
+	__u32 births;		/* ... by the number of each */
 	__u32 events;		/* emitted by this thread, for the fill check */
 	__u32 tid;
 	struct fault_sampling faults;

@@ -12,8 +12,11 @@ THREADS = 4
 RING = "64K"             # the smallest there is
 
 
-def storm(seconds="1", threads=THREADS):
-    return Workload("churn", "-t", str(threads), "-S", seconds, "-w")
+SIZE = 2000              # no birth of such a block is held back: every one is a record
+
+
+def storm(seconds="1", threads=THREADS, size=SIZE):
+    return Workload("churn", "-t", str(threads), "-S", seconds, "-s", str(size), "-w")
 
 
 def check_lost(report, pairs):
@@ -45,7 +48,7 @@ def lost_frees_are_no_leaks():
     check_lost(report, pairs)
     live = report.totals["live_count"]
     check(live <= 2 * THREADS, f"{live} blocks live after {pairs} pairs")
-    check(report.totals["live_bytes"] <= 2 * THREADS * 64,
+    check(report.totals["live_bytes"] <= 2 * THREADS * SIZE,
           f"{report.totals['live_bytes']} bytes live")
 
 
@@ -88,6 +91,24 @@ def text_is_silent_without_loss():
     check_equal("status", out.returncode, 0)
     said = [line for line in out.stdout.split("\n") if re.search("dropped|incomplete", line, re.I)]
     check_equal("lines about loss", said, [])
+
+
+@case()
+def small_pairs_need_no_ring():
+    """They are settled where they happen, also while nobody reads."""
+    w = storm(size=64)
+    watch = Watch(w.pid, "--ring-size", RING)
+    watch.proc.send_signal(signal.SIGSTOP)
+    w.say("go")
+    wait_until("the storm is over", lambda: w.proc.stdout.peek(1), timeout=20)
+    pairs = json.loads(w.line())["pairs"]
+    watch.proc.send_signal(signal.SIGCONT)
+    report = watch.finish()
+    check(report.loss["complete"], f"something was lost: {report.loss}")
+    for name in ("alloc_count", "free_count", "temporary_count"):
+        check(report.totals[name] >= pairs, f"{name} is {report.totals[name]} of {pairs} pairs")
+    check(pairs * 2 * 32 > 4 * 65536, f"{pairs} pairs would have found room")
+    check_consistent(report)
 
 
 @case()

@@ -607,3 +607,83 @@ TEST(counts_of_samples_are_rounded_one_by_one)
 	/* 1 or 2 each: a standard deviation is 32. */
 	check(count > 6000 - 160 && count < 6000 + 160);
 }
+
+/* --- what the kernel side has held back (bpf/held.bpf.h) --- */
+
+TEST(pairs_count_and_leave_nothing)
+{
+	m_begin();
+	m_alloc(T1, 0xa000, 1000, S2);
+	m_pairs(T1, 100, S1, 7, 5);
+	check_int(m_heap(S1).alloc_count, 7);
+	check_int(m_heap(S1).alloc_bytes, 700);
+	check_int(m_heap(S1).free_count, 7);
+	check_int(m_heap(S1).free_bytes, 700);
+	check_int(m_heap(S1).temporary_count, 5);
+	check_int(m_heap(S1).live_count, 0);
+	check_int(m_totals().m.live_bytes, 1000);
+}
+
+/* One of them was live at some moment; that more were is not known. */
+TEST(pairs_raise_the_peak_by_one)
+{
+	m_begin();
+	m_alloc(T1, 0xa000, 1000, S2);
+	m_pairs(T1, 100, S1, 7, 0);
+	check_int(m_totals().m.peak_live_bytes, 1100);
+	check_int(m_heap(S1).peak_live_bytes, 100);
+}
+
+/* They are told when they are: what their thread does is not ended by it. */
+TEST(pairs_and_held_births_fall_into_a_realloc)
+{
+	m_begin();
+	m_alloc(T1, 0xa000, 10, S1);
+	m_begin_realloc(T1, 0xa000);
+	m_pairs(T1, 100, S2, 3, 3);
+	m_held(T1, 0xc000, 5, S3, false);
+	m_end_realloc(T1, 0xa000, 0xb000, 20, S1);
+	check_int(m_heap(S1).live_bytes, 20);
+	check_int(m_heap(S3).live_bytes, 5);
+	check_int(m_totals().untracked_allocs, 0);
+	check_int(m_totals().unknown_free_count, 0);
+}
+
+/* Births are told in any order; frees say whether they end a thread's last block. */
+TEST(temporary_of_held_births)
+{
+	m_begin();
+	m_held(T1, 0xb000, 10, S1, true);
+	m_held(T1, 0xa000, 10, S1, false);
+	m_free_as(EV_FREE, T1, 0xb000);
+	check_int(m_heap(S1).temporary_count, 1);
+	m_free_as(EV_FREE_LATER, T1, 0xa000);
+	check_int(m_heap(S1).temporary_count, 1);
+	check_int(m_heap(S1).live_count, 0);
+}
+
+/* The address was the thread's newest, and is another thread's block now. */
+TEST(held_birth_at_anothers_address)
+{
+	m_begin();
+	m_held(T1, 0xa000, 10, S1, true);
+	m_free_as(EV_FREE_LATER, T2, 0xa000);
+	m_held(T2, 0xa000, 10, S2, false);
+	m_free_as(EV_FREE, T1, 0xa000);
+	check_int(m_totals().m.temporary_count, 0);
+	check_int(m_totals().m.live_count, 0);
+}
+
+/* One call told twice, of which the first was settled with its birth. */
+TEST(free_again)
+{
+	m_begin();
+	m_pairs(T1, 100, S1, 1, 1);
+	m_free_as(EV_FREE_AGAIN, T1, 0xa000);
+	check_int(m_totals().unknown_free_count, 0);
+	m_alloc(T2, 0xa000, 10, S2);
+	m_free_as(EV_FREE_AGAIN, T1, 0xa000);
+	check_int(m_heap(S2).live_count, 0);
+	m_free_as(EV_FREE_LATER, T1, 0xd000);
+	check_int(m_totals().unknown_free_count, 1);
+}

@@ -57,6 +57,30 @@ static inline void m_free(uint32_t tid, uint64_t addr)
 	model_feed(m, &ev, sizeof(ev));
 }
 
+/* Told a moment later; @last: as its thread's last block. */
+static inline void m_held(uint32_t tid, uint64_t addr, uint64_t size, uint64_t stack, bool last)
+{
+	struct ev_alloc ev = { m_header(last ? EV_HELD : EV_HELD_LATER, tid), addr, size, stack,
+			       size };
+
+	model_feed(m, &ev, sizeof(ev));
+}
+
+static inline void m_pairs(uint32_t tid, uint64_t size, uint64_t stack, uint32_t count,
+			   uint32_t temporary)
+{
+	struct ev_pairs ev = { m_header(EV_PAIRS, tid), size, stack, count, temporary };
+
+	model_feed(m, &ev, sizeof(ev));
+}
+
+static inline void m_free_as(enum event_kind kind, uint32_t tid, uint64_t addr)
+{
+	struct ev_free ev = { m_header(kind, tid), addr };
+
+	model_feed(m, &ev, sizeof(ev));
+}
+
 static inline void m_begin_realloc(uint32_t tid, uint64_t addr)
 {
 	struct ev_free ev = { m_header(EV_REALLOC_BEGIN, tid), addr };

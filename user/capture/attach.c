@@ -86,6 +86,7 @@ static union probe_cookie probe_cookie(const struct attach_job *job,
 	cookie.nests = job->frees_nest;
 	cookie.stepped = !probe->placement.emulated;
 	cookie.func = probe->func;
+	cookie.lane = job->lane;
 	cookie.object = job->object_nr;
 	if (is_report(probe))
 		cookie.site = probe - job->object->probes.data;

@@ -80,6 +80,7 @@ struct attach_job {
 	 * thread's state, and costs more.
 	 */
 	bool frees_nest;
+	uint32_t lane;		/* below PROBE_LANES; 0: its births are never held back */
 	bool reports;		/* also what the program tells by itself */
 	/* Tells this object's mapping functions from those of others; taken modulo. */
 	uint32_t object_nr;

@@ -394,7 +394,7 @@ int64_t session_hits(const struct session *s)
 
 	for (int kind = 0; kind < EVENT_KINDS_COUNT; kind++)
 		sum += hits[kind] * s->records[kind];
-	return sum;
+	return sum + 3 * s->pairs;
 }
 
 /* Other system calls of targets that ours made slower: counted while timing. */
@@ -412,7 +412,8 @@ void session_update_cost(struct session *s)
 	cost_update(&s->cost, &(struct cost_counts){
 		.hits = session_hits(s),
 		.stepped = session_count(s, COUNT_STEPPED_HITS),
-		.returns = s->records[EV_ALLOC] + s->records[EV_REALLOC] +
+		.returns = s->records[EV_ALLOC] + s->records[EV_HELD] +
+			   s->records[EV_HELD_LATER] + s->pairs + s->records[EV_REALLOC] +
 			   session_count(s, COUNT_DROP_ALLOC) +
 			   session_count(s, COUNT_DROP_REALLOC),
 		.timed_hits = s->skel->bss->timed_hits,
@@ -582,7 +583,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	size_t images_count;
 
 	if (!s->end_ns)
-		session_drain(s);
+		session_settle(s);
 	if (s->governor)
 		estimate = governor_estimate(s->governor, s->end_ns ? s->end_ns : session_now_ns(),
 					     s->end_ns);

@@ -271,6 +271,31 @@ static bool may_have_return_probes(const struct session *s, uint32_t pid)
 				       s->settings.command || s->settings.children);
 }
 
+/* Of those that live, the first that nobody has; 0 if all are taken. */
+static uint32_t free_lane(const struct session *s)
+{
+	uint32_t taken = 1;
+
+	if (!s->skel->rodata->cfg_hold)
+		return 0;
+	vec_for_each(w, &s->watched)
+		taken |= 1u << w->lane;
+	return taken == UINT32_MAX ? 0 : (uint32_t)__builtin_ctz(~taken);
+}
+
+/*
+ * Who clears a pool, or hears what the program tells by itself, asks for blocks
+ * by the model's word.
+ */
+static bool may_hold(const struct probe_plan *plan, bool reports)
+{
+	vec_for_each(object, &plan->objects)
+		vec_for_each(probe, &object->probes)
+			if (probe->function->kind == PROBE_CLEAR)
+				return false;
+	return !reports;
+}
+
 static struct error *attach_new_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
@@ -303,6 +328,10 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 	s->foreign |= is_foreign(&plan);
 	s->watches_functions |= probe_plan_has_heap(&plan);
 	s->watches_reports |= reports;
+	if (!may_hold(&plan, reports))
+		s->skel->bss->hold_births = false;
+	if (!w->lane && !w->probed.len)
+		w->lane = free_lane(s);
 	s->skel->bss->reports_yield = s->watches_functions;
 	vec_for_each(object, &plan.objects) {
 		const struct attach_job job = {
@@ -310,6 +339,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 			.pid = image->pid,
 			.method = s->method,
 			.frees_nest = frees_nest,
+			.lane = w->lane,
 			.reports = reports,
 			.object_nr = w->probed.len,
 		};

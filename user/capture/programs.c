@@ -65,6 +65,7 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->go_birth, multi);
 	load_program(ret->go_swept, multi);
 	load_program(ret->session, ATTACH_TYPE_UPROBE_SESSION);
+	bpf_program__set_autoload(skel->progs.held_tell_all, guarded);
 	load_program(skel->progs.loader_changed, 0);
 }
 

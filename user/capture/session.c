@@ -160,6 +160,8 @@ static int on_record(void *arg, void *data, size_t size)
 		model_feed(s->model, data, size);
 	if (h->kind < EVENT_KINDS_COUNT)
 		s->records[h->kind]++;
+	if (h->kind == EV_PAIRS)
+		s->pairs += ((const struct ev_pairs *)data)->count;
 	keep_news(s, data, size);
 	/* A negative result ends this round of the library's loop, nothing more. */
 	return ++s->slice % SLICE_RECORDS ? 0 : -EAGAIN;
@@ -180,6 +182,15 @@ void session_drain(struct session *s)
 		if (urgent)
 			eventfd_write(s->wake_fd, 1);
 	} while (ret == -EAGAIN && !s->reader_stop);
+}
+
+void session_settle(struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+	if (s->skel->rodata->cfg_hold)
+		bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.held_tell_all), &opts);
+	session_drain(s);
 }
 
 static void *reader_main(void *arg)
@@ -280,7 +291,7 @@ static void read_ledger(struct session *s)
 	vec_for_each(image, &s->images)
 		if (!image->ended)
 			pid_vec_push(&pids, image->pid);
-	session_drain(s);
+	session_settle(s);
 	ledger_read(&s->ledger, pids.data, pids.len, begun, all_known ? &live : NULL);
 	s->ledger_read_s = session_watched_s(s);
 	s->ledger_took_s = s->ledger_read_s - begun;
@@ -346,6 +357,7 @@ static void take_sample(struct session *s)
 	uint64_t now = session_now_ns();
 	int64_t rss = rss_of_all(s);
 
+	session_settle(s);
 	session_read_runtimes(s, s->frozen);
 	session_check_growth(s, false);
 	pthread_mutex_lock(&s->lock);
@@ -456,7 +468,7 @@ void session_stop(struct session *s)
 	if (s->end_ns)
 		return;
 	governor_stop(s->governor);
-	session_drain(s);
+	session_settle(s);
 	pthread_mutex_lock(&s->lock);
 	s->frozen = true;
 	pthread_mutex_unlock(&s->lock);
@@ -518,7 +530,7 @@ static bool may_have_reports(const struct session *s)
 	return false;
 }
 
-static void set_settings(struct session *s)
+static void set_settings(struct session *s, const struct features *features)
 {
 	const struct session_settings *settings = &s->settings;
 	uint64_t ring = ring_size(settings->ring_bytes);
@@ -527,6 +539,9 @@ static void set_settings(struct session *s)
 	s->skel->rodata->cfg_max_size = settings->max_size;
 	s->skel->rodata->cfg_max_depth = settings->max_depth;
 	s->skel->rodata->cfg_children = settings->children;
+	s->skel->rodata->cfg_hold = features->preempt_guard && !settings->windows &&
+				    !settings->growth;
+	s->skel->bss->hold_births = s->skel->rodata->cfg_hold;
 	s->skel->rodata->cfg_page_bytes = sysconf(_SC_PAGESIZE);
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
@@ -554,7 +569,7 @@ static int open_and_load(struct session *s, const struct features *features,
 		.spaces = s->skel->maps.unwind_spaces,
 		.cache = s->skel->maps.unwind_cache,
 	};
-	set_settings(s);
+	set_settings(s, features);
 	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
 	if (err) {
 		error_destroy(err);

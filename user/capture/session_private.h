@@ -70,6 +70,7 @@ struct watched {
 	struct attachment attachment;
 	struct attachment go, go_births;	/* the same of its Go runtime */
 	struct file_id_vec probed;
+	uint32_t lane;		/* among those whose births may be held (bpf/held.bpf.h) */
 	bool frees_nest;	/* as the probes were set */
 	bool loader_probed;
 };
@@ -186,6 +187,7 @@ struct session {
 	bool urgent;			/* the sooner the news are looked at, the better */
 	bool frozen;			/* what comes now is no longer counted */
 	int64_t records[EVENT_KINDS_COUNT];
+	int64_t pairs;			/* told of in EV_PAIRS */
 	uint32_t slice;
 
 	struct ring_buffer *ring;
@@ -244,6 +246,8 @@ double session_own_cpu_s(void);
 bool session_is_called(const struct session *s);
 /* Feeds the model with what is in the ring now. */
 void session_drain(struct session *s);
+/* The same with what the kernel side has held back until now. */
+void session_settle(struct session *s);
 
 /* How long the programs were timed in all. */
 double session_timed_s(const struct session *s);

@@ -100,6 +100,19 @@ static inline void agg_free(struct agg *agg, uint32_t i, uint64_t bytes, uint64_
 	agg->live -= (int64_t)bytes;
 }
 
+/* Blocks that have come and gone, one after the other. */
+static inline void agg_pass(struct agg *agg, uint32_t i, uint64_t bytes, uint64_t count,
+			    uint64_t temporary)
+{
+	struct agg_row *row = agg_row_before_change(agg, i);
+
+	row->alloc_bytes += bytes;
+	row->alloc_count += count;
+	row->free_bytes += bytes;
+	row->free_count += count;
+	row->temporary_count += temporary;
+}
+
 /* A live block of the row counts for more or less than it did. */
 static inline void agg_reweigh(struct agg *agg, uint32_t i, int64_t bytes, int64_t count)
 {

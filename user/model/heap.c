@@ -121,23 +121,30 @@ static struct block block_of(struct model *model, struct image *image, const str
 	return block;
 }
 
-static void allocated(struct model *model, struct image *image, struct thread *thread,
-		      const struct ev_alloc *ev)
+/* False if it cannot be held. */
+static bool enter_block(struct model *model, struct image *image, const struct ev_alloc *ev)
 {
 	uint64_t addr = untag(ev->addr);
 	struct block block = block_of(model, image, ev);
 
 	if (!block.row) {
 		model->counts.untracked_allocs++;
-		return;
+		return false;
 	}
 	put_block(model, image, addr, &block);
 	agg_alloc(&model->agg, block.row, block.bytes, block.count);
 	if (block.variance.count > 0)
 		spread_alloc(&model->agg.spreads[block.row], block.variance);
-	threads_set_last(&image->threads, thread, addr);
 	if (image->reported.len)
 		map64_remove(&image->reported, addr);
+	return true;
+}
+
+static void allocated(struct model *model, struct image *image, struct thread *thread,
+		      const struct ev_alloc *ev)
+{
+	if (enter_block(model, image, ev))
+		threads_set_last(&image->threads, thread, untag(ev->addr));
 }
 
 /* A block outside the size limits: it is not held, but what was held in its place is gone. */
@@ -162,6 +169,45 @@ void heap_on_alloc(struct model *model, struct image *image, const struct ev_all
 		allocated(model, image, thread, ev);
 	else
 		model->counts.failed_alloc_count += (int64_t)counted(model, ev);
+}
+
+/*
+ * Told a moment after it happened, and perhaps by another thread: of its own one
+ * it says no more than whether that had another block since.
+ */
+void heap_on_held(struct model *model, struct image *image, const struct ev_alloc *ev)
+{
+	if (enter_block(model, image, ev))
+		threads_set_last(&image->threads, thread_of(model, image, ev->h.tid),
+				 untag(ev->addr));
+}
+
+void heap_on_held_later(struct model *model, struct image *image, const struct ev_alloc *ev)
+{
+	if (enter_block(model, image, ev))
+		threads_disown(&image->threads, untag(ev->addr));
+}
+
+/* One of them was live at least; that all were at once is not said. */
+void heap_on_pairs(struct model *model, struct image *image, const struct ev_pairs *ev)
+{
+	const struct origin origin = { ev->stack_id, ev->h.tid, size_class(ev->size) };
+	uint32_t row = model_row_of(model, image, &origin, MEMORY_HEAP);
+
+	if (!row) {
+		model->counts.untracked_allocs += ev->count;
+		return;
+	}
+	agg_alloc(&model->agg, row, ev->size, 1);
+	agg_free(&model->agg, row, ev->size, 1, 0);
+	agg_pass(&model->agg, row, ev->size * (ev->count - 1), ev->count - 1, ev->temporary);
+}
+
+/* Some frees pass on to another that is probed as well, and the first was settled. */
+void heap_on_free_again(struct model *model, struct image *image, const struct ev_free *ev)
+{
+	thread_of(model, image, ev->h.tid)->freed = untag(ev->addr);
+	heap_on_free_later(model, image, ev);
 }
 
 void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev)

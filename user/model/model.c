@@ -313,7 +313,8 @@ static void on_exit_event(struct model *model, struct image *image, const struct
 
 static bool is_alloc(uint16_t kind)
 {
-	return kind == EV_ALLOC || kind == EV_REALLOC || kind == EV_REPORT_ALLOC;
+	return kind == EV_ALLOC || kind == EV_HELD || kind == EV_HELD_LATER ||
+	       kind == EV_REALLOC || kind == EV_REPORT_ALLOC;
 }
 
 /* No address space holds a block of that size; as a failed request it is possible. */
@@ -327,6 +328,18 @@ static void dispatch_to_image(struct model *model, struct image *image, const un
 	switch (rec->h.kind) {
 	case EV_ALLOC:
 		heap_on_alloc(model, image, &rec->alloc);
+		break;
+	case EV_HELD:
+		heap_on_held(model, image, &rec->alloc);
+		break;
+	case EV_HELD_LATER:
+		heap_on_held_later(model, image, &rec->alloc);
+		break;
+	case EV_PAIRS:
+		heap_on_pairs(model, image, &rec->pairs);
+		break;
+	case EV_FREE_AGAIN:
+		heap_on_free_again(model, image, &rec->free);
 		break;
 	case EV_FREE:
 		heap_on_free(model, image, &rec->free);
@@ -441,7 +454,7 @@ void prefetch_places(struct model *model, const union record *rec)
 
 	if (!image || model->recent_tgid != rec->h.tgid)
 		return;
-	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
+	if (is_alloc(rec->h.kind)) {
 		const struct origin origin = origin_of(&rec->alloc);
 
 		blocks_prefetch(&image->blocks, rec->alloc.addr);
@@ -459,7 +472,7 @@ void prefetch_row(struct model *model, const union record *rec)
 
 	if (!image || model->recent_tgid != rec->h.tgid)
 		return;
-	if (rec->h.kind == EV_ALLOC || rec->h.kind == EV_REALLOC) {
+	if (is_alloc(rec->h.kind)) {
 		const struct origin origin = origin_of(&rec->alloc);
 
 		__builtin_prefetch(&model->agg.rows[map64_get(&image->rows[MEMORY_HEAP],
@@ -489,8 +502,12 @@ static void feed_stack(struct model *model, const void *record, size_t size)
 static const uint8_t record_bytes[EVENT_KINDS_COUNT] = {
 	[EV_STACK] = sizeof(struct ev_stack),
 	[EV_ALLOC] = sizeof(struct ev_alloc),
+	[EV_HELD] = sizeof(struct ev_alloc),
+	[EV_HELD_LATER] = sizeof(struct ev_alloc),
+	[EV_PAIRS] = sizeof(struct ev_pairs),
 	[EV_FREE] = sizeof(struct ev_free),
 	[EV_FREE_LATER] = sizeof(struct ev_free),
+	[EV_FREE_AGAIN] = sizeof(struct ev_free),
 	[EV_REALLOC_BEGIN] = sizeof(struct ev_free),
 	[EV_REALLOC_BEGIN_LATER] = sizeof(struct ev_free),
 	[EV_REALLOC] = sizeof(struct ev_realloc),

@@ -32,6 +32,7 @@ union record {
 	struct ev_header h;
 	struct ev_alloc alloc;
 	struct ev_free free;
+	struct ev_pairs pairs;
 	struct ev_realloc realloc;
 	struct ev_pool pool;
 	struct ev_map map;
@@ -153,8 +154,14 @@ void image_each_oldest(const struct model *model, struct image *image,
 
 void heap_on_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
 void heap_on_free(struct model *model, struct image *image, const struct ev_free *ev);
-/* The same of a sample that is not its thread's last allocation. */
+/* The births of blocks told a moment later, and pairs of births and frees. */
+void heap_on_held(struct model *model, struct image *image, const struct ev_alloc *ev);
+void heap_on_held_later(struct model *model, struct image *image, const struct ev_alloc *ev);
+void heap_on_pairs(struct model *model, struct image *image, const struct ev_pairs *ev);
+/* The free of a block that is not its thread's last allocation. */
 void heap_on_free_later(struct model *model, struct image *image, const struct ev_free *ev);
+/* ... whose thread has just freed one there, of which nothing was told. */
+void heap_on_free_again(struct model *model, struct image *image, const struct ev_free *ev);
 /* The program itself tells of a block that it sampled, and of its end. */
 void heap_on_report_alloc(struct model *model, struct image *image, const struct ev_alloc *ev);
 void heap_on_report_free(struct model *model, struct image *image, const struct ev_free *ev);

@@ -52,7 +52,9 @@ static void begin_sampling(struct session *s, uint64_t mean)
 {
 	s->skel->bss->sampling_begins = true;
 	s->skel->bss->sample_bytes = mean;
-	session_drain(s);
+	/* Twice: a call that began before may just have put its birth aside. */
+	session_settle(s);
+	session_settle(s);
 	pthread_mutex_lock(&s->lock);
 	model_thin(s->model, mean, tell_end, s);
 	pthread_mutex_unlock(&s->lock);
