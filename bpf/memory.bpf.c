@@ -253,13 +253,40 @@ MEMORY_CALLS(X)
 #undef X
 
 /*
- * The first FAULTS_EXACT faults of a thread in a span of about a tenth of a second are
- * all told, of those after them every second, then every fourth and so on, as many
- * of each: so what a second of faults costs is bounded, and programs that touch
- * little are seen exactly.
+ * Of a thread's page faults all are told while they are few, so that programs that
+ * touch little are seen exactly: FAULTS_EXACT at once, FAULTS_REFILL in each span of an
+ * eighth of a second for long. Where there were more in the span before, one of so many
+ * is told as leaves FAULTS_REFILL, but one of FAULTS_SPARSE at least; beyond that, each
+ * FAULTS_STEP that were told half as many. So what a second of faults costs is bounded,
+ * and of a burst no more than a sixtieth ends untold.
  */
-#define FAULTS_EXACT 64
+#define FAULTS_EXACT 128
+#define FAULTS_REFILL 16
+#define FAULTS_SPARSE 16
+#define FAULTS_STEP 64
+#define FAULTS_PERIOD_MAX (1 << 14)
+#define FAULTS_WEIGHT_MAX 0xffff
 #define FAULTS_WINDOW_SHIFT 27	/* of nanoseconds */
+
+static __always_inline void begin_window(struct fault_sampling *f, __u64 window)
+{
+	__u64 spans = f->period ? window - f->window : FAULTS_EXACT;
+	__u32 untold = f->period - f->until, seen = f->seen + untold;
+
+	f->untold += untold;
+	f->credit -= f->told < f->credit ? f->told : f->credit;
+	f->credit += spans < FAULTS_EXACT / FAULTS_REFILL ? spans * FAULTS_REFILL : FAULTS_EXACT;
+	if (f->credit > FAULTS_EXACT)
+		f->credit = FAULTS_EXACT;
+	f->period = 1;
+	if (spans == 1 && seen > f->credit)
+		f->period = seen / FAULTS_REFILL;
+	if (f->period > FAULTS_SPARSE)
+		f->period = FAULTS_SPARSE;
+	f->until = f->period;
+	f->window = window;
+	f->told = f->seen = 0;
+}
 
 /* The clock is dear to a program that does little else: it is read once a tick at most. */
 static __always_inline void begin_tick(struct fault_sampling *f, __u64 tick)
@@ -267,13 +294,8 @@ static __always_inline void begin_tick(struct fault_sampling *f, __u64 tick)
 	__u64 window = bpf_ktime_get_ns() >> FAULTS_WINDOW_SHIFT;
 
 	f->tick = tick;
-	if (f->window == window && f->period)
-		return;
-	f->untold += f->period - f->until;
-	f->window = window;
-	f->told = 0;
-	f->period = 1;
-	f->until = 1;
+	if (f->window != window || !f->period)
+		begin_window(f, window);
 }
 
 /*
@@ -284,14 +306,17 @@ static __always_inline void begin_tick(struct fault_sampling *f, __u64 tick)
 static __noinline bool sample_fault(struct fault_sampling *f)
 {
 	__u64 tick = bpf_jiffies64();
+	__u32 weight;
 
 	if (f->tick != tick)
 		begin_tick(f, tick);
 	if (--f->until)
 		return false;
-	f->weight = f->period + f->untold;
-	f->untold = 0;
-	if (++f->told % FAULTS_EXACT == 0 && f->period < 1 << 14)
+	f->seen += f->period;
+	weight = f->period + f->untold;
+	f->untold = weight > FAULTS_WEIGHT_MAX ? weight - FAULTS_WEIGHT_MAX : 0;
+	f->weight = weight - f->untold;
+	if (++f->told >= f->credit && f->told % FAULTS_STEP == 0 && f->period < FAULTS_PERIOD_MAX)
 		f->period *= 2;
 	f->until = f->period;
 	return true;

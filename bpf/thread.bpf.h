@@ -43,7 +43,8 @@ struct pending_call {
 struct fault_sampling {
 	__u64 tick;		/* of the clock, when it was last looked at */
 	__u64 window;		/* number of the span of time that the rest is of */
-	__u32 told;		/* in it */
+	__u32 credit;		/* so many may be told in it before fewer are */
+	__u32 seen, told;	/* in it; seen: up to the last that was told */
 	__u32 period;		/* one of so many is told now ... */
 	__u32 until;		/* ... after so many more */
 	__u32 untold;		/* that no sample stands for yet, of earlier spans */

@@ -119,7 +119,7 @@ TEST(blocks_that_no_fault_was_told_of)
 {
 	m_begin();
 	map(BASE, 3 * PAGES_PER_BLOCK, S1);
-	touch(BASE + 5 * PG, 1700, TOUCH_WRITE, S2);
+	touch(BASE + (PAGES_PER_BLOCK + 5) * PG, 1700, TOUCH_WRITE, S2);
 	check_int(row(S2).resident_bytes, 1700 * PG);
 	check_pages(PAGES_PER_BLOCK, false);
 	check_int(row(S2).resident_bytes, 3 * PAGES_PER_BLOCK * PG);

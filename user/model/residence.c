@@ -501,6 +501,8 @@ void residence_on_reclaim(struct model *model, const struct ev_reclaim *ev)
 	});
 }
 
+struct pages_look { page_look_fn *fn; void *arg; };
+
 static bool bit_of(const uint64_t bits[PAGES_PER_BLOCK / 64], unsigned int i)
 {
 	return bits && bits[i / 64] >> i % 64 & 1;
@@ -541,11 +543,8 @@ static void settle_known(struct model *model, struct page_block *block,
 	}
 }
 
-/*
- * Pages that nobody is known for belong to the one before them, at the start to the one
- * behind. Returns the row of the last.
- */
-static uint32_t spread(struct model *model, struct page_block *block, const uint64_t *older,
+/* Pages that nobody is known for belong to the one before them, at the start to the one behind. */
+static void spread(struct model *model, struct page_block *block, const uint64_t *older,
 		   const struct page_truth *truth)
 {
 	struct page from = { 0 };
@@ -565,7 +564,22 @@ static uint32_t spread(struct model *model, struct page_block *block, const uint
 		block->used++;
 		agg_alloc(&model->touched, page->row, page->weight * PAGE_BYTES, page->weight);
 	}
-	return from.row;
+}
+
+static uint32_t first_row(const struct page_block *block)
+{
+	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++)
+		if (block->pages[i].row)
+			return block->pages[i].row;
+	return 0;
+}
+
+static uint32_t last_row(const struct page_block *block)
+{
+	for (unsigned int i = PAGES_PER_BLOCK; i-- > 0;)
+		if (block->pages[i].row)
+			return block->pages[i].row;
+	return 0;
 }
 
 /* Whether both addresses lie in what was made accessible at once. */
@@ -578,27 +592,50 @@ static bool same_piece(const struct regions *regions, uint64_t a, uint64_t b)
 }
 
 /*
- * Where faults are so many that a whole block goes by between two that are told, the
- * next block begins with the same row; it is looked at in its turn.
+ * Where faults are so many that a whole block goes by between two that are told, a page
+ * of the block at @start gets the row of its neighbour, which begins or ends at @edge;
+ * it is looked at in its turn.
  */
-static void spread_behind(struct model *model, struct image *image, uint64_t start, uint32_t row,
-			  page_look_fn *look, void *arg)
+static void spread_to(struct model *model, struct image *image, uint64_t start, uint64_t edge,
+		      uint32_t row, const struct pages_look *look)
 {
 	struct residence *residence = &image->residence;
 	struct page_truth truth = { 0 };
 
 	if (!row || page_set_find(&residence->pages, start) ||
-	    !same_piece(&residence->accessible, start - 1, start) || !look(arg, start, &truth))
+	    !same_piece(&residence->accessible, edge - 1, edge) ||
+	    !look->fn(look->arg, start, &truth))
 		return;
 	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++) {
 		uint64_t addr = start + i * PAGE_BYTES;
 
 		if (!bit_of(truth.resident, i) || page_set_is_older(&residence->pages, addr) ||
-		    !same_piece(&residence->accessible, start, addr))
+		    !same_piece(&residence->accessible, addr < edge ? addr : edge,
+				addr < edge ? edge : addr))
 			continue;
 		touch(model, image, addr, row, 1, 0);
 		return;
 	}
+}
+
+static void check_block(struct model *model, struct image *image, struct page_block *block,
+			const struct pages_look *look)
+{
+	const struct older_block *older = page_set_older(&image->residence.pages, block->start);
+	uint64_t start = block->start, end = start + PAGE_BLOCK_BYTES;
+	struct page_truth truth = { 0 };
+	uint32_t first, last;
+
+	if (!block->used || !look->fn(look->arg, start, &truth))
+		return;
+	settle_known(model, block, &truth);
+	spread(model, block, older ? older->bits : NULL, &truth);
+	if (truth.huge)
+		return;
+	first = first_row(block);
+	last = last_row(block);
+	spread_to(model, image, start - PAGE_BLOCK_BYTES, start, first, look);
+	spread_to(model, image, end, end, last, look);
 }
 
 size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t count,
@@ -608,21 +645,9 @@ size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t
 
 	model_drain(model);
 	image = model_running_image(model, tgid);
-	for (; image && count && from < image->residence.pages.blocks.len; from++, count--) {
-		struct page_block *block = image->residence.pages.blocks.data[from];
-		const struct older_block *older;
-		struct page_truth truth = { 0 };
-		uint64_t behind = block->start + PAGE_BLOCK_BYTES;
-		uint32_t row;
-
-		if (!block->used || !look(arg, block->start, &truth))
-			continue;
-		older = page_set_older(&image->residence.pages, block->start);
-		settle_known(model, block, &truth);
-		row = spread(model, block, older ? older->bits : NULL, &truth);
-		if (!truth.huge)
-			spread_behind(model, image, behind, row, look, arg);
-	}
+	for (; image && count && from < image->residence.pages.blocks.len; from++, count--)
+		check_block(model, image, image->residence.pages.blocks.data[from],
+			    &(struct pages_look){ look, arg });
 	return image && from < image->residence.pages.blocks.len ? from : 0;
 }
 
