@@ -351,7 +351,7 @@ EFFECTS = {
     "record every allocation, or a sample, from now on":
         lambda t, key, view: shows(t, key, "its level was chosen when it was made"),
     "a line for each thread, size class, both, and back":
-        lambda t, key, view: shows(t, key, "live sessions only"),
+        lambda t, key, view: shows(t, key, "are not told apart here"),
     "save a recording from now on; again: end it": records,
     "what is shown, to a file of a format you choose": exports,
     "this screen, to a text file": prints,

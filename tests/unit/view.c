@@ -156,17 +156,34 @@ TEST(past_thins_what_it_keeps)
 TEST(columns_fit_and_the_sorted_one_is_there)
 {
 	for (int columns = 60; columns < 250; columns++)
-		for (int sort = 0; sort < COLUMNS_COUNT; sort++) {
+		for (int sort = 0; sort < 2 * COLUMNS_COUNT; sort++) {
 			bool show[COLUMNS_COUNT];
 			int used = 0;
 
 			columns_choose(&(struct columns_wish){
-				columns, sort, true, true, SPLIT_NONE }, show);
-			check(show[sort] && show[COLUMN_PATH]);
+				.columns = columns, .sort = sort / 2, .shares = true,
+				.errors = true, .growth = sort % 2 }, show);
+			check(show[sort / 2] && show[COLUMN_PATH]);
 			for (int i = 0; i < COLUMN_PATH; i++)
 				used += show[i] ? column_width(i) + 1 : 0;
 			check(used + 20 <= columns);
 		}
+}
+
+TEST(columns_of_the_growth_level)
+{
+	bool show[COLUMNS_COUNT];
+
+	for (int growth = 0; growth < 2; growth++) {
+		columns_choose(&(struct columns_wish){
+			.columns = 250, .sort = COLUMN_GROWTH, .shares = true,
+			.growth = growth }, show);
+		check_int(show[COLUMN_RESIDENT], growth);
+		check_int(show[COLUMN_MAPPED], growth);
+		check_int(show[COLUMN_LIVE], !growth);
+		check_int(show[COLUMN_THREAD], !growth);
+		check(show[COLUMN_GROWTH]);
+	}
 }
 
 /* A key without a meaning, or with two, would be a slip of the table. */

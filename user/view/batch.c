@@ -141,7 +141,7 @@ static void collect(struct batch *batch, const struct snapshot *snap, struct sit
 	vec_for_each(stack, &snap->stacks)
 		if (snapshot_shows(snap, stack))
 			add_site(batch, snap, stack, ret);
-	sites_sort(ret, snap, batch->sort, false);
+	sites_sort(ret, snap, column_in(snap, batch->sort), false);
 }
 
 void batch_print(struct batch *batch, struct snapshot *snap, FILE *f)
@@ -153,8 +153,9 @@ void batch_print(struct batch *batch, struct snapshot *snap, FILE *f)
 	past_take(&batch->past, snap);
 	collect(batch, snap, &sites);
 	columns_choose(&(struct columns_wish){
-		COLUMNS_WIDE, batch->sort, snap->shares.len, snap->totals.m.live_bytes_error > 0,
-		SPLIT_NONE,
+		.columns = COLUMNS_WIDE, .sort = column_in(snap, batch->sort),
+		.shares = snap->shares.len, .errors = snap->totals.m.live_bytes_error > 0,
+		.growth = snapshot_is_growth(snap), .split = SPLIT_NONE,
 	}, show);
 	show[COLUMN_TREND] = false;
 	put_targets(snap, f);

@@ -36,8 +36,38 @@ enum column column_of_metric(const char *metric)
 	return COLUMN_LIVE;
 }
 
+enum column column_in(const struct snapshot *snap, enum column column)
+{
+	const char *metric = rows[column].metric;
+
+	return metric ? column_of_metric(snapshot_metric(snap, metric)) : column;
+}
+
+/* What allocations have is not known in the growth level, and the other way round. */
+static bool is_of_level(bool growth, int column)
+{
+	switch (column) {
+	case COLUMN_GROWTH:
+	case COLUMN_SURE:
+	case COLUMN_PATH:
+		return true;
+	case COLUMN_RESIDENT:
+	case COLUMN_MAPPED:
+		return growth;
+	default:
+		return !growth;
+	}
+}
+
+bool column_is_known(const struct snapshot *snap, enum column column)
+{
+	return is_of_level(snapshot_is_growth(snap), (int)column);
+}
+
 static bool is_there(const struct columns_wish *wish, int column)
 {
+	if (!is_of_level(wish->growth, column))
+		return false;
 	if (column == COLUMN_THREAD || column == COLUMN_CLASS)
 		return wish->shares;
 	return column != COLUMN_ERROR || wish->errors;

@@ -38,8 +38,12 @@ DEFINE_VEC(site_vec, struct site);
 	  "of live while sampling: half the width of a 95 % interval") \
 	X(COLUMN_BLOCKS, "blocks", "live_count",         6, 4, s->m.live_count,	\
 	  "blocks allocated and not freed yet")					\
+	X(COLUMN_RESIDENT, "resident", "resident_bytes", 8, 0, s->m.resident_bytes, \
+	  "in the growth level: bytes first touched there and still resident")	\
+	X(COLUMN_MAPPED, "mapped", "mapped_bytes",       7, 1, s->m.mapped_bytes, \
+	  "in the growth level: bytes mapped there and not given back")		\
 	X(COLUMN_GROWTH, "growth/s", "growth_bytes_per_s", 8, 2, s->m.growth_bytes_per_s, \
-	  "slope of live bytes over the watched time; ? while it is not sure")	\
+	  "slope of live bytes (in the growth level: resident ones); ? while it is not sure") \
 	X(COLUMN_TREND,  "trend",  NULL,                 6, 3, s->trend,	\
 	  "live bytes of the last refreshes, between their extremes")		\
 	X(COLUMN_RATE,   "alloc/s", NULL,                7, 5, s->allocs_per_s,	\
@@ -82,11 +86,16 @@ const char *column_header(enum column column);
 int column_width(enum column column);
 /* The one of that metric, else COLUMN_LIVE. */
 enum column column_of_metric(const char *metric);
+/* The one that stands for @column in @snap: what is resident, where live bytes are not known. */
+enum column column_in(const struct snapshot *snap, enum column column);
+/* Whether the snapshot's level knows what is in @column. */
+bool column_is_known(const struct snapshot *snap, enum column column);
 /* What there is to show. */
 struct columns_wish {
 	int columns;		/* of the screen */
 	enum column sort;
 	bool shares, errors;	/* whether there are any */
+	bool growth;		/* of the level that sees no allocations */
 	enum split split;
 };
 

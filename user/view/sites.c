@@ -11,6 +11,11 @@ struct sites_state {
 
 #define SCROLL_STEP 8
 
+static enum column sort_column(struct ui *ui)
+{
+	return column_in(ui_snapshot(ui), ui->sort);
+}
+
 static void sites_deinit(void *state)
 {
 	struct sites_state *sites = state;
@@ -139,7 +144,7 @@ static void follow_selection(struct ui *ui, struct sites_state *state)
 /* All lines are kept, whatever the limit: in another order others come first. */
 static void sort(struct ui *ui, struct sites_state *state)
 {
-	sites_sort(&state->sites, ui_snapshot(ui), ui->sort, ui->reversed);
+	sites_sort(&state->sites, ui_snapshot(ui), sort_column(ui), ui->reversed);
 	follow_selection(ui, state);
 }
 
@@ -180,7 +185,7 @@ static void draw_header(struct ui *ui, struct area area, const bool show[COLUMNS
 
 	draw_fill(area, 0, 0, area.columns, ROLE_HEADER, ' ');
 	for (int i = 0; i < COLUMNS_COUNT; i++) {
-		enum role role = i == (int)ui->sort ? ROLE_SORTED : ROLE_HEADER;
+		enum role role = i == (int)sort_column(ui) ? ROLE_SORTED : ROLE_HEADER;
 		int width = column_width(i);
 
 		if (!show[i])
@@ -199,7 +204,7 @@ static enum role role_of(const struct site *site, enum column column)
 {
 	if (column == COLUMN_GROWTH && site->m.growth_confidence >= 0.9)
 		return site->m.growth_bytes_per_s > 0 ? ROLE_BAD : ROLE_GOOD;
-	if (column == COLUMN_LIVE)
+	if (column == COLUMN_LIVE || column == COLUMN_RESIDENT)
 		return ROLE_TITLE;
 	return column_value(site, column) ? ROLE_TEXT : ROLE_DIM;
 }
@@ -345,8 +350,10 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 		area.rows--;
 	}
 	columns_choose(&(struct columns_wish){
-		area.columns, ui->sort, ui_snapshot(ui)->shares.len,
-		ui_snapshot(ui)->totals.m.live_bytes_error > 0, ui->split,
+		.columns = area.columns, .sort = sort_column(ui),
+		.shares = ui_snapshot(ui)->shares.len,
+		.errors = ui_snapshot(ui)->totals.m.live_bytes_error > 0,
+		.growth = snapshot_is_growth(ui_snapshot(ui)), .split = ui->split,
 	}, show);
 	draw_header(ui, area, show);
 	list_fit(list, lines(ui, state), area.rows - 1);
@@ -367,7 +374,10 @@ static void sites_draw(struct ui *ui, void *arg, struct area area)
 
 static unsigned int move_sort(struct ui *ui, struct sites_state *state, int step)
 {
-	ui->sort = ((int)ui->sort + step + COLUMNS_COUNT) % COLUMNS_COUNT;
+	ui->sort = sort_column(ui);
+	do
+		ui->sort = ((int)ui->sort + step + COLUMNS_COUNT) % COLUMNS_COUNT;
+	while (!column_is_known(ui_snapshot(ui), ui->sort));
 	sort(ui, state);
 	return EFFECT_DRAW;
 }

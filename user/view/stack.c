@@ -39,7 +39,8 @@ static void draw_figures(struct ui *ui, struct area area, const struct snapshot_
 	int row = 0, at = 0;
 
 	for (int i = 0; i < COLUMN_PATH; i++) {
-		if (i == COLUMN_TREND || i == COLUMN_THREAD || i == COLUMN_CLASS ||
+		if (!column_is_known(ui_snapshot(ui), i) || i == COLUMN_TREND ||
+		    i == COLUMN_THREAD || i == COLUMN_CLASS ||
 		    (i == COLUMN_ERROR && !m.live_bytes_error))
 			continue;
 		if (at + 22 > area.columns) {
