@@ -107,7 +107,7 @@ static void add_paths(struct snapshot *snap, int t)
 	snap->totals.m.growth_confidence = 0.97;
 	snap->totals.m.oldest_live_s = t;
 	snap->totals.unknown_free_count = 17;
-	snap->unwind = (struct snapshot_unwind){ 7, 0, 1, 0 };
+	snap->unwind = (struct snapshot_unwind){ 7, 0, 1, 0, 0 };
 }
 
 static void add_random(struct snapshot *snap, int stacks, int t)

@@ -110,7 +110,7 @@ static inline void fixture_memory(struct snapshot *snap)
 		.own_cpu_s = 1.75, .own_rss_bytes = 20971520,
 		.gc_looks = 17, .gc_look_ns = 3400000, .gc_look_max_ns = 420000,
 	};
-	snap->unwind = (struct snapshot_unwind){ 2, 1, 0, 1 };
+	snap->unwind = (struct snapshot_unwind){ 2, 1, 0, 1, 0 };
 }
 
 static inline void fixture_cache_stack(struct snapshot *snap)

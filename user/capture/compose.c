@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/reader.h"
 #include "base/intern.h"
 #include "base/strpool.h"
 #include "base/version.h"
@@ -436,6 +437,8 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 	ret->ns_per_slowed_call = s->growth.price_known ? s->growth.price.call_ns : -1;
 	ret->own_cpu_s = session_own_cpu_s() - s->own_cpu_start_s;
 	ret->own_rss_bytes = memory_rss_bytes(getpid());
+	ret->own_memory_bytes = s->thrift.most_bytes;
+	ret->memory_limit_bytes = s->thrift.limit_bytes;
 	session_add_go_cost(s, ret);
 }
 
@@ -632,6 +635,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 		fill_windows(estimate, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);
+	snap->unwind.unreadable_files = reader_failures();
 	vec_for_each(sample, &s->timeline)
 		snapshot_sample_vec_push(&snap->timeline, *sample);
 	*ret = steal_ptr(snap);

@@ -16,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/reader.h"
 #include "base/log.h"
 #include "capture/aside.h"
 #include "capture/features.h"
@@ -24,6 +25,7 @@
 #include "capture/discovery/reports.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
+#include "symbol/line_reader.h"
 
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
@@ -314,6 +316,25 @@ static void note_growth(struct session *s, double now_s)
 	s->next_growth_s = now_s + GROWTH_PAUSE_S;
 }
 
+#define THRIFT_PAUSE_S 0.05
+
+static void keep_memory(struct session *s, double now_s)
+{
+	int64_t room;
+
+	if (now_s < s->next_thrift_s)
+		return;
+	room = thrift_room(&s->thrift);
+	pthread_mutex_lock(&s->lock);
+	model_set_room(s->model, room);
+	pthread_mutex_unlock(&s->lock);
+	if (room <= 0 && !s->told_of_thrift)
+		log_warn("heapsonde's own memory is at its limit (--memory-limit): new blocks and"
+			 " call paths are not tracked any more, only counted");
+	s->told_of_thrift |= room <= 0;
+	s->next_thrift_s = now_s + THRIFT_PAUSE_S;
+}
+
 #define TIMELINE_MAX 4096
 
 /* For long watches the timeline is thinned, not cut. */
@@ -417,6 +438,7 @@ struct error *session_run(struct session *s, double seconds,
 		note_loss(s);
 		set_timing(s, s->governor || now < s->timed_until_s);
 		note_growth(s, now);
+		keep_memory(s, now);
 		if (now >= s->next_sample_s) {
 			take_sample(s);
 			s->next_sample_s += s->settings.interval_s;
@@ -484,15 +506,23 @@ void session_stop(struct session *s)
 	session_detach_growth(s);
 	session_detach(s);
 	cost_settle(&s->cost);
+	thrift_yield_processor();
 }
 
 static uint64_t ring_size(uint64_t wanted)
 {
 	uint64_t size = sysconf(_SC_PAGESIZE);
 
-	while (size < (wanted ? wanted : SESSION_RING_BYTES))
+	while (size < wanted)
 		size *= 2;
 	return size;
+}
+
+uint64_t session_ring_bytes(int64_t memory_limit)
+{
+	uint64_t most = thrift_ring_bytes(memory_limit), size = ring_size(most);
+
+	return size > most ? size / 2 : size;
 }
 
 static struct error *pid_namespace(uint32_t *ret)
@@ -533,7 +563,8 @@ static bool may_have_reports(const struct session *s)
 static void set_settings(struct session *s, const struct features *features)
 {
 	const struct session_settings *settings = &s->settings;
-	uint64_t ring = ring_size(settings->ring_bytes);
+	uint64_t ring = settings->ring_bytes ? ring_size(settings->ring_bytes)
+					     : session_ring_bytes(s->thrift.limit_bytes);
 
 	s->skel->rodata->cfg_min_size = settings->min_size;
 	s->skel->rodata->cfg_max_size = settings->max_size;
@@ -576,12 +607,22 @@ static int open_and_load(struct session *s, const struct features *features,
 		return -errno;
 	}
 	unwinder_size(s->unwinder, maps, settings->command ? 1 : settings->pids_count,
-		      settings->children);
+		      settings->children, thrift_spare_table_bytes(s->thrift.limit_bytes));
 	programs_choose(s->skel, s->method, features->preempt_guard, may_have_reports(s),
 			&s->programs);
 	programs_choose_growth(s->skel, growth, &s->growth.programs);
 	s->growth.sees_pages = growth && growth->fault_tracepoints;
 	return heapsonde_bpf__load(s->skel);
+}
+
+/* From here on the model knows how much room it has. */
+static void begin_thrift(struct session *s)
+{
+	const struct bpf_map *map;
+
+	bpf_object__for_each_map(map, s->skel->obj)
+		thrift_add_map(&s->thrift, bpf_map__fd(map));
+	model_set_room(s->model, thrift_room(&s->thrift));
 }
 
 /* A kernel that refuses the ledger's programs can still have all the others. */
@@ -616,6 +657,7 @@ static struct error *load(struct session *s)
 		err = unwinder_load(s->unwinder, &maps);
 	if (err)
 		return err;
+	begin_thrift(s);
 	s->skel->bss->walks_to_leave = s->settings.frame_pointers ? 0 : WALKS_TO_LEAVE;
 	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
 	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
@@ -667,7 +709,12 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	struct error *err;
 
 	aside_begin();
+	reader_begin();
 	s->settings = *settings;
+	s->thrift.limit_bytes = settings->memory_limit ? (int64_t)settings->memory_limit
+						       : thrift_default_limit();
+	reader_set_memory(thrift_reader_bytes(s->thrift.limit_bytes));
+	line_reader_allow(thrift_readers(s->thrift.limit_bytes));
 	s->sample_bytes = settings->sample_bytes;
 	s->sampled = s->sample_bytes;
 	s->command_status = -1;
@@ -702,6 +749,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 		err = governor_start(s->governor);
 	if (err)
 		return err;
+	thrift_yield_disk();
 	*ret = steal_ptr(s);
 	return NULL;
 }

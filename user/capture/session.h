@@ -40,10 +40,12 @@ struct session_settings {
 	bool may_sample;		/* keeps room for session_set_sampling() */
 	bool windows;			/* allocators are probed in short windows only */
 	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
-	uint64_t ring_bytes;		/* 0: SESSION_RING_BYTES; rounded up to a power of two */
+	uint64_t ring_bytes;		/* 0: by the limit; rounded up to a power of two */
+	uint64_t memory_limit;		/* of our own, see cost/thrift.h; 0: its default */
 };
 
-#define SESSION_RING_BYTES (8ull << 20)
+/* The ring buffer that is taken under that limit, unless another is wanted. */
+uint64_t session_ring_bytes(int64_t memory_limit);
 #define SESSION_SAMPLE_BYTES (512ull << 10)	/* between samples; as tcmalloc's and Go's */
 
 struct session;

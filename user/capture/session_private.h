@@ -14,6 +14,7 @@
 
 #include "capture/rewalk.h"
 #include "capture/cost/cost.h"
+#include "capture/cost/thrift.h"
 #include "capture/features.h"
 #include "capture/go/live.h"
 #include "capture/go/events.h"
@@ -205,6 +206,9 @@ struct session {
 	double called_s;		/* when something urgent was last told */
 	double own_cpu_start_s;
 	struct cost cost;
+	struct thrift thrift;
+	double next_thrift_s;
+	bool told_of_thrift;
 	struct cost_mark budget_from;	/* what the budget is looked at from */
 	double next_budget_s;
 	bool told_of_saving;		/* that fewer samples of Go heaps are taken */

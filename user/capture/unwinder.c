@@ -16,9 +16,9 @@
 #include "symbol/address_space.h"
 #include "symbol/object.h"
 #include "symbol/unwind_cache.h"
+#include "symbol/unwind_reader.h"
 #include "symbol/unwind_table.h"
 
-#define SLAB_SPARE_WORDS (1u << 20)	/* 4 MiB: what is mapped after attaching */
 #define NOT_PLACED UINT32_MAX
 #define SLICES_PER_SPACE 2		/* the one in use and the one before */
 #define CHILDREN_SPACES 1024		/* targets at once, when they may have children */
@@ -31,6 +31,7 @@ struct unwind_file {
 	struct unwind_table *table;
 	uint32_t at;			/* in the slab, or NOT_PLACED */
 	bool omitted;			/* there was no room */
+	bool incomplete;		/* there is no whole table of it to be had */
 };
 
 DEFINE_VEC(unwind_file_vec, struct unwind_file);
@@ -169,7 +170,7 @@ void unwinder_compile(struct unwinder *u, const struct address_space *as)
 }
 
 void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, uint32_t spaces,
-		   bool children)
+		   bool children, uint64_t spare_bytes)
 {
 	uint32_t ranges = spaces * SLICES_PER_SPACE * UNWIND_RANGES_MAX;
 	uint64_t words = 0;
@@ -177,7 +178,7 @@ void unwinder_size(const struct unwinder *u, const struct unwinder_maps *maps, u
 	vec_for_each(file, &u->files)
 		if (file->table)
 			words += unwind_table_words(file->table);
-	words = 2 * words + (u->frame_pointers ? 0 : SLAB_SPARE_WORDS);
+	words = 2 * words + (u->frame_pointers ? 0 : spare_bytes / sizeof(uint32_t));
 	bpf_map__set_max_entries(maps->slab, (words >> UNWIND_SLAB_SHIFT) + 1);
 	bpf_map__set_max_entries(maps->ranges, ranges + (children ? CHILDREN_RANGES : 0));
 	bpf_map__set_max_entries(maps->spaces, spaces + (children ? CHILDREN_SPACES : 0));
@@ -446,10 +447,11 @@ bool unwinder_complete(struct unwinder *u, const struct address_space *as, uint6
 	struct unwind_file *file = mapping ? find_file(u, mapping->object) : NULL;
 	__cleanup(unwind_table_destroyp) struct unwind_table *table = NULL;
 
-	if (!file || !file->table || file->table->kind == UNWIND_FULL)
+	if (!file || !file->table || file->incomplete || file->table->kind == UNWIND_FULL)
 		return false;
-	error_destroy(unwind_table_create(mapping->object->fd, -1, UNWIND_FULL, &table));
-	if (!table || !has_room(u, table))
+	error_destroy(unwind_read(mapping->object->fd, UNWIND_FULL, &table));
+	file->incomplete = !table || !has_room(u, table);
+	if (file->incomplete)
 		return false;
 	unwind_table_destroy(file->table);
 	file->table = steal_ptr(table);

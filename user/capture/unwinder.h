@@ -44,10 +44,11 @@ void unwinder_compile(struct unwinder *unwinder, const struct address_space *as)
 
 /*
  * Sets the sizes of the maps before loading: room for @spaces targets (and
- * @children of theirs), and for the tables compiled so far and as much again.
+ * @children of theirs), and for the tables compiled so far and as much again, and
+ * @spare_bytes of what is mapped after attaching.
  */
 void unwinder_size(const struct unwinder *unwinder, const struct unwinder_maps *maps,
-		   uint32_t spaces, bool children);
+		   uint32_t spaces, bool children, uint64_t spare_bytes);
 
 /* Takes over the loaded maps. */
 struct error *unwinder_load(struct unwinder *unwinder, const struct unwinder_maps *maps)

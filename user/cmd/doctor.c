@@ -14,6 +14,7 @@
 #include "base/format.h"
 #include "base/version.h"
 #include "capture/attach.h"
+#include "capture/cost/thrift.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
 #include "capture/features.h"
@@ -145,7 +146,8 @@ static bool is_well(const struct diagnosis *d)
 
 static void print_kernel(const struct diagnosis *d, FILE *f)
 {
-	char bytes[FORMAT_MAX];
+	char ring[FORMAT_MAX], limit[FORMAT_MAX];
+	int64_t memory_limit = thrift_default_limit();
 
 	fprintf(f, "kernel      %s %s %s\n", d->kernel.sysname, d->kernel.release,
 		d->kernel.machine);
@@ -165,8 +167,10 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 	if (d->slows_calls)
 		fprintf(f, "others      each system call of every process takes %.0f ns longer "
 			"while heapsonde watches\n", d->kernel_price.call_ns);
-	fprintf(f, "memory      ring buffer %s (--ring-size), 16 bytes a live block or more\n",
-		format_bytes(SESSION_RING_BYTES, bytes));
+	fprintf(f, "memory      up to %s of its own (--memory-limit), of it ring buffer %s "
+		"(--ring-size),\n%-11s 20 to 28 bytes a live block\n",
+		format_bytes((uint64_t)memory_limit, limit),
+		format_bytes(session_ring_bytes(memory_limit), ring), "");
 }
 
 static void print_probe(const struct planned_probe *probe, FILE *f)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bpf/events.h"
+#include "capture/cost/thrift.h"
 #include "cmd/option_table.h"
 
 #define AT(member) offsetof(struct options, member)
@@ -62,6 +63,12 @@ const struct option_row option_rows[] = {
 	{ "ring-size", 0, OPTION_BYTES, WATCHES, AT(target.ring_size), "BYTES",
 	  .min = 65536, .max = 1ull << 31,
 	  .help = "bound of the event buffer (default: doctor prints it)" },
+	{ "memory-limit", 0, OPTION_BYTES, WATCHES, AT(target.memory_limit), "BYTES",
+	  .min = THRIFT_LIMIT_MIN, .max = INT64_MAX,
+	  .help = "bound of what heapsonde takes for itself: beyond it, new blocks are counted "
+		  "and no more (default: doctor prints it)" },
+	{ "small", 0, OPTION_FLAG, WATCHES, AT(target.small),
+	  .help = "take as little as possible: --memory-limit 16M, and no source lines" },
 	{ "attach", 0, OPTION_CHOICE, WATCHES, AT(target.attach), "METHOD", "auto",
 	  attach_choices + 1,
 	  .help = "how probes are attached (auto: the best this kernel has)" },

@@ -91,6 +91,8 @@ struct target_options {
 	uint64_t min_size, max_size;	/* bytes; max_size UINT64_MAX: no bound */
 	bool no_symbolize;		/* addresses only, to be named later */
 	uint64_t ring_size;		/* bytes; 0: chosen by the session */
+	uint64_t memory_limit;		/* likewise */
+	bool small;			/* the least that is possible */
 };
 
 /* What becomes of the result. */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "capture/cost/thrift.h"
 #include "cmd/watch.h"
 
 volatile sig_atomic_t watch_interrupted;
@@ -85,6 +86,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.min_size = target->min_size,
 		.max_size = target->max_size,
 		.ring_bytes = target->ring_size,
+		.memory_limit = target->small ? THRIFT_LIMIT_MIN : target->memory_limit,
 	};
 
 	return session_create(&settings, ret);

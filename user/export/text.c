@@ -342,6 +342,9 @@ static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
 	if (*separator == ',')
 		fprintf(f, " (of %" PRId64 ").\n", unwind->complete + unwind->truncated +
 			unwind->guessed + unwind->failed);
+	if (unwind->unreadable_files)
+		fprintf(f, "Debug data: of %" PRId64 " files it could not be read (whoever did"
+			" crashed, or took too\nlong or too much).\n", unwind->unreadable_files);
 }
 
 

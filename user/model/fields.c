@@ -101,6 +101,7 @@ static const struct field unwind[] = {
 	FIELD(FIELD_INT64, truncated, struct snapshot, unwind.truncated),
 	FIELD(FIELD_INT64, guessed, struct snapshot, unwind.guessed),
 	FIELD(FIELD_INT64, failed, struct snapshot, unwind.failed),
+	FIELD(FIELD_INT64, unreadable_files, struct snapshot, unwind.unreadable_files),
 };
 
 static const struct field windows[] = {
@@ -131,6 +132,8 @@ static const struct field cost[] = {
 	OPTIONAL(FIELD_DOUBLE, ns_per_slowed_call, struct snapshot, cost.ns_per_slowed_call),
 	FIELD(FIELD_DOUBLE, own_cpu_s, struct snapshot, cost.own_cpu_s),
 	OPTIONAL(FIELD_INT64, own_rss_bytes, struct snapshot, cost.own_rss_bytes),
+	FIELD(FIELD_INT64, own_memory_bytes, struct snapshot, cost.own_memory_bytes),
+	FIELD(FIELD_INT64, memory_limit_bytes, struct snapshot, cost.memory_limit_bytes),
 	FIELD(FIELD_INT64, gc_looks, struct snapshot, cost.gc_looks),
 	FIELD(FIELD_INT64, gc_look_ns, struct snapshot, cost.gc_look_ns),
 	FIELD(FIELD_INT64, gc_look_max_ns, struct snapshot, cost.gc_look_max_ns),

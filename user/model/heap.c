@@ -121,14 +121,26 @@ static struct block block_of(struct model *model, struct image *image, const str
 	return block;
 }
 
+/* Another block lies there that is not held: what was held in its place is gone. */
+static void forget_place(struct model *model, struct image *image, uint64_t addr)
+{
+	struct block old;
+
+	if (take_block(image, addr, &old)) {
+		block_freed(model, &old, false);
+		model->counts.settled_by_reuse++;
+	}
+}
+
 /* False if it cannot be held. */
 static bool enter_block(struct model *model, struct image *image, const struct ev_alloc *ev)
 {
 	uint64_t addr = untag(ev->addr);
 	struct block block = block_of(model, image, ev);
 
-	if (!block.row) {
+	if (!block.row || !model_take_room(model, ROOM_OF_BLOCK)) {
 		model->counts.untracked_allocs++;
+		forget_place(model, image, addr);
 		return false;
 	}
 	put_block(model, image, addr, &block);
@@ -143,20 +155,16 @@ static bool enter_block(struct model *model, struct image *image, const struct e
 static void allocated(struct model *model, struct image *image, struct thread *thread,
 		      const struct ev_alloc *ev)
 {
-	if (enter_block(model, image, ev))
-		threads_set_last(&image->threads, thread, untag(ev->addr));
+	bool held = enter_block(model, image, ev);
+
+	threads_set_last(&image->threads, thread, held ? untag(ev->addr) : 0);
 }
 
-/* A block outside the size limits: it is not held, but what was held in its place is gone. */
+/* A block outside the size limits. */
 static void allocated_ignored(struct model *model, struct image *image, struct thread *thread,
 			      uint64_t addr)
 {
-	struct block old;
-
-	if (take_block(image, addr, &old)) {
-		block_freed(model, &old, false);
-		model->counts.settled_by_reuse++;
-	}
+	forget_place(model, image, addr);
 	threads_set_last(&image->threads, thread, 0);
 }
 
@@ -398,7 +406,7 @@ void heap_on_report_alloc(struct model *model, struct image *image, const struct
 	block = block_of(model, image, ev);
 	if (ev->size)
 		block.bytes = ev->weight;
-	if (!block.row) {
+	if (!block.row || !model_take_room(model, ROOM_OF_BLOCK)) {
 		model->counts.untracked_allocs++;
 		return;
 	}

@@ -15,11 +15,17 @@ struct model *model_create(void)
 	struct model *model = xcalloc(1, sizeof(*model));
 
 	model->epoch_shift = EPOCH_SHIFT_MIN;
+	model->room_bytes = INT64_MAX;
 	agg_init(&model->agg);
 	agg_init(&model->touched);
 	model_thread_vec_push(&model->thread_list, (struct model_thread){ 0 });
 	stacks_init(&model->stacks);
 	return model;
+}
+
+void model_set_room(struct model *model, int64_t bytes)
+{
+	model->room_bytes = bytes;
 }
 
 static void image_drop_tables(struct image *image)
@@ -108,6 +114,8 @@ static uint32_t add_row(struct model *model, struct image *image, struct origin 
 	row = map64_get(&image->rows[kind], origin_key(&origin));
 	if (row)
 		return row;
+	if (!model_take_room(model, ROOM_OF_ROW))
+		return 0;
 	path = path_of(model, image, origin.stack_id, kind);
 	row = path ? agg_add_row(&model->agg, path, thread, origin.size_class) : 0;
 	if (row)

@@ -99,6 +99,7 @@ struct model {
 	struct model_totals counts;	/* all but the metrics */
 	uint64_t lost;			/* records, by model_note_loss() */
 	uint64_t draws;			/* state of heap.c's random numbers */
+	int64_t room_bytes;		/* for what is new; see model_set_room() */
 
 	/* A birth is the number of an epoch of 1 << epoch_shift ns since start_ns. */
 	uint64_t start_ns;
@@ -131,6 +132,19 @@ static inline uint64_t origin_key(const struct origin *origin)
 static inline struct origin origin_of(const struct ev_alloc *ev)
 {
 	return (struct origin){ ev->stack_id, ev->h.tid, size_class(ev->size) };
+}
+
+/* What one costs, on the safe side: with its part of tables, of growth and of names. */
+#define ROOM_OF_BLOCK 32
+#define ROOM_OF_ROW 4096
+
+/* False if there is no room left for so much. */
+static inline bool model_take_room(struct model *model, int64_t bytes)
+{
+	if (model->room_bytes < bytes)
+		return false;
+	model->room_bytes -= bytes;
+	return true;
 }
 
 /* The row of that origin, or 0 if there are too many. */

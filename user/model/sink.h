@@ -83,6 +83,13 @@ void model_add_older_pages(struct model *model, uint32_t tgid, uint64_t block_st
 size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t count,
 			 page_look_fn *look, void *arg);
 
+/*
+ * How much memory may still be taken, until the next word of it. Blocks and rows
+ * that find none are not held: untracked_allocs counts them. At first there is
+ * no bound.
+ */
+void model_set_room(struct model *model, int64_t bytes);
+
 /* Images in order of their first event; EV_EXEC adds one. */
 struct model_image {
 	uint32_t tgid;

@@ -215,7 +215,10 @@ struct snapshot_sample {
 };
 
 /* Stacks by how their walk ended. */
-struct snapshot_unwind { int64_t complete, truncated, guessed, failed; };
+struct snapshot_unwind {
+	int64_t complete, truncated, guessed, failed;
+	int64_t unreadable_files;	/* whose readers crashed, or took too long or too much */
+};
 
 /* How good estimates from windows are; see model/windows.h. */
 struct snapshot_windows {
@@ -241,6 +244,8 @@ struct snapshot_cost {
 	double ledger_ns_per_hit, ns_per_slowed_call;	/* < 0: not measured */
 	double own_cpu_s;
 	int64_t own_rss_bytes;
+	/* The most that heapsonde took for itself alone, and its limit; 0: not known. */
+	int64_t own_memory_bytes, memory_limit_bytes;
 	/* Looks at samples while a Go target's world was stopped, and how long they took. */
 	int64_t gc_looks, gc_look_ns, gc_look_max_ns;
 };

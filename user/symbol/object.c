@@ -9,9 +9,9 @@
 
 #include "base/alloc.h"
 #include "symbol/debugfile.h"
-#include "symbol/dwarf_lines.h"
 #include "symbol/elfread.h"
 #include "symbol/go/lines.h"
+#include "symbol/line_reader.h"
 #include "symbol/object.h"
 #include "symbol/symtab.h"
 
@@ -30,7 +30,7 @@ struct object_private {
 	struct load_vec loads;
 	struct segment_vec segments;
 	struct symtab *symtab;		/* NULL until the first question */
-	struct dwarf_lines *lines;	/* NULL until then too, or if there is no DWARF */
+	struct line_reader *lines;	/* NULL until then too, or if there is no DWARF */
 	bool lines_tried;
 	struct go_lines *go;		/* NULL until then too, or if it is no Go program */
 	bool go_tried;
@@ -214,7 +214,7 @@ void object_destroy(struct object *obj)
 	if (!obj || --obj->priv->refs)
 		return;
 	symtab_destroy(obj->priv->symtab);
-	dwarf_lines_destroy(obj->priv->lines);
+	line_reader_destroy(obj->priv->lines);
 	go_lines_destroy(obj->priv->go);
 	load_vec_deinit(&obj->priv->loads);
 	segment_vec_deinit(&obj->priv->segments);
@@ -433,20 +433,18 @@ const char *object_demangle(struct object *obj, const struct object_symbol *sym)
 
 /* ---- Source lines ---- */
 
-static struct dwarf_lines *lines_of(struct object *obj)
+static struct line_reader *lines_of(struct object *obj)
 {
 	struct object_private *priv = obj->priv;
-	int fd;
+	int separate __cleanup_close = -1;
 
 	if (priv->lines_tried)
 		return priv->lines;
 	priv->lines_tried = true;
-	fd = fcntl(obj->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd >= 0)
-		priv->lines = dwarf_lines_create(fd);
-	fd = priv->lines ? -1 : debugfile_open(obj, priv->root_fd);
-	if (fd >= 0)
-		priv->lines = dwarf_lines_create(fd);
+	priv->lines = line_reader_create(obj->fd, obj->path);
+	separate = priv->lines ? -1 : debugfile_open(obj, priv->root_fd);
+	if (separate >= 0)
+		priv->lines = line_reader_create(separate, obj->path);
 	return priv->lines;
 }
 
@@ -454,12 +452,12 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
 {
 	struct go_lines *go = go_of(obj);
 	size_t count = go ? go_lines_find(go, vaddr, ret) : 0;
-	struct dwarf_lines *lines;
+	struct line_reader *lines;
 
 	if (count)
 		return count;
 	lines = lines_of(obj);
-	return lines ? dwarf_lines_find(lines, vaddr, ret) : 0;
+	return lines ? line_reader_find(lines, vaddr, ret) : 0;
 }
 
 /* ---- Go ---- */
@@ -486,15 +484,11 @@ bool object_lacks_lines(struct object *obj)
 void object_set_debug_file(struct object *obj, int debug_fd)
 {
 	struct object_private *priv = obj->priv;
-	int fd;
 
 	if (!debugfile_belongs(obj, debug_fd))
 		return;
-	fd = fcntl(debug_fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	dwarf_lines_destroy(priv->lines);
-	priv->lines = dwarf_lines_create(fd);
+	line_reader_destroy(priv->lines);
+	priv->lines = line_reader_create(debug_fd, obj->path);
 	priv->lines_tried = true;
 	symtab_destroy(priv->symtab);
 	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);

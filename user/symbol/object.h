@@ -104,7 +104,7 @@ bool object_find_variable(const struct object *obj, const char *name, uint64_t *
 /*
  * Source lines and inlined functions at @vaddr: of Go code by the runtime's own
  * tables (symbol/go/lines.h), else by the DWARF of the file or of its separate debug
- * file; see dwarf_lines_find(). 0 if there is none.
+ * file; see line_reader.h. 0 if there is none.
  */
 struct source_frame;
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);

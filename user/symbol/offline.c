@@ -6,8 +6,8 @@
 
 #include "base/alloc.h"
 #include "symbol/debugfile.h"
-#include "symbol/dwarf_lines.h"
 #include "symbol/elfread.h"
+#include "symbol/line_reader.h"
 #include "symbol/object.h"
 #include "symbol/offline.h"
 #include "symbol/safeopen.h"
@@ -20,7 +20,7 @@ struct offline_names {
 	struct object *object;
 	struct segment_vec segments;
 	struct symtab *symtab;
-	struct dwarf_lines *lines;
+	struct line_reader *lines;
 };
 
 void offline_names_destroy(struct offline_names *names)
@@ -29,7 +29,7 @@ void offline_names_destroy(struct offline_names *names)
 		return;
 	object_destroy(names->object);
 	symtab_destroy(names->symtab);
-	dwarf_lines_destroy(names->lines);
+	line_reader_destroy(names->lines);
 	segment_vec_deinit(&names->segments);
 	free(names);
 }
@@ -85,7 +85,7 @@ static struct offline_names *from_debug_file(const char *dir, const char *build_
 	names->symtab = symtab_create(names->segments.data, names->segments.len);
 	symtab_add_file(names->symtab, fd);
 	symtab_finish(names->symtab);
-	names->lines = dwarf_lines_create(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	names->lines = line_reader_create(fd, build_id);
 	return names;
 }
 
@@ -142,7 +142,7 @@ size_t offline_names_find(struct offline_names *names, uint64_t vaddr,
 	if (names->object)
 		count = object_source_frames(names->object, vaddr, &sources);
 	else if (names->lines)
-		count = dwarf_lines_find(names->lines, vaddr, &sources);
+		count = line_reader_find(names->lines, vaddr, &sources);
 	if (!called.function && !count)
 		return 0;
 	return symbol_frames_compose(&called, sources, count, ret, max);

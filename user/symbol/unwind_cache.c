@@ -19,6 +19,7 @@
 #include "symbol/elfread.h"
 #include "symbol/unwind_cache.h"
 #include "symbol/unwind_image.h"
+#include "symbol/unwind_reader.h"
 
 #define MAGIC "HSUNWIND"
 #define FORMAT 1
@@ -46,9 +47,7 @@ struct entry_header {
 	uint32_t shape;			/* of what bpf/unwind.h defines */
 	char program[64];		/* build id of who compiled it */
 	struct file_identity file;
-	uint32_t kind, machine;
-	uint32_t texts, index, rows, rules;
-	uint64_t fdes, malformed, rows_seen, unsupported;
+	struct unwind_packed table;
 	uint32_t body_crc;
 	uint32_t header_crc;		/* of all before it */
 };
@@ -263,59 +262,16 @@ static struct entry_header expected_header(const struct unwind_cache *cache,
 	h.shape = shape();
 	strncpy(h.program, cache->program, sizeof(h.program) - 1);
 	h.file = *file;
-	h.kind = kind;
+	h.table.kind = kind;
 	return h;
-}
-
-static uint64_t body_bytes(const struct entry_header *h)
-{
-	return (uint64_t)h->texts * sizeof(struct unwind_text) +
-	       ((uint64_t)h->index + h->rows) * sizeof(uint32_t) +
-	       (uint64_t)h->rules * sizeof(struct unwind_rule);
 }
 
 static bool is_header_good(const struct entry_header *h, const struct entry_header *want,
 			   uint64_t file_size)
 {
-	return !memcmp(h, want, offsetof(struct entry_header, machine)) &&
-	       h->header_crc == header_crc(h) &&
-	       (h->machine == EM_X86_64 || h->machine == EM_AARCH64) &&
-	       h->texts <= UNWIND_SEGMENTS_MAX && h->rules >= FIXED_RULES &&
-	       h->rules <= UNWIND_RULES_MAX && file_size <= ENTRY_MAX &&
-	       file_size == sizeof(*h) + body_bytes(h);
-}
-
-static void *take(const uint8_t **at, size_t count, size_t size)
-{
-	void *copy = xmalloc(count * size ?: 1);
-
-	memcpy(copy, *at, count * size);
-	*at += count * size;
-	return copy;
-}
-
-static struct unwind_table *unpack(const struct entry_header *h, const uint8_t *body)
-{
-	struct unwind_table *t = xcalloc(1, sizeof(*t));
-	__cleanup_free struct unwind_rule *rules = NULL;
-
-	t->kind = h->kind;
-	t->machine = h->machine;
-	t->texts.data = take(&body, h->texts, sizeof(*t->texts.data));
-	t->texts.len = t->texts.cap = h->texts;
-	t->index.data = take(&body, h->index, sizeof(uint32_t));
-	t->index.len = t->index.cap = h->index;
-	t->rows.data = take(&body, h->rows, sizeof(uint32_t));
-	t->rows.len = t->rows.cap = h->rows;
-	rules = take(&body, h->rules, sizeof(*rules));
-	unwind_rules_init(&t->rules);
-	for (uint32_t i = 0; i < h->rules; i++)
-		unwind_rules_intern(&t->rules, rules[i]);
-	t->stats.fdes = h->fdes;
-	t->stats.malformed = h->malformed;
-	t->stats.rows_seen = h->rows_seen;
-	t->stats.unsupported = h->unsupported;
-	return t;
+	return !memcmp(h, want, offsetof(struct entry_header, table)) &&
+	       h->table.kind == want->table.kind && h->header_crc == header_crc(h) &&
+	       file_size <= ENTRY_MAX && file_size == sizeof(*h) + unwind_packed_bytes(&h->table);
 }
 
 static uint8_t *read_body(int fd, struct entry_header *h, const struct entry_header *want)
@@ -326,8 +282,8 @@ static uint8_t *read_body(int fd, struct entry_header *h, const struct entry_hea
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !is_ours_alone(&st) || st.st_size < 0 ||
 	    !elfread_at(fd, 0, h, sizeof(*h)) || !is_header_good(h, want, st.st_size))
 		return NULL;
-	body = elfread_whole(fd, sizeof(*h), body_bytes(h), ENTRY_MAX);
-	if (body && crc32(0, body, body_bytes(h)) == h->body_crc)
+	body = elfread_whole(fd, sizeof(*h), unwind_packed_bytes(&h->table), ENTRY_MAX);
+	if (body && crc32(0, body, unwind_packed_bytes(&h->table)) == h->body_crc)
 		return body;
 	free(body);
 	return NULL;
@@ -355,13 +311,10 @@ static struct unwind_table *load(struct unwind_cache *cache, const char *name,
 		body = read_body(entry_fd, &h, &want);
 	if (!body)
 		return NULL;
-	table = unpack(&h, body);
-	if (table->rules.len == h.rules && unwind_table_is_sound(table)) {
+	table = unwind_unpack(&h.table, body);
+	if (table)
 		note_use(entry_fd);
-		return table;
-	}
-	unwind_table_destroy(table);
-	return NULL;
+	return table;
 }
 
 /* ---- Writing ---- */
@@ -383,38 +336,22 @@ static bool write_all(int fd, const void *data, size_t size)
 	return true;
 }
 
-static uint8_t *put(uint8_t *at, const void *data, size_t size)
-{
-	if (size)
-		memcpy(at, data, size);
-	return at + size;
-}
-
 /* Header and arrays in one piece, for the caller to free; NULL if it is too large. */
 static uint8_t *pack(const struct unwind_cache *cache, const struct unwind_table *t,
 		     const struct file_identity *file, size_t *size_ret)
 {
 	struct entry_header h = expected_header(cache, file, t->kind);
-	uint8_t *entry, *at;
+	uint8_t *entry;
+	size_t body;
 
-	h.machine = t->machine;
-	h.texts = t->texts.len;
-	h.index = t->index.len;
-	h.rows = t->rows.len;
-	h.rules = t->rules.len;
-	h.fdes = t->stats.fdes;
-	h.malformed = t->stats.malformed;
-	h.rows_seen = t->stats.rows_seen;
-	h.unsupported = t->stats.unsupported;
-	*size_ret = sizeof(h) + body_bytes(&h);
+	unwind_pack(t, &h.table, NULL);
+	body = unwind_packed_bytes(&h.table);
+	*size_ret = sizeof(h) + body;
 	if (*size_ret > ENTRY_MAX)
 		return NULL;
 	entry = xmalloc(*size_ret);
-	at = put(entry + sizeof(h), t->texts.data, t->texts.len * sizeof(*t->texts.data));
-	at = put(at, t->index.data, t->index.len * sizeof(uint32_t));
-	at = put(at, t->rows.data, t->rows.len * sizeof(uint32_t));
-	put(at, t->rules.data, t->rules.len * sizeof(*t->rules.data));
-	h.body_crc = crc32(0, entry + sizeof(h), body_bytes(&h));
+	unwind_pack(t, &h.table, entry + sizeof(h));
+	h.body_crc = crc32(0, entry + sizeof(h), body);
 	h.header_crc = header_crc(&h);
 	memcpy(entry, &h, sizeof(h));
 	return entry;
@@ -472,13 +409,13 @@ struct error *unwind_cache_table(struct unwind_cache *cache, int fd, const char 
 	struct error *err;
 
 	if (!cache || !entry_name(build_id, kind, name, sizeof(name)) || !identify(fd, &file))
-		return unwind_table_create(fd, -1, kind, ret);
+		return unwind_read(fd, kind, ret);
 	*ret = load(cache, name, &file, kind);
 	if (*ret) {
 		cache->counts.hits++;
 		return NULL;
 	}
-	err = unwind_table_create(fd, -1, kind, ret);
+	err = unwind_read(fd, kind, ret);
 	if (err)
 		return err;
 	cache->counts.compiled++;

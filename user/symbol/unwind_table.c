@@ -662,7 +662,10 @@ bool unwind_table_find(const struct unwind_table *table, uint64_t vaddr,
 	return true;
 }
 
-/* @text's buckets: rows of each ascending, the first beginning with its begin. */
+/*
+ * @text's buckets: rows of each ascending, the first beginning with its begin. Of two
+ * at one place, as whole tables of the C library have, the latter counts.
+ */
 static bool is_text_indexed(const struct unwind_table *t, const struct unwind_text *text)
 {
 	const uint32_t *index = t->index.data + text->first_bucket;
@@ -674,7 +677,7 @@ static bool is_text_indexed(const struct unwind_table *t, const struct unwind_te
 		if (index[b] > index[b + 1] || index[b + 1] > t->rows.len)
 			return false;
 		for (uint32_t i = index[b] + 1; i < index[b + 1]; i++)
-			if (UNWIND_ROW_OFFSET(rows[i - 1]) >= UNWIND_ROW_OFFSET(rows[i]))
+			if (UNWIND_ROW_OFFSET(rows[i - 1]) > UNWIND_ROW_OFFSET(rows[i]))
 				return false;
 	}
 	return true;

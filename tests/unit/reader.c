@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What confined readers can do, what they cannot, and what becomes of us when they fail. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/reader.h"
+#include "tests/unit/test.h"
+
+static int open_self(void)
+{
+	return open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+}
+
+/* What @serve answers with one number; -1: with silence. */
+static int ask(void (*serve)(int socket, int file))
+{
+	int file __cleanup_close = open_self();
+	int socket __cleanup_close = reader_start(serve, file);
+	int answer;
+
+	check(socket >= 0);
+	return reader_receive(socket, &answer, sizeof(answer)) ? answer : -1;
+}
+
+static void tell(int socket, int answer)
+{
+	reader_send(socket, &answer, sizeof(answer));
+}
+
+static void read_file(int socket, int file)
+{
+	char magic[4] = "";
+
+	tell(socket, pread(file, magic, 4, 0) == 4 && !memcmp(magic, "\177ELF", 4));
+}
+
+static void crash(int socket, int file)
+{
+	raise(SIGSEGV);
+}
+
+static void abort_it(int socket, int file)
+{
+	abort();
+}
+
+static bool connects(void)
+{
+	return socket(AF_INET, SOCK_STREAM, 0) >= 0;
+}
+
+/* How many of the things that it must not be able to do it could do. */
+static void misbehave(int socket, int file)
+{
+	int could = 0;
+
+	could += open("/tmp", O_RDWR | O_TMPFILE, 0600) >= 0;
+	could += open("/dev/null", O_WRONLY) >= 0;
+	could += open("/etc/shadow", O_RDONLY) >= 0;
+	could += connects();
+	could += mkdir("/tmp/heapsonde-reader", 0700) == 0;
+	could += unlink("/tmp/heapsonde-reader") == 0;
+	could += kill(getppid(), 0) == 0;
+	could += mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) !=
+		 MAP_FAILED;
+	could += fork() >= 0;
+	could += execl("/bin/true", "true", NULL) == 0;
+	tell(socket, could);
+}
+
+#define GREED (64ul << 20)
+
+static void want_memory(int socket, int file)
+{
+	char *memory = malloc(GREED);
+
+	if (memory)
+		memset(memory, 1, GREED);
+	tell(socket, memory != NULL);
+}
+
+static void give_half(int socket, int file)
+{
+	reader_send(socket, "ab", 2);
+}
+
+TEST(reads_its_file)
+{
+	check_int(ask(read_file), 1);
+}
+
+TEST(does_nothing_else)
+{
+	check_int(ask(misbehave), 0);
+}
+
+TEST(crashes_alone)
+{
+	check_int(ask(crash), -1);
+	check_int(ask(abort_it), -1);
+	check_int(ask(give_half), -1);
+	check_int(ask(read_file), 1);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+TEST(gets_no_more_memory_than_it_may)
+{
+	reader_set_memory(GREED / 2);
+	check_int(ask(want_memory), 0);
+	reader_set_memory(4 * GREED);
+	check_int(ask(want_memory), 1);
+}
+#endif
+
+TEST(failures_are_counted)
+{
+	int64_t before = reader_failures();
+
+	reader_note_failure("a\033[31mfile", "tables");
+	check_int(reader_failures(), before + 1);
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The steward and its readers; see reader.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/reader.h"
+#include "base/format.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+
+#define MEMORY_DEFAULT (1ull << 30)
+#define MEMORY_MIN (8ull << 20)
+#define CPU_S 60
+#define SILENCE_MS 30000	/* for what a loaded machine does in seconds */
+#define NOBODY 65534
+
+struct start {
+	void (*serve)(int socket, int file);
+	uint64_t memory_bytes;
+};
+
+static struct {
+	pthread_once_t once;
+	pthread_mutex_t lock;	/* one start is sent whole */
+	int socket;		/* -1: there is no steward */
+	atomic_ullong memory_bytes;
+	atomic_llong failures;
+} steward = {
+	.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1,
+	.memory_bytes = MEMORY_DEFAULT,
+};
+
+/* --- messages with descriptors -------------------------------------------- */
+
+#define START_FDS 2
+
+union fds_message {
+	struct cmsghdr align;
+	char bytes[CMSG_SPACE(START_FDS * sizeof(int))];
+};
+
+static bool send_start(const struct start *start, const int fds[START_FDS])
+{
+	union fds_message control = { 0 };
+	struct iovec iov = { (void *)start, sizeof(*start) };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(START_FDS * sizeof(int));
+	memcpy(CMSG_DATA(c), fds, START_FDS * sizeof(int));
+	return sendmsg(steward.socket, &message, MSG_NOSIGNAL) == sizeof(*start);
+}
+
+static bool receive_start(int socket, struct start *start, int fds[START_FDS])
+{
+	union fds_message control;
+	struct iovec iov = { start, sizeof(*start) };
+	struct msghdr message = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &control, .msg_controllen = sizeof(control),
+	};
+	const struct cmsghdr *c;
+
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != sizeof(*start))
+		return false;
+	c = CMSG_FIRSTHDR(&message);
+	if (!c || c->cmsg_len != CMSG_LEN(START_FDS * sizeof(int)))
+		return false;
+	memcpy(fds, CMSG_DATA(c), START_FDS * sizeof(int));
+	return true;
+}
+
+/* --- giving up ------------------------------------------------------------ */
+
+#if defined(__x86_64__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define AUDIT_ARCH_HERE AUDIT_ARCH_AARCH64
+#else
+#error "what seccomp calls this machine"
+#endif
+
+#define FIELD(member) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, member))
+#define ALLOW(name) \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##name, 0, 1), \
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+/* The low half of an argument: all the flags there are. */
+#define ALLOW_WITHOUT(name, argument, bits)				\
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##name, 0, 4),		\
+	FIELD(args[argument]),						\
+	BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 1, 0),		\
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),			\
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+
+/* Memory that is not code, files to be read, the socket, and an end; else EPERM. */
+static void filter_calls(void)
+{
+	struct sock_filter filter[] = {
+		FIELD(arch),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_HERE, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		FIELD(nr),
+		ALLOW(read), ALLOW(pread64), ALLOW(write), ALLOW(lseek), ALLOW(close),
+		ALLOW(sendto), ALLOW(recvfrom), ALLOW(ppoll),
+#ifdef __NR_poll
+		ALLOW(poll),
+#endif
+		ALLOW(fstat), ALLOW(newfstatat), ALLOW(readlinkat), ALLOW(fcntl),
+#ifdef __NR_readlink
+		ALLOW(readlink),
+#endif
+#ifdef __NR_stat
+		ALLOW(stat),
+#endif
+		ALLOW(brk), ALLOW(munmap), ALLOW(mremap), ALLOW(madvise),
+		ALLOW(futex), ALLOW(getpid), ALLOW(gettid), ALLOW(tgkill),
+		ALLOW(rt_sigprocmask), ALLOW(rt_sigaction), ALLOW(rt_sigreturn),
+		ALLOW(clock_gettime), ALLOW(getrandom), ALLOW(exit), ALLOW(exit_group),
+		ALLOW_WITHOUT(openat, 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC),
+		ALLOW_WITHOUT(mmap, 2, 4 /* PROT_EXEC */),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	};
+	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
+
+	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void bound(int resource, uint64_t most)
+{
+	const struct rlimit limit = { most, most };
+
+	setrlimit(resource, &limit);
+}
+
+/* The steward's lot, and so its readers'; each step for itself, as far as it is allowed. */
+static void give_up_privileges(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	const struct __user_cap_data_struct none[2] = { 0 };
+	int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	/* Should memory run short, these go first. */
+	if (score >= 0) {
+		(void)!write(score, "1000", 4);
+		close(score);
+	}
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (!geteuid()) {
+		(void)!setgroups(0, NULL);
+		(void)!setresgid(NOBODY, NOBODY, NOBODY);
+		(void)!setresuid(NOBODY, NOBODY, NOBODY);
+	}
+	syscall(SYS_capset, &header, none);
+	prctl(PR_SET_DUMPABLE, 0);
+	bound(RLIMIT_CORE, 0);
+}
+
+/* Nothing is left open but @socket, which becomes 3. */
+static void close_all_but(int socket)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	dup2(socket, 3);
+	syscall(SYS_close_range, 4, ~0u, 0);
+}
+
+/* --- the steward's side --------------------------------------------------- */
+
+static void __attribute__((noreturn)) read_and_end(const struct start *start, const int fds[])
+{
+	close(3);
+	/* A sanitizer reserves more addresses than there is memory. */
+#ifndef __SANITIZE_ADDRESS__
+	bound(RLIMIT_DATA, start->memory_bytes);
+#endif
+	bound(RLIMIT_CPU, CPU_S);
+	bound(RLIMIT_FSIZE, 0);
+	filter_calls();
+	start->serve(fds[0], fds[1]);
+	_exit(0);
+}
+
+static void __attribute__((noreturn)) be_steward(int socket)
+{
+	struct start start;
+	int fds[START_FDS];
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGCHLD, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	prctl(PR_SET_NAME, "heapsonde-read");
+	close_all_but(socket);
+	give_up_privileges();
+	while (receive_start(3, &start, fds)) {
+		if (!fork())
+			read_and_end(&start, fds);
+		close(fds[0]);
+		close(fds[1]);
+	}
+	_exit(0);
+}
+
+/* --- heapsonde's side ----------------------------------------------------- */
+
+static void start_steward(void)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
+		return;
+	pid = fork();
+	if (!pid)
+		be_steward(ends[1]);
+	close(ends[1]);
+	if (pid < 0)
+		close(ends[0]);
+	else
+		steward.socket = ends[0];
+}
+
+void reader_begin(void)
+{
+	pthread_once(&steward.once, start_steward);
+}
+
+void reader_set_memory(uint64_t bytes)
+{
+	steward.memory_bytes = bytes > MEMORY_MIN ? bytes : MEMORY_MIN;
+}
+
+int reader_start(void (*serve)(int socket, int file), int file)
+{
+	const struct start start = { serve, steward.memory_bytes };
+	int ends[2], fds[START_FDS];
+	bool sent;
+
+	reader_begin();
+	if (steward.socket < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		return -1;
+	fds[0] = ends[1];
+	fds[1] = file;
+	pthread_mutex_lock(&steward.lock);
+	sent = send_start(&start, fds);
+	pthread_mutex_unlock(&steward.lock);
+	close(ends[1]);
+	if (sent)
+		return ends[0];
+	close(ends[0]);
+	return -1;
+}
+
+bool reader_send(int socket, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len) {
+		ssize_t n = send(socket, at, len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* A reader is silent while nobody asks it. */
+static bool is_heard(int socket)
+{
+	struct pollfd fd = { .fd = socket, .events = POLLIN };
+	int ret;
+
+	do
+		ret = poll(&fd, 1, SILENCE_MS);
+	while (ret < 0 && errno == EINTR);
+	return ret > 0;
+}
+
+bool reader_receive(int socket, void *data, size_t len)
+{
+	char *at = data;
+
+	while (len) {
+		ssize_t n = steward.socket < 0 || is_heard(socket) ? recv(socket, at, len, 0) : 0;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		at += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+int64_t reader_failures(void)
+{
+	return steward.failures;
+}
+
+void reader_note_failure(const char *path, const char *what)
+{
+	struct strbuf name __cleanup_strbuf = { 0 };
+
+	steward.failures++;
+	format_escaped(&name, path);
+	log_warn("%s: whoever reads its %s crashed, or took too long or too much: they are left"
+		 " out", strbuf_str(&name), what);
+}

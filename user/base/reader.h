@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Processes for reading what others wrote: files of targets, which may be made
+ * to harm whoever reads them.
+ *
+ *	heapsonde ──file, socket──▶ steward ──forks──▶ one reader for each file
+ *	    └───────────── questions and answers ─────────────┘
+ *
+ * The steward is forked before heapsonde knows much, and gives up all privileges.
+ * A reader has one file and one socket; seccomp leaves it memory, and files that
+ * everybody may read; its memory and its processor time are bounded. When it
+ * crashes, hangs or takes too much, its socket falls silent, and that file is
+ * what is lost.
+ */
+#ifndef HEAPSONDE_BASE_READER_H
+#define HEAPSONDE_BASE_READER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Makes the steward, if there is none yet. The sooner, the less it knows. */
+void reader_begin(void);
+
+/* How much memory each reader that is started from here on may take. */
+void reader_set_memory(uint64_t bytes);
+
+/*
+ * Starts a reader, which runs serve(socket, file) and ends after it: whatever
+ * serve needs was there at reader_begin(). @file is borrowed. Gives our end of
+ * the socket, for the caller to close, which ends the reader; -1 if there can
+ * be none.
+ */
+int reader_start(void (*serve)(int socket, int file), int file);
+
+/*
+ * All of @len bytes, or false: the other end is gone, or was silent for too long.
+ * For both sides; readers wait as long as it takes.
+ */
+bool reader_send(int socket, const void *data, size_t len);
+bool reader_receive(int socket, void *data, size_t len);
+
+/* Files whose reader failed us, for the report; and one more. */
+int64_t reader_failures(void);
+void reader_note_failure(const char *path, const char *what);
+
+#endif

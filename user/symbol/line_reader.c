@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Asking a confined process for source lines; see line_reader.h. */
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/reader.h"
+#include "base/strbuf.h"
+#include "base/strpool.h"
+#include "base/vec.h"
+#include "symbol/line_reader.h"
+
+/*
+ * A question is an address; so many bytes follow the head of its answer, first
+ * the frames, then their strings. The first answer, to no question, has a frame
+ * if there is DWARF.
+ */
+struct answer_head { uint32_t frames, bytes; };
+
+#define FRAMES_MAX 1024
+#define ANSWER_MAX (16u << 20)
+
+struct answer_frame {
+	uint32_t line, column;
+	uint32_t is_called;
+	uint32_t lens[3];		/* of function, raw and file; 0: unknown, else with NUL */
+};
+
+DEFINE_VEC(source_frame_vec, struct source_frame);
+
+struct line_reader {
+	int fd;				/* of the file; -1: it has failed */
+	int socket;			/* -1: its process was ended to make room */
+	int starts;
+	uint64_t used;			/* when, in questions to all of them */
+	char *path;
+	struct strpool *strings;
+	struct source_frame_vec frames;
+};
+
+/* Processes that are there: each holds what it has read. 0: there are to be none. */
+static struct line_reader *awake[LINE_READERS_MAX];
+static int awake_max = LINE_READERS_MAX;
+static uint64_t questions;
+
+#define STARTS_MAX 16	/* of one file: more would be more work than it is worth */
+
+void line_reader_allow(int count)
+{
+	awake_max = count < LINE_READERS_MAX ? count : LINE_READERS_MAX;
+}
+
+/* --- in the confined process ---------------------------------------------- */
+
+static uint32_t string_len(const char *s)
+{
+	return s ? (uint32_t)strlen(s) + 1 : 0;
+}
+
+static void put_strings(struct strbuf *ret, const struct source_frame *frame)
+{
+	const char *const strings[3] = { frame->function, frame->raw, frame->file };
+
+	for (int i = 0; i < 3; i++)
+		strbuf_add(ret, strings[i] ?: "", string_len(strings[i]));
+}
+
+static void put_frame(struct strbuf *ret, const struct source_frame *frame)
+{
+	const struct answer_frame packed = {
+		frame->line, frame->column, frame->is_called,
+		{ string_len(frame->function), string_len(frame->raw), string_len(frame->file) },
+	};
+
+	strbuf_add(ret, (const char *)&packed, sizeof(packed));
+}
+
+static bool answer(int socket, const struct source_frame *frames, size_t count)
+{
+	struct strbuf body __cleanup_strbuf = { 0 };
+	struct answer_head head = { (uint32_t)count, 0 };
+
+	for (size_t i = 0; i < count; i++)
+		put_frame(&body, &frames[i]);
+	for (size_t i = 0; i < count; i++)
+		put_strings(&body, &frames[i]);
+	head.bytes = (uint32_t)body.len;
+	return reader_send(socket, &head, sizeof(head)) &&
+	       reader_send(socket, body.data, body.len);
+}
+
+static void serve_lines(int socket, int file)
+{
+	struct dwarf_lines *lines = dwarf_lines_create(file);
+	const struct source_frame *frames, there = { 0 };
+	uint64_t vaddr;
+
+	if (!answer(socket, &there, lines != NULL) || !lines)
+		return;
+	while (reader_receive(socket, &vaddr, sizeof(vaddr))) {
+		size_t count = dwarf_lines_find(lines, vaddr, &frames);
+
+		if (!answer(socket, frames, count))
+			return;
+	}
+}
+
+/* --- on our side: whatever comes is checked -------------------------------- */
+
+/* The next string, or NULL; @at is moved behind it. False if there is no such string. */
+static bool take_string(struct line_reader *r, const char **at, const char *end, uint32_t len,
+			const char **ret)
+{
+	*ret = NULL;
+	if (!len)
+		return true;
+	if (len > end - *at || (*at)[len - 1] || memchr(*at, '\0', len - 1))
+		return false;
+	*ret = strpool_intern(r->strings, *at);
+	*at += len;
+	return true;
+}
+
+static bool unpack(struct line_reader *r, const char *body, const struct answer_head *head)
+{
+	const char *at = body + head->frames * sizeof(struct answer_frame);
+	const char *end = body + head->bytes;
+
+	r->frames.len = 0;
+	for (uint32_t i = 0; i < head->frames; i++) {
+		struct source_frame *frame = source_frame_vec_append(&r->frames);
+		struct answer_frame packed;
+
+		memcpy(&packed, body + i * sizeof(packed), sizeof(packed));
+		*frame = (struct source_frame){ .line = packed.line, .column = packed.column,
+						.is_called = packed.is_called };
+		if (!take_string(r, &at, end, packed.lens[0], &frame->function) ||
+		    !take_string(r, &at, end, packed.lens[1], &frame->raw) ||
+		    !take_string(r, &at, end, packed.lens[2], &frame->file))
+			return false;
+	}
+	return at == end;
+}
+
+static bool receive_answer(struct line_reader *r)
+{
+	__cleanup_free char *body = NULL;
+	struct answer_head head;
+
+	if (!reader_receive(r->socket, &head, sizeof(head)) || head.frames > FRAMES_MAX ||
+	    head.bytes > ANSWER_MAX || head.bytes < head.frames * sizeof(struct answer_frame))
+		return false;
+	body = xmalloc(head.bytes + 1);
+	return reader_receive(r->socket, body, head.bytes) && unpack(r, body, &head);
+}
+
+static void sleep_now(struct line_reader *r)
+{
+	for (int i = 0; i < LINE_READERS_MAX; i++)
+		if (awake[i] == r)
+			awake[i] = NULL;
+	if (r->socket >= 0)
+		close(r->socket);
+	r->socket = -1;
+}
+
+static void fail(struct line_reader *r)
+{
+	reader_note_failure(r->path, "debug information (source lines)");
+	sleep_now(r);
+	close(r->fd);
+	r->fd = -1;
+	r->frames.len = 0;
+}
+
+/* A place among those that are awake; whoever was not asked for the longest makes room. */
+static struct line_reader **place(void)
+{
+	struct line_reader **oldest = &awake[0];
+
+	for (int i = 0; i < awake_max; i++) {
+		if (!awake[i])
+			return &awake[i];
+		if (awake[i]->used < (*oldest)->used)
+			oldest = &awake[i];
+	}
+	sleep_now(*oldest);
+	return oldest;
+}
+
+/* False if its process cannot be had or does not answer; what it says first is in frames. */
+static bool wake(struct line_reader *r)
+{
+	if (++r->starts > STARTS_MAX)
+		return false;
+	*place() = r;
+	r->socket = reader_start(serve_lines, r->fd);
+	return r->socket >= 0 && receive_answer(r);
+}
+
+struct line_reader *line_reader_create(int fd, const char *path)
+{
+	struct line_reader *r __cleanup(line_reader_destroyp) = NULL;
+
+	if (!awake_max)
+		return NULL;
+	r = xcalloc(1, sizeof(*r));
+	r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	r->socket = -1;
+	r->used = ++questions;
+	r->path = xstrdup(path);
+	r->strings = strpool_create();
+	if (r->fd >= 0 && !wake(r))
+		fail(r);
+	return r->frames.len ? steal_ptr(r) : NULL;
+}
+
+void line_reader_destroy(struct line_reader *r)
+{
+	if (!r)
+		return;
+	sleep_now(r);
+	if (r->fd >= 0)
+		close(r->fd);
+	source_frame_vec_deinit(&r->frames);
+	strpool_destroy(r->strings);
+	free(r->path);
+	free(r);
+}
+
+size_t line_reader_find(struct line_reader *r, uint64_t vaddr, const struct source_frame **ret)
+{
+	if (r->fd < 0)
+		return 0;
+	r->used = ++questions;
+	if ((r->socket < 0 && !wake(r)) || !reader_send(r->socket, &vaddr, sizeof(vaddr)) ||
+	    !receive_answer(r))
+		fail(r);
+	*ret = r->frames.data;
+	return r->frames.len;
+}
