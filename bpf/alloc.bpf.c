@@ -451,8 +451,9 @@ int alloc_session(struct pt_regs *ctx)
 		waive = on_entry(ctx);
 	bpf_preempt_enable();
 	timing_end(begun);
-	/* The verifier of session programs wants to see 0 or 1. */
-	return waive ? 1 : 0;
+	/* The verifier wants to see 0 or 1; compilers may know that it is, and say nothing. */
+	barrier_var(waive);
+	return waive & 1;
 }
 
 SEC("uprobe")
