@@ -14,6 +14,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
+from pprof import pprof, top    # noqa: E402
 
 COUNTS = ("live_count", "live_bytes", "alloc_count", "alloc_bytes")
 
@@ -26,7 +27,8 @@ class Sites:
     """The program, told what to do by lines."""
 
     def __init__(self, path, godebug=""):
-        self.proc = spawn([path], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.heap_file = scratch("own.pb.gz")
+        self.proc = spawn([path, self.heap_file], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           env=dict(os.environ, GODEBUG=godebug))
         self.pid = self.proc.pid
 
@@ -71,6 +73,43 @@ def scaled_as_pprof(records):
         for name in COUNTS:
             row[name] += record[name] * scale
     return sums
+
+
+PPROF_TYPES = ("alloc_objects", "alloc_space", "inuse_objects", "inuse_space")
+
+
+def same_tables(name, ours, own):
+    """Each site rounds by itself, and so may each of ours."""
+    for which, mine, theirs in zip(("flat", "cumulated"), ours, own):
+        check_equal(f"{name}: {which}: functions", sorted(f for f in mine if mine[f]),
+                    sorted(f for f in theirs if theirs[f]))
+        for function, value in theirs.items():
+            check(abs(mine.get(function, 0) - value) <= 8,
+                  f"{name}: {which} of {function} is {mine.get(function)}, not {value}")
+
+
+def as_its_own(path):
+    """What go tool pprof shows of our profile and of the one that the program writes."""
+    program, file, ours = Sites(path), scratch("go.heapsonde"), scratch("ours.pb.gz")
+    for command in WORK + ("gc",):
+        program.tell(command)
+    out = heapsonde("record", "-p", program.pid, "-d", "0.05", "-o", file)
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    out = heapsonde("export", file, "--format", "pprof", "-o", ours)
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    check_equal("it writes its profile", program.tell("heap").strip(), "ok")
+    for name in PPROF_TYPES:
+        for options in ((), ("-lines",)):
+            own = top(program.heap_file, f"-sample_index={name}", *options)
+            check(sum(own[0].values()) > 0, f"{name}: its own profile is empty")
+            same_tables(" ".join((name,) + options),
+                        top(ours, f"-sample_index={name}", *options), own)
+    # What it shows when nothing is asked for: types, the default among them, the period.
+    for line in ("Type: inuse_space", "File: sites-profile"):
+        check(line in pprof("-top", ours) and line in pprof("-top", program.heap_file), line)
+    shown, own = (re.search("PeriodType: .*\nPeriod: .*", pprof("-raw", p))[0]
+                  for p in (ours, program.heap_file))
+    check_equal("period", shown, own)
 
 
 def own_profile(path, godebug):
@@ -265,6 +304,7 @@ for path in programs("profile"):
     add_case(f"own_profile_{toolchain}", own_profile, path, "")
     add_case(f"own_profile_of_every_object_{toolchain}", own_profile, path,
              "memprofilerate=1")
+    add_case(f"pprof_shows_it_as_its_own_{toolchain}", as_its_own, path)
 
 for path in sorted(glob.glob(os.path.join(BUILD, "go", "*", "server-default"))):
     add_case(f"by_size_{path.split(os.sep)[-2]}", by_size, path)

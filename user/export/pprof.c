@@ -235,18 +235,27 @@ static void add_label(struct builder *b, const char *key, const char *str, int64
 	label_msg_vec_push(&b->labels, label);
 }
 
+/* The root of a goroutine's stack calls nothing and tells nothing: Go's profiles lack it. */
+static uint32_t frames_shown(const struct frame *frames, uint32_t count)
+{
+	const char *root = count > 1 ? frames[count - 1].function : NULL;
+
+	return root && !strcmp(root, "runtime.goexit") ? count - 1 : count;
+}
+
 static void add_sample(struct builder *b, const struct snapshot_stack *stack)
 {
 	const struct snapshot_target *target = &b->snap->targets.data[stack->target];
 	const struct frame *frames = snapshot_frames(b->snap, stack);
+	uint32_t count = frames_shown(frames, stack->frame_count);
 	sample_msg sample = PPROF__SAMPLE__INIT;
 
-	for (uint32_t i = 0, n; i < stack->frame_count; i += n) {
-		n = frames_at_one_address(frames + i, stack->frame_count - i);
+	for (uint32_t i = 0, n; i < count; i += n) {
+		n = frames_at_one_address(frames + i, count - i);
 		number_vec_push(&b->ids, location_id(b, frames + i, n, stack->target));
 		sample.n_location_id++;
 	}
-	if (!stack->frame_count) {
+	if (!count) {
 		static const struct frame lost = { .function = "[lost]", .module = "", .path = "",
 						   .build_id = "" };
 

@@ -5,7 +5,9 @@
 package main
 
 import (
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 )
 
@@ -25,6 +27,14 @@ func asker(stack []uintptr) string {
 }
 
 func init() {
+	writeHeap = func(path string) error {
+		file, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		return pprof.Lookup("heap").WriteTo(file, 0)
+	}
 	profile = func(out []byte) []byte {
 		n, ok := runtime.MemProfile(records[:], true)
 		if !ok {

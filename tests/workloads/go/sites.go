@@ -11,6 +11,7 @@
 //	books         JSON: what each site allocated and keeps, in objects, and the blocks
 //	              that these lie in, which tiny ones share
 //	profile       JSON: what runtime.MemProfile says (with profile.go)
+//	heap          its heap profile, to the file that is its argument (with profile.go)
 //
 // Sites differ in size and kind: tiny, without and with pointers, with a malloc
 // header (from Go 1.22 on), large. What is kept goes into slots that are there
@@ -111,7 +112,8 @@ var (
 	seed   = uint64(os.Getpid())*0x9e3779b97f4a7c15 | 1
 	sink   any
 
-	profile func(out []byte) []byte
+	profile   func(out []byte) []byte
+	writeHeap func(path string) error
 )
 
 func draw(n int) int {
@@ -265,6 +267,10 @@ func do(command string, n int, out []byte) []byte {
 		}
 	case "gc":
 		runtime.GC()
+	case "heap":
+		if err := writeHeap(os.Args[1]); err != nil {
+			out = append(out, err.Error()...)
+		}
 	case "profile":
 		return append(profile(out), '\n')
 	case "books":
