@@ -180,6 +180,10 @@ lint:
 bench: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench
 
+# The long form of what scripts/check does in short: an hour or more.
+torture: all workloads
+	$(Q)O=$(O) HEAPSONDE_TORTURE=100 $(PYTHON) tests/kernel/test_torture.py
+
 # Estimates of --mode windows against books, for a quarter of an hour and budget.
 bench-windows: all workloads
 	$(Q)O=$(O) $(PYTHON) tests/bench/long/windows.py --budgets 1,2,5,10
@@ -190,4 +194,4 @@ bench-report: all benchmarks workloads
 	$(say) REPORT $(O)/bench.md
 
 .PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report \
-	bench-windows
+	bench-windows torture

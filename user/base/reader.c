@@ -11,11 +11,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -39,6 +41,7 @@ static struct {
 	pthread_once_t once;
 	pthread_mutex_t lock;	/* one start is sent whole */
 	int socket;		/* -1: there is no steward */
+	pid_t pid, owner;
 	atomic_ullong memory_bytes;
 	atomic_llong failures;
 } steward = {
@@ -229,6 +232,16 @@ static void __attribute__((noreturn)) be_steward(int socket)
 
 /* --- heapsonde's side ----------------------------------------------------- */
 
+static void end_steward(void)
+{
+	/* A child that was forked for something else has our handlers too. */
+	if (steward.socket < 0 || steward.owner != getpid())
+		return;
+	close(steward.socket);
+	while (waitpid(steward.pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 static void start_steward(void)
 {
 	int ends[2];
@@ -240,10 +253,14 @@ static void start_steward(void)
 	if (!pid)
 		be_steward(ends[1]);
 	close(ends[1]);
-	if (pid < 0)
+	if (pid < 0) {
 		close(ends[0]);
-	else
-		steward.socket = ends[0];
+		return;
+	}
+	steward.socket = ends[0];
+	steward.pid = pid;
+	steward.owner = getpid();
+	atexit(end_steward);
 }
 
 void reader_begin(void)

@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <link.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -853,12 +856,26 @@ void session_follow_names(struct session *s)
 	name_stacks(s, true);
 }
 
+/* Also of one that nobody has waited for; and not while any thread of it lives. */
 static bool has_vanished(const struct image *image)
 {
-	return !image->ended && kill(image->pid, 0) && errno == ESRCH;
+	struct pollfd pidfd = { .events = POLLIN };
+	bool ended;
+
+	if (image->ended)
+		return false;
+	pidfd.fd = (int)syscall(SYS_pidfd_open, image->pid, 0);
+	if (pidfd.fd < 0)
+		return errno == ESRCH;
+	ended = poll(&pidfd, 1, 0) > 0;
+	close(pidfd.fd);
+	return ended;
 }
 
-/* A process that vanished without its EV_EXIT (dropped) has ended all the same. */
+/*
+ * A process that vanished without its EV_EXIT, which was dropped, or came before
+ * anybody listened, has ended all the same.
+ */
 void session_follow_exits(struct session *s)
 {
 	for (size_t i = 0; i < s->images.len; i++) {
@@ -867,6 +884,8 @@ void session_follow_exits(struct session *s)
 		/* It may well be in the ring. This may add images. */
 		session_drain(s);
 		session_follow(s);
+		if (s->images.data[i].ended)
+			continue;
 		cost_end(&s->cost, s->images.data[i].pid, 0);
 		end_image(&s->images.data[i], xstrdup("gone"));
 		session_retire(s, s->images.data[i].pid);
