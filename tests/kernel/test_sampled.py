@@ -122,6 +122,20 @@ add_case("nested_calls", lambda: books_close("threads", "churn", preload="libwra
 
 
 @case()
+def no_sample_is_no_exact_zero():
+    """Less was allocated than one sample stands for: nobody knows, and the report says so."""
+    w = Workload("deep", "3")
+    watch = Watch(w.pid, "--sample-bytes", "64M", mode="sampled")
+    books = w.work()
+    totals = watch.finish().totals
+    live = sum(s["live_bytes"] for s in books["sites"])
+    check(0 < live < 1 << 20, f"the workload keeps {live} bytes")
+    for metric, unseen in (("live_bytes", live), ("live_count", 1), ("alloc_bytes", live)):
+        error = totals.get(f"{metric}_error", 0)
+        check(totals[metric] + error >= unseen, f"{metric}: {totals[metric]} ± {error}")
+
+
+@case()
 def large_blocks_are_exact():
     report, _ = sampled("samples", mean="1")
     rows = by_path(report)

@@ -14,6 +14,7 @@
 #include "capture/ledger/memory.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
+#include "model/estimate.h"
 
 int64_t session_count(const struct session *s, enum bpf_counter counter)
 {
@@ -467,10 +468,27 @@ static void fill_windows(const struct window_estimate *estimate, struct snapshot
 	};
 }
 
+/*
+ * As long as no sample was drawn, no block tells how far the estimates may be off:
+ * as many bytes may have passed by, and no more blocks than probes were hit.
+ */
+static void admit_unseen(const struct session *s, struct metrics *m)
+{
+	double bytes = estimate_error(0, 0, (double)s->sample_bytes);
+	double count = fmin(bytes, (double)session_hits(s));
+
+	if (!count || m->alloc_bytes_error > 0)
+		return;
+#define X(name, unit) m->name##_error = unit == UNIT_BYTES ? bytes : count;
+	ESTIMATED_METRICS(X)
+#undef X
+}
+
 static void fill_totals(const struct session *s, const struct model_totals *totals,
 			struct snapshot_totals *ret)
 {
 	ret->m = totals->m;
+	admit_unseen(s, &ret->m);
 	ret->unknown_free_count = s->sampled || is_sampled(s) || s->governor ?
 		-1 : totals->unknown_free_count;
 	ret->failed_alloc_count = totals->failed_alloc_count;
