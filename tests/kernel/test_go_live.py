@@ -195,6 +195,42 @@ def sampled_sites(path):
     remark(f"{shown.data['runtime']['version']}, {len(outside)} outside")
 
 
+TYPES = {"Tiny4": "uint32", "Scan8": "main.scan8", "Noscan16": "main.noscan16",
+         "Scan48": "main.scan48", "Noscan100": "[]uint8", "Header600": "main.header",
+         "Noscan1k": "main.noscan1k", "Scan4k": "main.scan4k", "Noscan20k": "[]uint8",
+         "Large64k": "[]uint8", "Large160k": "main.scanBig", "Crowd": "main.scan48"}
+
+
+def check_types(stacks):
+    """What each site asks for, by its name in the source."""
+    seen = {s["frames"][0]["function"]: s["type"] for s in stacks if s["frames"]}
+    for site, wanted in TYPES.items():
+        check_equal(f"type of {site}", seen[f"main.site{site}"], wanted)
+
+
+def types_everywhere(path):
+    """In a recording, on paper, and as labels of pprof."""
+    program = Sites(path)
+    out, profile = scratch("types.heapsonde"), scratch("types.pprof")
+    tool = spawn([TOOL, "record", "-p", program.pid, "-o", out, "--mode", "exact"],
+                 stderr=subprocess.PIPE)
+    while b"Ctrl-C" not in tool.stderr.readline():
+        check_equal("status", tool.poll(), None)
+    program.tell("work 20000")
+    program.tell("crowd 100")
+    tool.send_signal(signal.SIGINT)
+    tool.communicate()
+    shown = heapsonde("report", out, "--json", "--limit", "0").stdout
+    check_types(json.loads(shown)["stacks"])
+    check("allocates main.scanBig" in heapsonde("report", out).stdout, "not in the text")
+    heapsonde("export", "-q", "--format", "pprof", "-o", profile, out)
+    go = os.path.join(BUILD, "go", "system", "bin", "go")
+    tags = run([go, "tool", "pprof", "-tags", profile],
+               env={**os.environ, "HOME": scratch(), "PPROF_TMPDIR": scratch()})
+    check(" type: " in tags.stdout and "main.scanBig" in tags.stdout,
+          f"pprof says {tags.stdout} {tags.stderr}")
+
+
 def exact_sites(path):
     """Every block of each site, and which of them the collector left."""
     program, shown, books = watched(path, "--mode", "exact",
@@ -216,6 +252,7 @@ def exact_sites(path):
             continue
         for name in ("alloc_count", "live_count"):
             check_equal(f"{name} of {site}", seen[name], book[name])
+    check_types(shown.stacks)
     wait_unprobed(program.pid)
     remark(f"{shown.data['runtime']['version']}, {shown.totals['alloc_count']} blocks")
 
@@ -318,6 +355,7 @@ for kind in ("default", "small", "pie", "nogreenteagc", "sizespecializedmalloc")
             add_case("other_levels", other_levels, path)
             add_case("exact_until_too_fast", exact_until_too_fast, path)
             add_case("budget_too_small", budget_too_small, path)
+            add_case("types_everywhere", types_everywhere, path)
         if kind == "small":
             add_case(f"attached_often_{toolchain}", attached_often, path)
 

@@ -166,7 +166,8 @@ static inline struct snapshot *fixture_create(void)
 		.id = 7, .target = 1, .status = UNWIND_FAILED,
 		.m = { 96, 1, 396, 4, 300, 3, 3, 100, -12.5, 0.25, 30.5 } });
 	fixture_frame(snap, (struct frame){ .pc = 0x400010, .offset = 0x10,
-		.function = "evil\n\x1b]0;x\x07", .raw = "evil", .module = "bad" });
+		.function = "evil\n\x1b]0;x\x07", .raw = "evil", .module = "bad",
+		.type = "[]main.\x1bnode" });
 	fixture_stack(snap, (struct snapshot_stack){ .id = 8, .status = UNWIND_LOST,
 		.m = { 24, 1, 24, 1, 0, 0, 0, 24, 0, 0, 5 } });
 	snap->totals = (struct snapshot_totals){

@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=7");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 7, this one reads 4 to 6)");
+	alter("PRAGMA user_version=8");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 8, this one reads 4 to 7)");
 	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 6)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 7)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"
@@ -862,6 +862,7 @@ TEST(earlier_schema)
 	      "DROP TABLE census; DROP TABLE census_class; DROP TABLE process;"
 	      "DROP TABLE process_account; DROP TABLE cgroup;"
 	      "DROP TABLE thread; DROP TABLE share;"
+	      "ALTER TABLE frame DROP COLUMN type;"
 	      "PRAGMA user_version=4");
 	err = recording_open(file, &rec);
 	check(!err);

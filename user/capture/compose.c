@@ -96,6 +96,7 @@ static void add_frame(struct frame_vec *frames, struct strpool *strings, uint64_
 		.path = intern(strings, named->symbol.path),
 		.build_id = intern(strings, named->symbol.build_id),
 		.file = intern(strings, named->file),
+		.type = intern(strings, named->type),
 		.line = named->line,
 		.column = named->column,
 		.inlined = named->inlined,

@@ -131,6 +131,7 @@ static json_object *frame_object(const struct frame *frame)
 	add(obj, "raw", string(frame->raw));
 	add(obj, "path", string(frame->path));
 	add(obj, "column", frame->column ? json_object_new_int64(frame->column) : NULL);
+	add(obj, "type", string(frame->type));
 	return obj;
 }
 
@@ -143,6 +144,7 @@ static json_object *stack_object(const struct snapshot *snap, const struct snaps
 	add_fields(obj, &metric_fields, &stack->m);
 	add(obj, "kind", string(memory_kind_name(stack->kind)));
 	add(obj, "status", string(unwind_status_name(stack->status)));
+	add(obj, "type", string(snapshot_stack_type(snap, stack)));
 	for (uint32_t i = 0; i < stack->frame_count; i++)
 		json_object_array_add(frames, frame_object(&snapshot_frames(snap, stack)[i]));
 	add(obj, "frames", frames);

@@ -19,7 +19,6 @@
 
 #define PAGE 4096
 #define VALUES_MAX 5
-#define LABELS 3		/* of a sample: kind, pid, comm */
 
 typedef Pprof__Profile profile_msg;
 typedef Pprof__ValueType value_type_msg;
@@ -248,7 +247,9 @@ static void add_sample(struct builder *b, const struct snapshot_stack *stack)
 	const struct snapshot_target *target = &b->snap->targets.data[stack->target];
 	const struct frame *frames = snapshot_frames(b->snap, stack);
 	uint32_t count = frames_shown(frames, stack->frame_count);
+	const char *type = snapshot_stack_type(b->snap, stack);
 	sample_msg sample = PPROF__SAMPLE__INIT;
+	size_t labels;
 
 	for (uint32_t i = 0, n; i < count; i += n) {
 		n = frames_at_one_address(frames + i, count - i);
@@ -264,11 +265,14 @@ static void add_sample(struct builder *b, const struct snapshot_stack *stack)
 	}
 	for (size_t i = 0; i < b->values_count; i++)
 		value_vec_push(&b->numbers, metric_count(b->values[i], &stack->m));
+	labels = b->labels.len;
 	add_label(b, "kind", memory_kind_name(stack->kind), 0);
 	add_label(b, "pid", NULL, target->pid);
 	add_label(b, "comm", target->comm, 0);
+	if (type)
+		add_label(b, "type", type, 0);
 	sample.n_value = b->values_count;
-	sample.n_label = LABELS;
+	sample.n_label = b->labels.len - labels;
 	sample_msg_vec_push(&b->samples, sample);
 }
 

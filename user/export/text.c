@@ -391,6 +391,10 @@ static void add_place(struct strbuf *sb, const struct frame *frame)
 	}
 	if (frame->inlined)
 		strbuf_addstr(sb, "  (inlined)");
+	if (frame->type) {
+		strbuf_addstr(sb, "  allocates ");
+		format_escaped(sb, frame->type);
+	}
 }
 
 static void put_frame(FILE *f, const struct frame *frame)

@@ -53,6 +53,7 @@ struct frame {
 	const char *path;	/* whole path as the target sees it; "" */
 	const char *build_id;	/* hexadecimal; "" if it has none */
 	const char *file;	/* source file; NULL if unknown */
+	const char *type;	/* of what the call there allocates; NULL if unknown */
 	uint32_t line, column;	/* 0 if unknown */
 	bool inlined;
 };
@@ -341,6 +342,13 @@ static inline const struct frame *
 snapshot_frames(const struct snapshot *snap, const struct snapshot_stack *stack)
 {
 	return stack->shared_frames ? stack->shared_frames : snap->frames.data + stack->frame_first;
+}
+
+/* The type of what the call path allocates; NULL if unknown. */
+static inline const char *
+snapshot_stack_type(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	return stack->frame_count ? snapshot_frames(snap, stack)->type : NULL;
 }
 
 /* The metric named @name as a number, or false if there is no such metric. */

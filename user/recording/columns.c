@@ -23,22 +23,22 @@ void columns_add(struct strbuf *sql, const struct fields *fields, const char *pr
 		strbuf_addf(sql, ", %s%s", prefix, field->name);
 }
 
-static bool exists(sqlite3 *older, const struct fields *fields, const char *column)
+bool column_exists(sqlite3 *older, const char *table, const char *column)
 {
-	return !older || sqlite3_table_column_metadata(older, NULL, fields->name, column, NULL,
+	return !older || sqlite3_table_column_metadata(older, NULL, table, column, NULL,
 						       NULL, NULL, NULL, NULL) == SQLITE_OK;
 }
 
 bool columns_exist(sqlite3 *older, const struct fields *fields)
 {
-	return exists(older, fields, NULL);
+	return column_exists(older, fields->name, NULL);
 }
 
 void columns_add_existing(struct strbuf *sql, sqlite3 *older, const struct fields *fields,
 			  const char *prefix)
 {
 	fields_for_each(field, fields) {
-		if (exists(older, fields, field->name))
+		if (column_exists(older, fields->name, field->name))
 			strbuf_addf(sql, ", %s%s", prefix, field->name);
 		else
 			strbuf_addstr(sql, ", NULL");

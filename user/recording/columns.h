@@ -21,6 +21,8 @@ void columns_add(struct strbuf *sql, const struct fields *fields, const char *pr
  */
 void columns_add_existing(struct strbuf *sql, sqlite3 *older, const struct fields *fields,
 			  const char *prefix);
+/* Whether the file has it; @column NULL: the table. */
+bool column_exists(sqlite3 *older, const char *table, const char *column);
 /* Whether the file has the whole table. */
 bool columns_exist(sqlite3 *older, const struct fields *fields);
 

@@ -40,6 +40,7 @@ static void bind_frame(sqlite3_stmt *st, size_t number, const struct frame_key *
 	sqlite3_bind_int64(st, 8, key->line);
 	sqlite3_bind_int64(st, 9, key->column);
 	sqlite3_bind_int64(st, 10, (int64_t)key->inlined);
+	column_bind_text(st, 11, key->type);
 }
 
 static struct error *write_frame(struct recording *rec, const struct frame *frame,
@@ -48,7 +49,7 @@ static struct error *write_frame(struct recording *rec, const struct frame *fram
 	struct frame_key key = {
 		.pc = frame->pc, .offset = frame->offset,
 		.function = pooled(rec, frame->function), .raw = pooled(rec, frame->raw),
-		.file = pooled(rec, frame->file),
+		.file = pooled(rec, frame->file), .type = pooled(rec, frame->type),
 		.line = frame->line, .column = frame->column, .inlined = frame->inlined,
 	};
 	struct error *err = write_object(rec, frame, &key.object);

@@ -216,6 +216,10 @@ static struct error *object_row(struct reading *rd, sqlite3_stmt *st)
 	return NULL;
 }
 
+#define FRAMES_SQL(type)						\
+	"SELECT frame, pc, offset, object, function, raw, file, line, column, inlined, " \
+	type " FROM frame ORDER BY frame"
+
 static struct error *frame_row(struct reading *rd, sqlite3_stmt *st)
 {
 	struct frame *frame = frame_vec_append(&rd->frames);
@@ -236,6 +240,7 @@ static struct error *frame_row(struct reading *rd, sqlite3_stmt *st)
 		.line = (uint32_t)sqlite3_column_int64(st, 7),
 		.column = (uint32_t)sqlite3_column_int64(st, 8),
 		.inlined = sqlite3_column_int64(st, 9) != 0,
+		.type = column_string(rd->snap, st, 10),
 	};
 	return NULL;
 }
@@ -458,9 +463,8 @@ static struct error *read_moment(struct reading *rd)
 		err = for_each_row(rd, "SELECT object, module, path, build_id FROM object"
 				   " ORDER BY object", 0, 0, object_row);
 	if (!err)
-		err = for_each_row(rd, "SELECT frame, pc, offset, object, function, raw, file,"
-				   " line, column, inlined FROM frame ORDER BY frame",
-				   0, 0, frame_row);
+		err = for_each_row(rd, column_exists(rd->rec->older, "frame", "type") ?
+				   FRAMES_SQL("type") : FRAMES_SQL("NULL"), 0, 0, frame_row);
 	if (!err)
 		err = read_stacks(rd);
 	if (!err)

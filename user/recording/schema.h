@@ -15,7 +15,7 @@
  *
  *	meta(key, value)				"version": of heapsonde
  *	object(object, module, path, build_id)		an ELF file
- *	frame(frame, pc, offset, object, function, raw, file, line, column, inlined)
+ *	frame(frame, pc, offset, object, function, raw, file, line, column, inlined, type)
  *	stack(stack, target, id, kind, status, frames)	frames: JSON array of frame
  *							numbers, leaf first
  *
@@ -52,7 +52,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 6
+#define RECORDING_SCHEMA_VERSION 7
 #define RECORDING_SCHEMA_OLDEST 4	/* can be read: what it lacks is not known */
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };

@@ -33,7 +33,7 @@ enum statement {
 struct object_key { const char *module, *path, *build_id; };
 struct frame_key {
 	uint64_t pc, offset, object;
-	const char *function, *raw, *file;
+	const char *function, *raw, *file, *type;
 	uint32_t line, column;
 	uint64_t inlined;
 };

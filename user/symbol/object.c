@@ -474,6 +474,11 @@ bool object_is_go_code(struct object *obj, uint64_t vaddr)
 	return go_of(obj) && go_lines_find(obj->priv->go, vaddr, &frames);
 }
 
+const char *object_allocated_type(struct object *obj, uint64_t vaddr)
+{
+	return go_of(obj) ? go_lines_allocated(obj->priv->go, vaddr) : NULL;
+}
+
 /* ---- A debug file from elsewhere ---- */
 
 bool object_lacks_lines(struct object *obj)

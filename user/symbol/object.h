@@ -115,6 +115,11 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
  */
 bool object_is_go(struct object *obj);
 bool object_is_go_code(struct object *obj, uint64_t vaddr);
+/*
+ * The name of the type of what the call that returns to @vaddr allocates; NULL if it
+ * does not, or nobody tells, as in all code but Go's. Borrowed.
+ */
+const char *object_allocated_type(struct object *obj, uint64_t vaddr);
 
 /* Whether there are no lines for it, neither in the file nor in a separate one found here. */
 bool object_lacks_lines(struct object *obj);

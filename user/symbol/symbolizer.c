@@ -117,7 +117,10 @@ size_t address_space_symbolize_frames(const struct address_space *as, uint64_t p
 	address_space_symbolize(as, pc, is_return, &called);
 	if (m)
 		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
-	return symbol_frames_compose(&called, sources, count, ret, max);
+	count = symbol_frames_compose(&called, sources, count, ret, max);
+	if (m && is_return)
+		ret[0].type = object_allocated_type(m->object, pc - m->bias);
+	return count;
 }
 
 size_t object_symbolize_frames(struct object *object, const struct symbol *at, bool is_return,
@@ -129,5 +132,8 @@ size_t object_symbolize_frames(struct object *object, const struct symbol *at, b
 
 	name_function(object, at->offset - is_return, &called);
 	count = object_source_frames(object, at->offset - is_return, &sources);
-	return symbol_frames_compose(&called, sources, count, ret, max);
+	count = symbol_frames_compose(&called, sources, count, ret, max);
+	if (is_return)
+		ret[0].type = object_allocated_type(object, at->offset);
+	return count;
 }

@@ -88,6 +88,7 @@ void address_space_locate(const struct address_space *as, uint64_t pc, bool is_r
 struct symbol_frame {
 	struct symbol symbol;	/* of an inlined one function and raw are its own */
 	const char *file;	/* source file by DWARF; NULL if unknown */
+	const char *type;	/* of what the call there allocates; NULL if unknown */
 	uint32_t line, column;	/* 0 if unknown */
 	bool inlined;
 };

@@ -158,6 +158,8 @@ static void draw_frame(struct ui *ui, struct area area, int row, int scroll, uin
 	name_frame(&name, frame);
 	if (frame->inlined)
 		strbuf_addstr(&name, " (inlined)");
+	if (frame->type)
+		strbuf_addf(&name, " allocates %s", frame->type);
 	shown = strbuf_str(&name);
 	shown += scroll < (int)name.len ? scroll : (int)name.len;
 	draw_text(area, row, at, width, frame_role(ui, frame), shown);

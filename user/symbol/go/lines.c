@@ -7,6 +7,7 @@
 #include "symbol/elfread.h"
 #include "symbol/go/lines.h"
 #include "symbol/go/module.h"
+#include "symbol/go/types.h"
 
 #define FRAMES_MAX 64		/* inlined into each other: more are a broken tree */
 
@@ -111,6 +112,13 @@ size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source
 	if (!count || f.id != lines->wrapper_id || m->table.before_1_20)
 		add_source(lines, &f, offset, f.name, &count);
 	return count;
+}
+
+const char *go_lines_allocated(struct go_lines *lines, uint64_t vaddr)
+{
+	__cleanup_free char *name = go_type_allocated(&lines->module, vaddr);
+
+	return name ? strpool_intern(lines->names, name) : NULL;
 }
 
 void go_lines_functions(struct go_lines *lines, go_lines_fn *fn, void *ctx)

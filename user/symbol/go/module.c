@@ -18,8 +18,10 @@
 #define MODULEDATA_NOPTRDATA 192
 #define MODULEDATA_ENOPTRBSS 248
 
-/* Where gofunc was in turn: 1.19, 1.20, 1.27. */
-static const uint64_t gofunc_offsets[] = { 304, 320, 344 };
+/* Where gofunc was in turn, and with it the ends of the types: 1.19, 1.20, 1.27. */
+static const struct { uint64_t gofunc, types, etypes; } late_offsets[] = {
+	{ 304, 280, 288 }, { 320, 296, 304 }, { 344, 296, 312 },
+};
 
 #define PROOF_TREES 64		/* of inlined calls, that a gofunc must explain */
 
@@ -160,8 +162,7 @@ bool go_module_inlined(const struct go_module *m, const struct go_function *f, i
 	uint32_t tree;
 
 	if (index < 0 || !m->func_data || !go_pclntab_inline_tree(&m->table, f, &tree) ||
-	    !go_module_read(m, m->func_data + tree + (uint64_t)index * size, &call,
-			    size))
+	    !go_module_read(m, m->func_data + tree + (uint64_t)index * size, &call, size))
 		return false;
 	*ret = (struct go_inlined){
 		.name = go_pclntab_name(&m->table, (uint32_t)(old ? call.of_1_18.name :
@@ -191,19 +192,22 @@ static bool explains(const struct go_module *m, const struct go_function *f, int
 	return true;
 }
 
-/* The word of the module data by which inlined calls have names and parents. */
+/* The word of the module data by which inlined calls have names and parents; with it, m->types. */
 static uint64_t find_func_data(struct go_module *m, uint64_t moduledata)
 {
-	for (size_t i = 0; i < sizeof(gofunc_offsets) / sizeof(gofunc_offsets[0]); i++) {
+	for (size_t i = 0; i < sizeof(late_offsets) / sizeof(late_offsets[0]); i++) {
 		struct go_function f;
 		bool proven = true;
 		int trees = 0;
 
-		m->func_data = word_at(m, moduledata + gofunc_offsets[i]);
+		m->func_data = word_at(m, moduledata + late_offsets[i].gofunc);
 		for (size_t k = 0; proven && trees < PROOF_TREES && k < m->table.count; k++)
 			proven = !go_pclntab_function(&m->table, k, &f) || explains(m, &f, &trees);
-		if (proven && trees)
-			return m->func_data;
+		if (!proven || !trees)
+			continue;
+		m->types = word_at(m, moduledata + late_offsets[i].types);
+		m->types_end = word_at(m, moduledata + late_offsets[i].etypes);
+		return m->func_data;
 	}
 	return 0;
 }

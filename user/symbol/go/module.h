@@ -24,6 +24,7 @@ struct go_module {
 	uint64_t text;			/* what functions' entries count from; 0: not found */
 	uint64_t data, data_end;	/* all variables lie in here */
 	uint64_t func_data;		/* "go:func.*": inlined calls; 0: not found */
+	uint64_t types, types_end;	/* descriptions of types; 0: not found */
 
 	/* private */
 	uint8_t *table_data;
