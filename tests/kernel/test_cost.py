@@ -122,12 +122,13 @@ def kernels_ledger():
 LEAKS = ["-n", 200000, "-s", 1000, "-l", 10, "-D", 60, "-b", 20000]
 
 
-def within_budget(budget):
+def within_budget(budget, mode="auto"):
     """The report and stderr of a watch of the leaking workload, and its books."""
     w = workload_path("churn")
     proc = spawn([w, "-w", *LEAKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     check(proc.stdout.readline().startswith(b"ready"), "the workload did not start")
-    tool = spawn([TOOL, "report", "-p", proc.pid, "--json", "-d", 30, "--max-overhead", budget],
+    tool = spawn([TOOL, "report", "-p", proc.pid, "--json", "-d", 30, "--max-overhead", budget,
+                  "--mode", mode],
                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until("probes are set", lambda: changed_code(proc.pid))
     proc.stdin.write(b"go\n")
@@ -161,7 +162,7 @@ def sampling_when_dear():
 @case()
 def ending_when_too_dear():
     """Where sampling is too dear as well, the target is left alone, and told so."""
-    books, report, said = within_budget(0.1)
+    books, report, said = within_budget(0.1, "exact")
     check("the watching ends here" in said, f"stderr: {said}")
     check(report["duration_s"] < 3, f"watched for {report['duration_s']} s")
     check(0 < report["totals"]["alloc_count"] < books["pairs"], "no number of the time before")

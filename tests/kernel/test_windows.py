@@ -86,6 +86,62 @@ add_case("freed_by_other_threads", sound, "threads", ())
 add_case("without_sessions", sound, "leaky", ("site_10",), "multi")
 
 
+def moved(seconds, *options):
+    """--mode auto, with a program that is too dear to be watched exactly for long."""
+    w = Workload("services", "leaky", str(seconds), "40000")
+    watching = Watch(w.pid, *options, mode="auto")
+    books = w.work()
+    report = watching.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check(report.loss["complete"], f"lost: {report.loss}")
+    return report, {s["site"]: s for s in books["sites"] if s["alloc_count"]}
+
+
+@case()
+def auto_goes_over_to_windows():
+    """One report of both levels: what was live at the move is followed on."""
+    report, books = moved(9, "--max-overhead", "5")
+    check_equal("mode", report.data["mode"], "windows")
+    since = report.data["windows"]["since_s"]
+    check(0 < since < 8, f"windows only since {since} s")
+    check_total(report, books)
+    held, cases = intervals(report, books, "alloc_bytes")
+    check(held >= cases * 0.5, f"{cases - held} of {cases} intervals of alloc_bytes do not hold")
+    # Nothing that was seen exactly is doubted: the leak began before the move.
+    leak = by_site(report)["site_10"]
+    age = report.data["duration_s"] - since
+    check(leak["oldest_live_s"] > age, f"the oldest is {leak['oldest_live_s']} s, windows {age} s")
+    check(report.totals["alloc_count"] >= report.totals["free_count"], "more freed than allocated")
+
+
+@case()
+def auto_stays_exact_within_its_budget():
+    w = Workload("services", "leaky", "3", "500")
+    watching = Watch(w.pid, "--max-overhead", "90", mode="auto")
+    books = w.work()
+    report = watching.finish()
+    check_equal("the workload's status", w.quit(), 0)
+    check_equal("mode", report.data["mode"], "exact")
+    rows = by_site(report)
+    for book in books["sites"]:
+        if book["alloc_count"]:
+            for metric in ("alloc_count", "live_bytes"):
+                check_equal(f"{metric} of {book['site']}", rows[book["site"]][metric],
+                            book[metric])
+
+
+@case()
+def auto_lets_a_burst_be():
+    """Without a budget of the user's, a second of CPU time may be overspent."""
+    w = Workload("churn", "-n", "20000", "-s", "2000", "-w")
+    watching = Watch(w.pid, mode="auto")
+    pairs = w.work()["pairs"]
+    report = watching.finish()
+    check_equal("mode", report.data["mode"], "exact")
+    check_equal("alloc_count", report.totals["alloc_count"], pairs)
+
+
 @case()
 def no_leak_is_no_growth():
     report, books = watch("steady", 9)

@@ -687,3 +687,47 @@ TEST(free_again)
 	m_free_as(EV_FREE_LATER, T1, 0xd000);
 	check_int(m_totals().unknown_free_count, 1);
 }
+
+/* --- blocks that are given away --- */
+
+static struct given_block given[4];
+static unsigned int given_count;
+static int64_t given_peak;
+
+static void take_given(void *arg, const struct given_block *block)
+{
+	given[given_count++ % 4] = *block;
+}
+
+static void take_given_peak(void *arg, uint64_t stack_id, int64_t bytes)
+{
+	given_peak += stack_id == S1 ? bytes : 0;
+}
+
+TEST(handed_over_as_if_never_born)
+{
+	const struct model_heir heir = { take_given, take_given_peak, NULL };
+
+	given_count = 0;
+	given_peak = 0;
+	m_begin();
+	m_alloc(T1, 0xa000, 100, S1);
+	m_alloc(T1, 0xb000, 30, S1);
+	m_free(T1, 0xb000);
+	check_int(model_live_count(m, PID), 1);
+	model_hand_over(m, PID, &heir);
+	check_int(given_count, 1);
+	check_int(given[0].addr, 0xa000);
+	check_int(given[0].bytes, 100);
+	check_int(given[0].stack_id, S1);
+	check_int(given_peak, 130);
+	check_int(model_live_count(m, PID), 0);
+	check_int(m_heap(S1).alloc_bytes, 30);
+	check_int(m_heap(S1).free_bytes, 30);
+	check_int(m_heap(S1).live_count, 0);
+	check_int(m_heap(S1).temporary_count, 1);
+	check_int(m_totals().m.peak_live_bytes, 0);
+	/* Its free is somebody else's affair now. */
+	m_free(T1, 0xa000);
+	check_int(m_heap(S1).free_count, 1);
+}

@@ -452,11 +452,13 @@ static const char *evidence(const struct window_quality *q)
 	       "windows, contents of blocks";
 }
 
-static void fill_windows(const struct window_estimate *estimate, struct snapshot *snap)
+static void fill_windows(const struct session *s, const struct window_estimate *estimate,
+			 struct snapshot *snap)
 {
 	const struct window_quality *q = &estimate->quality;
 
 	snap->windows = (struct snapshot_windows){
+		.since_s = s->windows_since_s,
 		.windows = (int64_t)q->windows, .truncated = (int64_t)q->truncated,
 		.window_s = estimate->window_s, .period_s = estimate->period_s,
 		.covered_share = q->covered, .outside_hits = estimate->outside,
@@ -651,7 +653,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 		snap->memory.seconds_to_limit = -1;
 	fill_runtime(s, snap);
 	if (estimate)
-		fill_windows(estimate, snap);
+		fill_windows(s, estimate, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);
 	snap->unwind.unreadable_files = reader_failures();

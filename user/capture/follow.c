@@ -342,7 +342,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 			.pid = image->pid,
 			.method = s->method,
 			.frees_nest = frees_nest,
-			.lane = w->lane,
+			.lane = s->governor ? 0 : w->lane,
 			.reports = reports,
 			.object_nr = w->probed.len,
 		};
@@ -415,6 +415,31 @@ struct error *session_take_over(struct session *s, const struct image *image)
 	session_seed_growth(s, image->pid);
 	follow_loader(s, image);
 	return attach_new_objects(s, image);
+}
+
+struct error *session_swap_probes(struct session *s, uint32_t pid, struct attachment *before)
+{
+	struct watched *w = session_watched(s, pid);
+	struct file_id_vec probed = w->probed;
+	bool loader_probed = w->loader_probed;
+	struct image *image = session_image(s, pid);
+	struct error *err;
+
+	attachment_move(before, &w->attachment);
+	w->probed = (struct file_id_vec){ 0 };
+	w->loader_probed = false;
+	follow_loader(s, image);
+	err = attach_new_objects(s, image);
+	if (!err) {
+		file_id_vec_deinit(&probed);
+		return NULL;
+	}
+	attachment_deinit(&w->attachment);
+	attachment_move(&w->attachment, before);
+	file_id_vec_deinit(&w->probed);
+	w->probed = probed;
+	w->loader_probed = loader_probed;
+	return err;
 }
 
 struct error *session_add_pid(struct session *s, uint32_t pid)

@@ -125,7 +125,7 @@ static void keep_news(struct session *s, const void *data, size_t size)
 		s->urgent = true;
 		break;
 	case EV_EXEC:
-		if (s->governor)
+		if (s->windowed)
 			governor_forget(s->governor);
 		/* fallthrough */
 	case EV_LOADED:
@@ -156,7 +156,7 @@ static int on_record(void *arg, void *data, size_t size)
 		return 0;
 	if (h->kind >= EV_GO_STACK && h->kind <= EV_GO_SWEPT)
 		session_take_go_record(s, h, size);
-	else if (s->governor && windows_takes(h->kind))
+	else if (s->windowed && windows_takes(h->kind))
 		governor_feed(s->governor, data, size);
 	else if (is_models(h->kind))
 		model_feed(s->model, data, size);
@@ -445,7 +445,7 @@ struct error *session_run(struct session *s, double seconds,
 			if (s->next_sample_s < now)
 				s->next_sample_s = now + s->settings.interval_s;
 		}
-		if (!session_keep_budget(s)) {
+		if (!session_move_level(s) && !session_keep_budget(s)) {
 			*ret = SESSION_TOO_DEAR;
 			return NULL;
 		}
@@ -695,6 +695,7 @@ static struct error *prepare_windows(struct session *s)
 				    "windows need uprobe_multi links (Linux 6.6; see 'heapsonde "
 				    "doctor'): use --mode sampled");
 	s->governor = governor_create(s, s->settings.max_share);
+	s->windowed = true;
 	return NULL;
 }
 

@@ -38,6 +38,7 @@ struct session_settings {
 	bool growth;			/* no allocator is probed, only the kernel's ledger kept */
 	uint64_t sample_bytes;		/* mean bytes between samples; 0: every allocation */
 	bool may_sample;		/* keeps room for session_set_sampling() */
+	bool auto_level;		/* exact, and in windows once that is too dear */
 	bool windows;			/* allocators are probed in short windows only */
 	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
 	uint64_t ring_bytes;		/* 0: by the limit; rounded up to a power of two */

@@ -176,6 +176,10 @@ struct session {
 	struct spawned *command;	/* NULL: none */
 	int command_status;		/* -1 until it ended */
 	struct governor *governor;	/* NULL unless windows are wanted */
+	bool cannot_move;		/* to windows, though it was tried */
+	double windows_since_s;		/* all was recorded before */
+	struct cost_mark auto_from;	/* what the budget was looked at last from ... */
+	double auto_debt_ns;		/* ... and by how much it was overspent */
 	bool foreign;			/* another allocator than glibc's is in use */
 	struct attachment retired;	/* probes of processes that have ended */
 	struct removal removal;
@@ -186,6 +190,7 @@ struct session {
 	struct news_vec news;		/* since session_follow() */
 	struct stack_piece_vec pieces;	/* of stacks whose EV_UNFINISHED is to come */
 	bool urgent;			/* the sooner the news are looked at, the better */
+	bool windowed;			/* what allocators do is the governor's */
 	bool frozen;			/* what comes now is no longer counted */
 	int64_t records[EVENT_KINDS_COUNT];
 	int64_t pairs;			/* told of in EV_PAIRS */
@@ -280,6 +285,12 @@ bool session_has_started(pid_t pid, uint64_t ip, void *arg);
 struct error *session_add_pid(struct session *s, uint32_t pid) __must_check;
 /* Sets the probes of a process that was taken in. */
 struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
+/*
+ * Sets the probes of a process anew, by the level of now; those it had are in
+ * @before and still set. On failure it has them again.
+ */
+struct error *session_swap_probes(struct session *s, uint32_t pid, struct attachment *before)
+	__must_check;
 /* Execs, exits, and objects that were mapped: their names, tables, allocators. */
 void session_follow(struct session *s);
 /* The same, without naming anything. */
@@ -369,6 +380,14 @@ void session_spend_go_samples(struct session *s);
 bool session_samples_go(const struct session *s, int64_t *mean_ret);
 /* Whether each block of a Go target is recorded. */
 bool session_tracks_go(const struct session *s);
+
+/* --- auto.c --- */
+
+/*
+ * Goes over to windows where recording everything has become too dear. False if
+ * that is not its affair: --mode auto has another level, or none other to go to.
+ */
+bool session_move_level(struct session *s);
 
 /* --- flight.c --- */
 

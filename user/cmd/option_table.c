@@ -37,14 +37,14 @@ const struct option_row option_rows[] = {
 	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
 	  .help = "time between snapshots and refreshes" },
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
-	  .help = "how allocations are seen (growth: not at all, only who maps and touches "
-		  "memory, at next to no price)" },
+	  .help = "how allocations are seen (auto: exactly, and in windows once that is too dear; "
+		  "growth: not at all, only who maps and touches memory, at next to no price)" },
 	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
 	  .min = 1, .max = SAMPLE_BYTES_MAX,
 	  .help = "sampled: mean bytes between samples (default: 512K)" },
 	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
 	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
-		  "and where none keeps it the watching ends (windows: their budget, default 2)" },
+		  "and where none keeps it the watching ends (default: auto 5, windows 2)" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),

@@ -79,6 +79,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.max_depth = target->max_depth,
 		.sample_bytes = target->sample_bytes,
 		.may_sample = opts->command == COMMAND_TOP,
+		.auto_level = target->mode == MODE_AUTO,
 		.windows = target->mode == MODE_WINDOWS,
 		.max_share = target->max_overhead / 100,
 		.growth = target->mode == MODE_GROWTH,

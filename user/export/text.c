@@ -253,6 +253,9 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 		fprintf(f, "\n  %-10s %10s heap can be read: what is freed and not used again "
 			"counts as live",
 			"", "no");
+	if (w->since_s > 0)
+		fprintf(f, "\n  %-10s %9.1fs watched exactly before, and what was live then "
+			"followed on", "", w->since_s);
 	fprintf(f, "\n  %-10s %10s estimates, with ± half of their 95 %% interval", "", "");
 }
 

@@ -106,6 +106,7 @@ static const struct field unwind[] = {
 
 static const struct field windows[] = {
 	OPTIONAL(FIELD_STRING, evidence, struct snapshot, windows.evidence),
+	FIELD(FIELD_DOUBLE, since_s, struct snapshot, windows.since_s),
 	FIELD(FIELD_INT64, windows, struct snapshot, windows.windows),
 	FIELD(FIELD_INT64, truncated, struct snapshot, windows.truncated),
 	FIELD(FIELD_DOUBLE, window_s, struct snapshot, windows.window_s),

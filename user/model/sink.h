@@ -177,6 +177,8 @@ void model_rows_and_shares(const struct model *model, uint64_t now_ns, unsigned 
 			   struct model_row_vec *rows, struct model_share_vec *shares,
 			   struct model_totals *totals);
 
+/* Blocks that live of the program that @tgid runs now. */
+size_t model_live_count(struct model *model, uint32_t tgid);
 /* Live bytes of all, without the price of rows. */
 int64_t model_live_bytes(const struct model *model);
 
@@ -188,6 +190,22 @@ int64_t model_live_bytes(const struct model *model);
  */
 void model_thin(struct model *model, uint64_t mean,
 		void (*kept)(void *arg, uint32_t tgid, uint64_t addr), void *arg);
+
+/* A live block, and what becomes of those of a process that the model gives away. */
+struct given_block { uint64_t addr, bytes, stack_id, birth_ns; };
+
+struct model_heir {
+	void (*block)(void *arg, const struct given_block *block);
+	/* What the stack had when all live bytes were highest; of one stack perhaps in parts. */
+	void (*peak)(void *arg, uint64_t stack_id, int64_t bytes);
+	void *arg;
+};
+
+/*
+ * The blocks of the program that @tgid runs now, all of which must be known
+ * exactly, and its peak. What has been freed until now stays with the model.
+ */
+void model_hand_over(struct model *model, uint32_t tgid, const struct model_heir *heir);
 
 /*
  * The bytes that were asked for of the live block at @addr of the program that

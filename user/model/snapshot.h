@@ -223,6 +223,7 @@ struct snapshot_unwind {
 
 /* How good estimates from windows are; see model/windows.h. */
 struct snapshot_windows {
+	double since_s;			/* from when on; all was recorded before */
 	int64_t windows, truncated;	/* truncated: shut early, to keep the budget */
 	double window_s, period_s;	/* as they are now */
 	double covered_share;		/* of the time, by windows */

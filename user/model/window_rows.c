@@ -181,6 +181,12 @@ static double fit_lifetimes(struct estimate *e)
 
 /* --- the census --- */
 
+/* Than the first window: known, or not even that. */
+static bool is_older(const struct follow *block)
+{
+	return block->known || block->row == OLDER_ROW;
+}
+
 static double chunk_bytes(const struct follow *block)
 {
 	return block->row == OLDER_ROW ? (double)block->size :
@@ -205,7 +211,7 @@ static void count_classes(const struct estimate *e, struct class_sums *sums)
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		sums->bytes[i] = class_bytes(i);
 	for (size_t i = 0; i < e->w->blocks.len; i++)
-		if (e->alive[i] > 0 && e->w->blocks.data[i].row != OLDER_ROW)
+		if (e->alive[i] > 0 && !is_older(&e->w->blocks.data[i]))
 			sums->count[e->w->blocks.data[i].class] += e->alive[i];
 }
 
@@ -223,7 +229,7 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 		struct stratum *s = &sums->strata[g];
 		double z = block->weight * chunk_bytes(block) * e->alive[i];
 
-		if (block->row == OLDER_ROW) {
+		if (is_older(block)) {
 			s->older += z;
 			continue;
 		}
@@ -324,6 +330,25 @@ static void end_window(struct live_row *row)
 	row->in_bytes = row->in_count = row->in_old = 0;
 }
 
+/*
+ * No window decided that it is here. If it stands for others, which of them are
+ * followed was a draw of its own.
+ */
+static void add_known(struct live_row *row, const struct follow *block, double alive)
+{
+	double count = block->weight * alive, bytes = count * (double)block->size;
+	double drawn = 1 - 1 / (double)block->weight;
+
+	row->count.y += count;
+	row->bytes.y += bytes;
+	row->count.squares += drawn * count * count;
+	row->bytes.squares += drawn * bytes * bytes;
+	if (drawn > 0) {
+		row->count.largest = fmax(row->count.largest, count);
+		row->bytes.largest = fmax(row->bytes.largest, bytes);
+	}
+}
+
 static struct live_row *sum_rows(const struct estimate *e)
 {
 	struct live_row *rows = xcalloc(e->w->rows.len, sizeof(*rows));
@@ -331,25 +356,30 @@ static struct live_row *sum_rows(const struct estimate *e)
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
 		struct live_row *row = &rows[block->row];
-		double count = block->weight * e->alive[i] * e->factor[block->class];
+		double count = block->weight * e->alive[i] *
+			       (block->known ? 1 : e->factor[block->class]);
 
 		if (!e->alive[i] || block->row == OLDER_ROW)
 			continue;
-		if (row->window != block->window)
-			end_window(row);
-		row->window = block->window;
-		row->in_count += count;
-		row->in_bytes += count * (double)block->size;
+		if (block->known) {
+			add_known(row, block, e->alive[i]);
+		} else {
+			if (row->window != block->window)
+				end_window(row);
+			row->window = block->window;
+			row->in_count += count;
+			row->in_bytes += count * (double)block->size;
+		}
 		row->doubt_count += count * (1 - e->alive[i]);
 		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
-		if (block->f.since_ns < e->old_ns)
+		if (!block->known && block->f.since_ns < e->old_ns)
 			row->in_old += count * (double)block->size;
 		row->grows |= e->grows[block->class];
 		if (e->alive[i] < 0.5)
 			continue;
 		row->samples++;
-		if (!row->oldest_ns || block->f.since_ns < row->oldest_ns)
-			row->oldest_ns = block->f.since_ns;
+		if (!row->oldest_ns || block->born_ns < row->oldest_ns)
+			row->oldest_ns = block->born_ns;
 	}
 	for (size_t i = 0; i < e->w->rows.len; i++)
 		end_window(&rows[i]);
@@ -404,7 +434,9 @@ static struct metrics row_metrics(const struct estimate *e, const struct birth_r
 {
 	double alloc_bytes = at_least(live->bytes.y, births->bytes.y);
 	double alloc_count = at_least(live->count.y, births->count.y);
-	double weight = (double)(e->now_ns - e->w->start_ns) /
+	/* Of known blocks there are no more than are known. */
+	double weight = births->count.squares <= 0 ? 0 :
+			(double)(e->now_ns - e->w->start_ns) /
 			at_least(1, (double)e->w->open_total_ns);
 	double size = births->count.y > 0 ? births->bytes.y / births->count.y : 0;
 	struct metrics m = {

@@ -25,6 +25,7 @@ static void windows_deinit(struct windows *w)
 	map64_deinit(&w->control_at);
 	birth_row_vec_deinit(&w->rows);
 	map64_deinit(&w->row_of);
+	map64_deinit(&w->known_row_of);
 	row_number_vec_deinit(&w->touched);
 	cell_vec_deinit(&w->cells);
 	map64_deinit(&w->cell_of);
@@ -96,14 +97,15 @@ static uint64_t untag(uint64_t addr)
 	return addr & (UINT64_MAX >> 8);
 }
 
-static struct birth_row *row_of(struct windows *w, uint64_t stack_id, uint32_t *number_ret)
+static struct birth_row *row_in(struct windows *w, struct map64 *rows, uint64_t stack_id,
+				uint32_t *number_ret)
 {
-	uint32_t number = map64_get(&w->row_of, stack_id);
+	uint32_t number = map64_get(rows, stack_id);
 
 	if (!number) {
 		number = w->rows.len;
 		birth_row_vec_push(&w->rows, (struct birth_row){ .stack_id = stack_id });
-		map64_set(&w->row_of, stack_id, number);
+		map64_set(rows, stack_id, number);
 	}
 	*number_ret = number;
 	return &w->rows.data[number];
@@ -230,7 +232,7 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	end_older(w, addr, ev->h.time_ns);
 	if (w->by_contents)
 		drop_control(w, addr);
-	row = row_of(w, ev->stack_id, &number);
+	row = row_in(w, &w->row_of, ev->stack_id, &number);
 	row->now_bytes += (double)ev->size;
 	row->now_count++;
 	if (!row->touched)
@@ -357,7 +359,7 @@ static void keep_survivors(struct windows *w, uint64_t now_ns, double weight)
 		if (w->blocks.data[i].ended)
 			continue;
 		*block = w->blocks.data[i];
-		block->f.since_ns = now_ns;
+		block->f.since_ns = block->born_ns = now_ns;
 		block->weight = (float)weight;
 		block->cell = cell_of(w, block->row, block->class);
 		map64_set(&w->block_at, block->f.addr, (uint32_t)++kept);
@@ -504,6 +506,40 @@ void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, d
 		.stands_for = 1,
 	});
 	map64_set(&w->block_at, addr, w->blocks.len);
+}
+
+void windows_add_known(struct windows *w, const struct known_block *known, uint64_t now_ns)
+{
+	uint16_t class = (uint16_t)window_class(window_chunk_bytes(known->size));
+	struct birth_row *row;
+	uint32_t number;
+
+	row = row_in(w, &w->known_row_of, known->stack_id, &number);
+	row->bytes.y += (double)known->size;
+	row->count.y++;
+	if (!known->followed)
+		return;
+	follow_vec_push(&w->blocks, (struct follow){
+		.f = { .addr = known->addr, .serial = ++w->serial, .since_ns = now_ns,
+		       .size = known->size < UINT32_MAX ? (uint32_t)known->size : UINT32_MAX },
+		.size = known->size,
+		.row = number,
+		.class = class,
+		.cell = cell_of(w, number, class),
+		.weight = (float)known->weight,
+		.stands_for = 1,
+		.born_ns = known->birth_ns,
+		.known = true,
+	});
+	map64_set(&w->block_at, known->addr, w->blocks.len);
+}
+
+void windows_note_peak(struct windows *w, uint64_t stack_id, double bytes)
+{
+	uint32_t number;
+
+	row_in(w, &w->known_row_of, stack_id, &number)->peak_live += bytes;
+	w->peak_live += bytes;
 }
 
 void windows_note_census(struct windows *w, const struct heap_census *census, uint64_t now_ns)

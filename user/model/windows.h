@@ -90,6 +90,22 @@ void windows_note_end(struct windows *windows, const struct followed *followed, 
 void windows_add_older(struct windows *windows, uint64_t addr, uint64_t chunk_bytes,
 		       double weight, uint64_t now_ns);
 
+/*
+ * A block whose birth at @birth_ns was seen before the first window, exactly; it
+ * counts as one of its stack, and lives at @now_ns. If it is @followed, it is
+ * so in the place of @weight like it; then addresses must not repeat.
+ */
+struct known_block {
+	uint64_t addr, size, stack_id, birth_ns;
+	bool followed;
+	double weight;
+};
+
+void windows_add_known(struct windows *windows, const struct known_block *known,
+		       uint64_t now_ns);
+/* What the stack had at the highest total until then. */
+void windows_note_peak(struct windows *windows, uint64_t stack_id, double bytes);
+
 /* Classes of chunk sizes: in steps of 16 bytes to 1040, then 16 to the octave. */
 #define WINDOW_CLASSES 512
 int window_class(uint64_t chunk_bytes);

@@ -20,6 +20,8 @@ struct follow {
 	uint16_t class;
 	float weight;
 	float stands_for;	/* followed blocks, after thinning */
+	uint64_t born_ns;
+	bool known;		/* from before the first window: no draw decided that it is here */
 	bool ended;
 };
 
@@ -78,7 +80,8 @@ struct windows {
 	size_t ended;			/* of blocks and controls, not yet swept */
 	struct map64 block_at, control_at;	/* address -> index + 1 */
 	struct birth_row_vec rows;	/* [0] is OLDER_ROW */
-	struct map64 row_of;		/* stack -> row */
+	struct map64 row_of;		/* stack -> row ... */
+	struct map64 known_row_of;	/* ... of known blocks, whose lifetimes are others */
 	struct row_number_vec touched;
 	struct cell_vec cells;
 	struct map64 cell_of;		/* row and class -> index + 1 */

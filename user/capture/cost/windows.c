@@ -548,6 +548,8 @@ struct error *governor_start(struct governor *g)
 	sigset_t all, before;
 	int ret;
 
+	/* What another level has cost until now is not the windows'. */
+	g->all_hits = session_hits(g->s);
 	/* Shut until the first one opens. */
 	g->s->skel->bss->window_nr = 2;
 	sigfillset(&all);
@@ -614,6 +616,11 @@ void governor_destroy(struct governor *g)
 	pthread_mutex_destroy(&g->lock);
 	pthread_mutex_destroy(&g->probes_lock);
 	free(g);
+}
+
+struct windows *governor_windows(const struct governor *g)
+{
+	return g->windows;
 }
 
 uint32_t governor_pid(const struct governor *g)

@@ -31,6 +31,8 @@ struct error *governor_start(struct governor *governor) __must_check;
  * allocator in front of glibc's, whose heap cannot be read.
  */
 void governor_add_probes(struct governor *governor, const struct attach_job *job, bool foreign);
+/* Where estimates are made; under the session's lock. Borrowed. */
+struct windows *governor_windows(const struct governor *governor);
 /* The process; 0 before there are probes. */
 uint32_t governor_pid(const struct governor *governor);
 /* When it returns no window is open and none will be; the heap was read a last time. */
