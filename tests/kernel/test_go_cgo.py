@@ -114,6 +114,29 @@ def newest():
 
 
 @case()
+def the_report_says_what_c_holds():
+    """Old blocks and new ones, and no block of Go's, which mode exact records too."""
+    program = Program(newest())
+    program.tell("c 5003 1000")
+    file = scratch("go.heapsonde")
+    recorder = spawn([TOOL, "record", "-p", program.pid, "--mode", "exact", "-o", file],
+                     stderr=subprocess.PIPE)
+    while b"Ctrl-C" not in recorder.stderr.readline():
+        check(recorder.poll() is None, "it ended early")
+    program.tell("c 3001 1000")
+    program.tell("go 211 100000")
+    own = program.mem()
+    recorder.send_signal(signal.SIGINT)
+    check_equal("status", recorder.wait(), 0)
+    words = heapsonde("report", file).stdout
+    line = re.search(r"([\d.]+) MiB C's heap \(cgo\)", words)
+    check(line, words)
+    told = float(line[1]) * (1 << 20)
+    check(own["c_bytes"] * 0.98 < told < own["c_bytes"] + (2 << 20),
+          f"{told:.0f} bytes, the program keeps {own['c_bytes']}")
+
+
+@case()
 def no_return_probe_is_planned():
     program = Program(newest())
     out = heapsonde("doctor", "-p", program.pid)

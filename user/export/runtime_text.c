@@ -139,7 +139,8 @@ static void put_releases(const struct snapshot *snap, FILE *out)
 static void put_holdings(const struct snapshot *snap, FILE *out)
 {
 	struct runtime_holding holdings[RUNTIME_HOLDINGS];
-	int count = runtime_holdings(&snap->runtime.f, snap->memory.rss_bytes, holdings);
+	int count = runtime_holdings(&snap->runtime.f, snap->memory.rss_bytes,
+				     snapshot_c_heap_bytes(snap), holdings);
 	char buf[FORMAT_MAX];
 
 	fprintf(out, "What holds the %s that are resident:\n",

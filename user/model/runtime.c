@@ -34,7 +34,7 @@ static int64_t known_live(const struct runtime_figures *f)
 	return f->HeapMarked < f->HeapAlloc ? f->HeapMarked : f->HeapAlloc;
 }
 
-int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
+int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes, int64_t c_heap_bytes,
 		     struct runtime_holding ret[RUNTIME_HOLDINGS])
 {
 	int64_t live = known_live(f), sum = 0;
@@ -46,6 +46,7 @@ int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
 		{ "unused room between live objects (fragmentation)", f->HeapInuse - f->HeapAlloc },
 		{ "idle, not returned to the system yet", f->HeapIdle - f->HeapReleased },
 		{ "goroutines' stacks", f->StackInuse },
+		{ "C's heap (cgo): blocks, and what malloc keeps of freed ones", c_heap_bytes },
 		{ "the runtime's own", f->Sys - f->HeapSys - f->StackInuse },
 	};
 	int count = 0;
@@ -58,7 +59,7 @@ int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
 	qsort(ret, (size_t)count, sizeof(*ret), larger_first);
 	if (rss_bytes >= sum)
 		ret[count++] = (struct runtime_holding){
-			"not Go's heap: code, files, C libraries", rss_bytes - sum };
+			"the rest: code and data from files, thread stacks", rss_bytes - sum };
 	else
 		ret[count++] = (struct runtime_holding){
 			"of these, mapped but not resident", sum - rss_bytes };

@@ -78,14 +78,15 @@ enum {
 void runtime_list(const struct runtime_figures *f,
 		  struct runtime_figure ret[RUNTIME_FIGURES_COUNT]);
 
-/* What holds the resident memory, as far as the runtime explains it. */
+/* What holds the resident memory, as far as the runtime and C's heap explain it. */
 struct runtime_holding { const char *text; int64_t bytes; };
-#define RUNTIME_HOLDINGS 7
+#define RUNTIME_HOLDINGS 8
 /*
- * How many of @ret there are: the largest first, and last what the runtime does
- * not explain of @rss_bytes, or, if it has more than that, how much is not resident.
+ * How many of @ret there are: the largest first, and last what neither the runtime
+ * nor @c_heap_bytes, the heap of C beside it, explain of @rss_bytes, or, if they
+ * have more than that, how much is not resident.
  */
-int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes,
+int runtime_holdings(const struct runtime_figures *f, int64_t rss_bytes, int64_t c_heap_bytes,
 		     struct runtime_holding ret[RUNTIME_HOLDINGS]);
 
 /*

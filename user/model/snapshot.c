@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/strpool.h"
+#include "model/account_kinds.h"
 #include "model/snapshot.h"
 
 const char *memory_kind_name(enum memory_kind kind)
@@ -191,4 +192,44 @@ const char *metrics_names(void)
 #define X(metric, type, unit, header, help) ", " #metric
 	return &METRICS(X)[2];
 #undef X
+}
+
+/* Whether Go code asked for it. */
+static bool is_of_go(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	const struct frame *frames = snapshot_frames(snap, stack);
+	const char *file = stack->frame_count ? frames[0].file : NULL;
+	size_t len = file ? strlen(file) : 0;
+
+	return len > 3 && !strcmp(file + len - 3, ".go");
+}
+
+static int64_t live_in_c(const struct snapshot *snap)
+{
+	int64_t sum = 0;
+
+	vec_for_each(stack, &snap->stacks)
+		if (stack->kind == MEMORY_HEAP && !is_of_go(snap, stack))
+			sum += stack->m.live_bytes;
+	return sum;
+}
+
+int64_t snapshot_c_heap_bytes(const struct snapshot *snap)
+{
+	/* All live blocks are on the first line, those of a runtime among them. */
+	static const char *const kinds[] = {
+#define X(symbol, name, heap) heap ? name : NULL,
+		ACCOUNT_LINES(X)
+#undef X
+	};
+	int64_t sum = 0, live = live_in_c(snap);
+
+	vec_for_each(line, &snap->account) {
+		for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+			if (!kinds[i] || strcmp(line->kind, kinds[i]))
+				continue;
+			sum += !i && live < line->bytes ? live : line->bytes;
+		}
+	}
+	return sum;
 }

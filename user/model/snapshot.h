@@ -322,6 +322,12 @@ const char *snapshot_string(struct snapshot *snap, const char *s);
 /* Largest first, by the metric of that name (one of METRICS); stable. */
 void snapshot_sort(struct snapshot *snap, const char *metric);
 
+/*
+ * What the heap of C holds beside that of a runtime: blocks, and what the allocator
+ * keeps of freed ones; 0 where it is not known.
+ */
+int64_t snapshot_c_heap_bytes(const struct snapshot *snap);
+
 /* Of the level that sees no allocations. */
 bool snapshot_is_growth(const struct snapshot *snap);
 /*

@@ -41,7 +41,8 @@ static int draw_holdings(struct area area, const struct snapshot *snap)
 {
 	struct runtime_holding holdings[RUNTIME_HOLDINGS];
 	int64_t rss = snap->memory.rss_bytes;
-	int count = rss < 0 ? 0 : runtime_holdings(&snap->runtime.f, rss, holdings);
+	int count = rss < 0 ? 0 : runtime_holdings(&snap->runtime.f, rss,
+							 snapshot_c_heap_bytes(snap), holdings);
 	char buf[FORMAT_MAX];
 
 	for (int i = 0; i < count; i++) {

@@ -25,7 +25,7 @@ struct reading {
 const char *account_kind_name(enum account_kind kind)
 {
 	static const char *const names[ACCOUNT_KINDS_COUNT] = {
-#define X(symbol, name) [ACCOUNT_##symbol] = name,
+#define X(symbol, name, heap) [ACCOUNT_##symbol] = name,
 		ACCOUNT_LINES(X)
 #undef X
 	};

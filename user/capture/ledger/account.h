@@ -15,27 +15,10 @@
 #include <stdint.h>
 
 #include "capture/ledger/glibc_heap.h"
-
-/* X(symbol, kind as users read it), in the order of the table. */
-#define ACCOUNT_LINES(X)						\
-	X(LIVE,      "live")			/* blocks allocated under the watch */	\
-	X(OVERHEAD,  "allocator overhead")	/* their headers and rounding, arenas */ \
-	X(OLDER,     "older than the watch")	/* in use, allocated before */		\
-	X(IN_USE,    "in use")			/* either, where they cannot be told apart */ \
-	X(BINS,      "freed, kept (bins)")	/* free chunks between others */	\
-	X(CACHED,    "freed, kept (caches)")	/* threads' caches and fast bins */	\
-	X(TOP,       "freed, kept (top)")	/* the ends of heaps */			\
-	X(STACK,     "main stack")						\
-	X(STACKS,    "thread stacks")						\
-	X(ANONYMOUS, "anonymous mappings")	/* that no heap or stack is in */	\
-	X(LAZY,      "freed, kept (lazily)")	/* MADV_FREE: the kernel may take it */	\
-	X(DATA,      "program data")		/* .data, .bss, changed file pages */	\
-	X(FILE,      "file")			/* code and data as they are in files */ \
-	X(SHMEM,     "shmem")							\
-	X(KERNEL,    "kernel (vdso)")
+#include "model/account_kinds.h"
 
 enum account_kind {
-#define X(symbol, name) ACCOUNT_##symbol,
+#define X(symbol, name, heap) ACCOUNT_##symbol,
 	ACCOUNT_LINES(X)
 #undef X
 	ACCOUNT_KINDS_COUNT
