@@ -64,6 +64,8 @@ fetch-targets:
 	$(Q)O=$(O) scripts/fetch-target nginx
 	$(Q)O=$(O) scripts/fetch-target apache2-bin apache2
 	$(Q)O=$(O) scripts/fetch-target prometheus-node-exporter
+	$(Q)O=$(O) scripts/fetch-target caddy
+	$(Q)O=$(O) scripts/fetch-target hugo
 	$(Q)O=$(O) scripts/fetch-target --files $(fetched_libraries)
 	$(Q)O=$(O) scripts/fetch-go system 1.22=bookworm-backports 1.24=trixie \
 		1.26=trixie-backports 1.27=trixie-backports

@@ -9,10 +9,8 @@ own runtime.ReadMemStats; a stripped program of the distribution publishes its f
 import glob
 import os
 import re
-import socket
 import sys
 import time
-import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
@@ -278,55 +276,6 @@ def watched_from_its_start():
     check_equal("status", recorder.wait(20), 0)
     runtime = json.loads(heapsonde("report", file, "--json").stdout)["runtime"]
     check(runtime and runtime["HeapAlloc"] >= 10900000, f"the runtime is {runtime}")
-
-
-def metrics(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
-        text = page.read().decode()
-    return {name: float(value)
-            for name, value in re.findall(r"^go_memstats_(\w+) (\S+)$", text, re.M)}
-
-
-@case()
-def a_stripped_program_of_the_distribution():
-    path = os.path.join(BUILD, "targets", "bin", "prometheus-node-exporter")
-    if not os.path.exists(path):
-        raise Skip("prometheus-node-exporter is not there: make fetch-targets")
-    port = free_port()
-    exporter = spawn([path, f"--web.listen-address=127.0.0.1:{port}"],
-                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: reachable(port), "the exporter does not listen")
-    for _ in range(20):
-        metrics(port)
-    before = metrics(port)
-    runtime = report(exporter.pid)["runtime"]
-    after = metrics(port)
-    check(runtime, "it is not recognised")
-    for name, key in (("Sys", "sys_bytes"),
-                      ("TotalAlloc", "alloc_bytes_total"), ("Mallocs", "mallocs_total"),
-                      ("Frees", "frees_total"), ("MCacheSys", "mcache_sys_bytes"),
-                      ("BuckHashSys", "buck_hash_sys_bytes")):
-        # What its Ps' caches hold is in our figures, not in its own.
-        slack = {"TotalAlloc": 4 << 20, "Mallocs": 20000, "Frees": 20000}.get(name, 0)
-        low, high = sorted((before[key], after[key]))
-        check(low <= runtime[name] <= high + slack,
-              f"{name} is {runtime[name]}, not between its own {before[key]} and {after[key]}")
-    remark(runtime["version"])
-
-
-def reachable(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
-
-
-def wait_until(true, why, seconds=20):
-    end = time.monotonic() + seconds * PATIENCE
-    while not true():
-        check(time.monotonic() < end, why)
-        time.sleep(0.05)
 
 
 main()
