@@ -10,11 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* X(name, type, unit, what it is); unit: BYTES, COUNT, NS, PERCENT or SHARE */
+/* X(name, type, unit, what it is); unit: BYTES, COUNT, NS, DATE, PERCENT or SHARE */
 #define RUNTIME_FIGURES(X)						\
 	X(HeapAlloc, int64_t, BYTES, "live objects and those not swept yet") \
 	X(HeapMarked, int64_t, BYTES, "what the last collection found live") \
-	X(NextGC, int64_t, BYTES, "heap size that the running cycle aims at") \
+	X(NextGC, int64_t, BYTES, "target heap size of the next collection") \
 	X(GOGC, int64_t, PERCENT, "growth since the last collection that begins one; -1 is off") \
 	X(MemoryLimit, int64_t, BYTES, "soft limit on all the runtime's memory") \
 	X(HeapInuse, int64_t, BYTES, "in spans with at least one object")	\
@@ -28,7 +28,7 @@
 	X(NumGC, int64_t, COUNT, "collections finished")		\
 	X(NumForcedGC, int64_t, COUNT, "of them, asked for by the program") \
 	X(PauseTotalNs, int64_t, NS, "the world stood still, in all")	\
-	X(LastGC, int64_t, NS, "end of the last collection, since 1970")	\
+	X(LastGC, int64_t, DATE, "when the last collection ended")	\
 	X(GCCPUFraction, double, SHARE, "of its CPU time, spent on collecting") \
 	X(StackInuse, int64_t, BYTES, "goroutines' stacks")		\
 	X(StackSys, int64_t, BYTES, "those and the threads' own")	\
@@ -44,7 +44,7 @@
 	X(GlobalsScan, int64_t, BYTES, "variables that it scans")
 
 enum runtime_unit {
-	RUNTIME_BYTES, RUNTIME_COUNT, RUNTIME_NS, RUNTIME_PERCENT, RUNTIME_SHARE
+	RUNTIME_BYTES, RUNTIME_COUNT, RUNTIME_NS, RUNTIME_DATE, RUNTIME_PERCENT, RUNTIME_SHARE
 };
 
 #define RUNTIME_NO_LIMIT (-1)		/* MemoryLimit; null in JSON */

@@ -1,11 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Runtime: what the language's runtime says of its heap, and what holds the memory. */
+#include <time.h>
+
 #include "view/ui.h"
 
 struct runtime_state { struct list list; };
 
 #define NAME_COLUMNS 16
 #define VALUE_COLUMNS 12
+
+/* @ns since 1970. */
+static const char *time_of_day(double ns, char buf[FORMAT_MAX])
+{
+	time_t seconds = (time_t)(ns / 1e9);
+	struct tm tm;
+
+	if (ns <= 0 || !localtime_r(&seconds, &tm) ||
+	    !strftime(buf, FORMAT_MAX, "%H:%M:%S", &tm))
+		return "never";
+	return buf;
+}
 
 static const char *value_text(const struct runtime_figure *figure, char buf[FORMAT_MAX])
 {
@@ -16,6 +30,8 @@ static const char *value_text(const struct runtime_figure *figure, char buf[FORM
 		return format_count((int64_t)figure->value, buf);
 	case RUNTIME_NS:
 		return format_duration(figure->value / 1e9, buf);
+	case RUNTIME_DATE:
+		return time_of_day(figure->value, buf);
 	case RUNTIME_PERCENT:
 		snprintf(buf, FORMAT_MAX, figure->value < 0 ? "off" : "%.0f %%", figure->value);
 		return buf;

@@ -160,7 +160,7 @@ static void draw_list(struct area area, struct list *list, const struct snapshot
 
 		draw_format(area, row, 0, ROLE_TEXT, "%10s %11s  %-16s pid %-7u %s",
 			    format_duration(event->t_s, when),
-			    event->bytes < 0 ? "?" : format_bytes(event->bytes, bytes),
+			    event->bytes < 0 ? "-" : format_bytes(event->bytes, bytes),
 			    event->kind, event->pid, event->detail);
 		if (list->top + row == list->cursor)
 			draw_recolour(area, row, 0, area.columns, ROLE_SELECTED);

@@ -176,7 +176,7 @@ static void note_changes(struct ui *ui, const struct snapshot *before, const str
 	for (size_t i = before->reclaim.len; i < now->reclaim.len; i++)
 		note_format(ui, now->reclaim.data[i].t_s, NOTE_INFO, "reclaim: %s %s %s",
 			    now->reclaim.data[i].kind,
-			    now->reclaim.data[i].bytes < 0 ? "?" :
+			    now->reclaim.data[i].bytes < 0 ? "" :
 			    format_bytes(now->reclaim.data[i].bytes, buf),
 			    now->reclaim.data[i].detail);
 }
