@@ -47,7 +47,7 @@ static struct unwind_table *ask(const char *dir, int fd, struct unwind_cache_cou
 	struct unwind_table *table;
 
 	check(cache);
-	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_CALL_SITES, &table));
+	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_CALL_SITES, false, &table));
 	*ret = unwind_cache_counts(cache);
 	unwind_cache_close(cache);
 	return table;
@@ -111,8 +111,8 @@ TEST(kinds_are_kept_apart)
 	struct unwind_table *calls __cleanup(unwind_table_destroyp) = NULL;
 	struct unwind_table *full __cleanup(unwind_table_destroyp) = NULL;
 
-	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_CALL_SITES, &calls));
-	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_FULL, &full));
+	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_CALL_SITES, false, &calls));
+	check_ok(unwind_cache_table(cache, fd, BUILD_ID, UNWIND_FULL, false, &full));
 	check_int(unwind_cache_counts(cache).stored, 2);
 	check(full->rows.len > 2 * calls->rows.len);
 	unwind_cache_close(cache);
@@ -153,7 +153,7 @@ TEST(a_file_without_build_id_or_name_is_not_kept)
 	for (size_t i = 0; i < sizeof(ids) / sizeof(*ids); i++) {
 		struct unwind_table *table;
 
-		check_ok(unwind_cache_table(cache, fd, ids[i], UNWIND_CALL_SITES, &table));
+		check_ok(unwind_cache_table(cache, fd, ids[i], UNWIND_CALL_SITES, false, &table));
 		unwind_table_destroy(table);
 	}
 	check_int(unwind_cache_counts(cache).stored, 0);
@@ -272,7 +272,7 @@ TEST(the_oldest_go_when_it_is_full)
 	check_int(files, 1);
 	age(dir, 9);
 	cache = unwind_cache_open(dir, 5 * one + one / 2);
-	check_ok(unwind_cache_table(cache, fd, BUILD_ID "00", UNWIND_CALL_SITES, &table));
+	check_ok(unwind_cache_table(cache, fd, BUILD_ID "00", UNWIND_CALL_SITES, false, &table));
 	unwind_table_destroy(table);
 	unwind_cache_close(cache);
 	bytes = bytes_in(dir, &files);

@@ -149,7 +149,8 @@ static struct unwind_file *compile(struct unwinder *u, const struct object *obje
 	file = unwind_file_vec_append(&u->files);
 	*file = (struct unwind_file){ .dev = object->dev, .ino = object->ino, .at = NOT_PLACED };
 	err = unwind_cache_table(u->disk, object->fd, object->build_id,
-				 u->full ? UNWIND_FULL : UNWIND_CALL_SITES, &file->table);
+				 u->full ? UNWIND_FULL : UNWIND_CALL_SITES, u->slab,
+				 &file->table);
 	error_destroy(err);
 	return file;
 }
@@ -449,7 +450,7 @@ bool unwinder_complete(struct unwinder *u, const struct address_space *as, uint6
 
 	if (!file || !file->table || file->incomplete || file->table->kind == UNWIND_FULL)
 		return false;
-	error_destroy(unwind_read(mapping->object->fd, UNWIND_FULL, &table));
+	error_destroy(unwind_read(mapping->object->fd, UNWIND_FULL, true, &table));
 	file->incomplete = !table || !has_room(u, table);
 	if (file->incomplete)
 		return false;

@@ -402,20 +402,21 @@ static void store(struct unwind_cache *cache, const char *name, int fd,
 }
 
 struct error *unwind_cache_table(struct unwind_cache *cache, int fd, const char *build_id,
-				 enum unwind_table_kind kind, struct unwind_table **ret)
+				 enum unwind_table_kind kind, bool hurry,
+				 struct unwind_table **ret)
 {
 	char name[BUILD_ID_MAX + 32];
 	struct file_identity file;
 	struct error *err;
 
 	if (!cache || !entry_name(build_id, kind, name, sizeof(name)) || !identify(fd, &file))
-		return unwind_read(fd, kind, ret);
+		return unwind_read(fd, kind, hurry, ret);
 	*ret = load(cache, name, &file, kind);
 	if (*ret) {
 		cache->counts.hits++;
 		return NULL;
 	}
-	err = unwind_read(fd, kind, ret);
+	err = unwind_read(fd, kind, hurry, ret);
 	if (err)
 		return err;
 	cache->counts.compiled++;

@@ -40,10 +40,11 @@ DEFINE_CLEANUP(struct unwind_cache *, unwind_cache_close);
 /*
  * As unwind_table_create() of the open ELF file @fd with this build id
  * (hexadecimal, may be ""), from the cache if it is there, else compiled and
- * kept. @cache may be NULL.
+ * kept. @cache may be NULL. @hurry: see unwind_read().
  */
 struct error *unwind_cache_table(struct unwind_cache *cache, int fd, const char *build_id,
-				 enum unwind_table_kind kind, struct unwind_table **ret)
+				 enum unwind_table_kind kind, bool hurry,
+				 struct unwind_table **ret)
 	__must_check;
 
 struct unwind_cache_counts { unsigned int hits, compiled, stored; };

@@ -165,12 +165,15 @@ static void note_failure(int fd)
 	reader_note_failure(name, "unwind tables");
 }
 
-struct error *unwind_read(int fd, enum unwind_table_kind kind, struct unwind_table **ret)
+struct error *unwind_read(int fd, enum unwind_table_kind kind, bool hurry,
+			  struct unwind_table **ret)
 {
-	int socket __cleanup_close =
-		reader_start(kind == UNWIND_FULL ? serve_full : serve_call_sites, fd);
+	int socket __cleanup_close = -1;
 
+	if (hurry)
+		return unwind_table_create(fd, -1, kind, ret);
 	*ret = NULL;
+	socket = reader_start(kind == UNWIND_FULL ? serve_full : serve_call_sites, fd);
 	if (socket < 0)
 		return error_create(ERROR_UNSUPPORTED, "no process can be had to read a file");
 	if (!receive_table(socket, kind, ret)) {

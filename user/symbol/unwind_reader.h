@@ -24,9 +24,11 @@ struct unwind_table *unwind_unpack(const struct unwind_packed *packed, const uin
 
 /*
  * As unwind_table_create() of the open file @fd, borrowed. ERROR_CORRUPT if its
- * reader crashed or took too long or too much.
+ * reader crashed or took too long or too much. @hurry: it is compiled here, for a
+ * target that has just mapped it and whose stacks wait: on a busy machine a reader
+ * comes too late.
  */
-struct error *unwind_read(int fd, enum unwind_table_kind kind, struct unwind_table **ret)
-	__must_check;
+struct error *unwind_read(int fd, enum unwind_table_kind kind, bool hurry,
+			  struct unwind_table **ret) __must_check;
 
 #endif
