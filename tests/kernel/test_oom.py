@@ -18,6 +18,12 @@ LIMIT = 64 << 20
 OWN_BYTES = 128 << 20           # for heapsonde, where it lives in the same cgroup
 
 
+def may_lower_scores():
+    """CAP_SYS_RESOURCE."""
+    with open("/proc/self/status") as status:
+        return int(re.search(r"^CapEff:\s*(\w+)", status.read(), re.M)[1], 16) >> 24 & 1
+
+
 class Flight:
     """A target in a cgroup of its own, and a recorder, outside of it or within."""
 
@@ -36,6 +42,10 @@ class Flight:
         if within:
             wait_until("its memory is locked", self.locked, timeout=30)
         self.w.say("go")
+
+    def score(self, pid):
+        with open(f"/proc/{pid}/oom_score_adj") as adj:
+            return int(adj.read())
 
     def locked(self):
         with open(f"/proc/{self.record.pid}/status") as status:
@@ -94,6 +104,10 @@ def kill_once(within=False, env=None):
         if within:
             locked = flight.locked()
             check(8 << 20 <= locked <= OWN_BYTES, f"{locked} bytes locked")
+            mine = flight.score("self")
+            check_equal("oom_score_adj of the recorder", flight.score(flight.record.pid),
+                        min(mine, -500) if may_lower_scores() else min(mine, 0))
+            check_equal("of the target", flight.score(flight.w.pid), mine)
         flight.wait()
         report = flight.report()
         check_killed(report, LIMIT + (OWN_BYTES if within else 0))

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Locking our own memory; see hold.h. */
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/hold.h"
 #include "base/procfs.h"
 
@@ -52,4 +55,16 @@ size_t hold_memory(size_t reserve_bytes)
 	for (line = strtok_r(maps.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
 		locked += lock_mapping(line);
 	return locked;
+}
+
+void hold_life(int score)
+{
+	int fd __cleanup_close = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char was[16] = "", text[16];
+	int len = snprintf(text, sizeof(text), "%d", score);
+
+	if (fd < 0 || pread(fd, was, sizeof(was) - 1, 0) <= 0 || atoi(was) <= score)
+		return;
+	if (pwrite(fd, text, (size_t)len, 0) != len && atoi(was) > 0)
+		(void)!pwrite(fd, "0", 1, 0);
 }

@@ -14,4 +14,12 @@
 /* Best effort: bytes that were locked as mappings, 0 if it is not allowed. */
 size_t hold_memory(size_t reserve_bytes);
 
+/*
+ * Makes this process less of a choice for OOM killers: oom_score_adj becomes @score,
+ * thousandths of the memory that there is (of a cgroup: its limit), unless it is lower. To
+ * go below what we were given takes CAP_SYS_RESOURCE; without it, what was made a victim
+ * can still be made none.
+ */
+void hold_life(int score);
+
 #endif

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/hold.h"
 #include "capture/aside.h"
 
 #define SHARED_BYTES (64ull << 20)	/* of addresses; of memory what is used */
@@ -175,21 +176,6 @@ static void take_order(const struct order *order)
 		_exit(0);
 }
 
-/*
- * Nothing for an OOM killer. To go below what we were given takes CAP_SYS_RESOURCE;
- * without it, what was made a victim of can still be made none.
- */
-static void spare(void)
-{
-	int fd __cleanup_close = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
-	char score[16] = "";
-
-	if (fd < 0 || write(fd, "-1000", 5) == 5)
-		return;
-	if (pread(fd, score, sizeof(score) - 1, 0) > 0 && atoi(score) > 0)
-		(void)!pwrite(fd, "0", 1, 0);
-}
-
 /* Nobody's group, and nobody's signals but the alarm. */
 static void stand_apart(void)
 {
@@ -223,7 +209,8 @@ static void __attribute__((noreturn)) keep(void)
 		{ .fd = keeper.orders[0], .events = POLLIN },
 	};
 
-	spare();
+	/* Nothing for an OOM killer. */
+	hold_life(-1000);
 	stand_apart();
 	while (poll(fds, 2, -1) > 0 && !fds[0].revents && serve_order())
 		;

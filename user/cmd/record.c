@@ -124,10 +124,19 @@ static void record_deinit(struct record *record)
 
 #define RESERVE_BYTES (8 << 20)
 
-/* In the target's own cgroup, what is needed when that is full is taken beforehand. */
+/*
+ * In the target's own cgroup, what is needed when that is full is taken beforehand. And
+ * the recorder is to outlive the target, unless it holds half of the limit more than
+ * that does: then it is what should go.
+ */
+#define OOM_SCORE -500
+
 static void hold_out(struct session *session)
 {
-	if (session_shares_limit(session) && !hold_memory(RESERVE_BYTES))
+	if (!session_shares_limit(session))
+		return;
+	hold_life(OOM_SCORE);
+	if (!hold_memory(RESERVE_BYTES))
 		log_warn("heapsonde lives under the target's memory limit and may not lock its"
 			 " memory: when the limit is met, the last moments may be missing");
 }
