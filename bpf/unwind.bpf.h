@@ -48,13 +48,6 @@ enum unwind_flag {
 	UNWIND_PC_GUESSED = 0x4, /* pc comes from a frame pointer: must be code */
 };
 
-/* Where a walk begins. */
-enum unwind_start {
-	UNWIND_AT_ENTRY,	/* first instruction of a function; it is left out */
-	UNWIND_AT_RETURN,	/* pc is where a call just returned to */
-	UNWIND_AT_PC,		/* anywhere; needs full tables */
-};
-
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wgnu-variable-sized-type-not-at-end"

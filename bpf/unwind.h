@@ -130,6 +130,13 @@ struct unwind_space {
 #define UNWIND_RULE_BITS 16
 #define UNWIND_RULES_MAX (1 << UNWIND_RULE_BITS)
 
+/* Where a walk begins. */
+enum unwind_start {
+	UNWIND_AT_ENTRY,	/* first instruction of a function; it is left out */
+	UNWIND_AT_RETURN,	/* pc is where a call just returned to */
+	UNWIND_AT_PC,		/* anywhere; needs full tables */
+};
+
 #define UNWIND_WINDOW_WORDS 256		/* of the stack, copied at once */
 
 #ifdef __cplusplus

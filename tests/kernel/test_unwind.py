@@ -334,9 +334,7 @@ def through_somebody_elses_return_probes():
 
 # Where threads begin; that no unwind information covers it is no loss.
 BOTTOMS = {"_start", "_dl_start_user", "clone", "clone3", "__clone", "__clone3"}
-# Percent. Mostly it is all; but in one start of three, what python3 allocates in the moment
-# after one library came is no_mapping (1.2 %).
-ENOUGH = 98.5
+ENOUGH = 99.5  # percent
 
 
 def is_generated(frame):

@@ -737,7 +737,43 @@ static void finish_walk(struct session *s, struct image *image, const struct lef
 		name_later(s, image, found.id, found.pcs, found.count);
 }
 
-static void settle(struct session *s, const struct news *news)
+/* Addresses may mean something else from here on. */
+static bool is_change(const struct news *news)
+{
+	return news->kind == EV_EXEC || news->kind == EV_UNLOADING;
+}
+
+static void finish(struct session *s, const struct left_walk *walk)
+{
+	struct image *image = session_image(s, walk->begin.h.tgid);
+
+	if (image)
+		finish_walk(s, image, walk);
+}
+
+#define LATE_MAX 512	/* of some 20 KiB each */
+
+/*
+ * Walks from where the kernel's ledger found a thread take whole tables. Making one may
+ * last longer than a short program lives, whose mappings must be read meanwhile: so
+ * they come last, all of them or until something else is urgent.
+ */
+static void settle_late(struct session *s, bool all)
+{
+	size_t done = 0;
+
+	for (; done < s->late.len; done++) {
+		if (!all && s->late.len - done <= LATE_MAX && session_is_called(s))
+			break;
+		finish(s, &s->late.data[done].walk);
+		left_walk_deinit(&s->late.data[done].walk);
+	}
+	s->late.len -= done;
+	memmove(s->late.data, s->late.data + done, s->late.len * sizeof(*s->late.data));
+}
+
+/* A walk's pieces are taken, if it has to wait. */
+static void settle(struct session *s, struct news *news)
 {
 	struct image *image;
 
@@ -746,11 +782,15 @@ static void settle(struct session *s, const struct news *news)
 		if (image)
 			name_later(s, image, news->stack.id, news->stack.pcs,
 				   news->stack.count);
+	} else if (news->kind == EV_UNFINISHED && news->walk.begin.start == UNWIND_AT_PC) {
+		news_vec_push(&s->late, *news);
+		news->walk = (struct left_walk){ 0 };
 	} else if (news->kind == EV_UNFINISHED) {
-		image = session_image(s, news->walk.begin.h.tgid);
-		if (image)
-			finish_walk(s, image, &news->walk);
+		finish(s, &news->walk);
 	} else {
+		/* After it their addresses may mean something else, or nothing. */
+		if (is_change(news) || news->kind == EV_EXIT)
+			settle_late(s, true);
 		handle_process_event(s, &news->process);
 	}
 }
@@ -788,15 +828,10 @@ void session_free_news(struct session *s)
 	vec_for_each(piece, &s->pieces)
 		free(piece->bytes);
 	stack_piece_vec_deinit(&s->pieces);
+	free_news(&s->late);
 	vec_for_each(u, &s->unnamed)
 		free(u->stack.pcs);
 	unnamed_stack_vec_deinit(&s->unnamed);
-}
-
-/* Addresses may mean something else from here on. */
-static bool is_change(const struct news *news)
-{
-	return news->kind == EV_EXEC || news->kind == EV_UNLOADING;
 }
 
 /*
@@ -869,15 +904,18 @@ void session_follow(struct session *s)
 		if (session_is_called(s))
 			s->called_s = session_watched_s(s);
 		session_follow_news(s);
-		if (s->settings.command && session_watched_s(s) - s->called_s < NAMES_WAIT_S)
+		if (s->settings.command && session_watched_s(s) - s->called_s < NAMES_WAIT_S &&
+		    s->late.len <= LATE_MAX)
 			return;
+		settle_late(s, false);
 		name_stacks(s, false);
-	} while (s->unnamed.len);
+	} while (s->unnamed.len || s->late.len);
 }
 
 void session_follow_names(struct session *s)
 {
 	session_follow(s);
+	settle_late(s, true);
 	name_stacks(s, true);
 }
 
@@ -911,6 +949,7 @@ void session_follow_exits(struct session *s)
 		session_follow(s);
 		if (s->images.data[i].ended)
 			continue;
+		settle_late(s, true);
 		cost_end(&s->cost, s->images.data[i].pid, 0);
 		end_image(&s->images.data[i], xstrdup("gone"));
 		session_retire(s, s->images.data[i].pid);

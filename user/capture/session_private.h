@@ -201,6 +201,7 @@ struct session {
 	bool reader_started;
 	volatile bool reader_stop;
 	struct unnamed_stack_vec unnamed;
+	struct news_vec late;		/* walks that take whole tables, which are slow to make */
 	int wake_fd;			/* an eventfd: ends session_run()'s sleep */
 
 	uint64_t start_ns, end_ns;	/* end_ns 0 while watching */
