@@ -294,6 +294,7 @@ help:
 	@echo 'make test            all tests (root; see scripts/check)'
 	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
 	@echo 'make torture         storms of threads, forks and kills, for an hour'
+	@echo 'make go-runs         heaps of Go programs against their books, 50 times each'
 	@echo 'make lint            formatting, includes, shell scripts'
 	@echo 'make bench           what it costs, measured side by side'
 	@echo 'make bench-windows   how far estimates of --mode windows are from the truth'

@@ -186,6 +186,10 @@ bench: all benchmarks workloads
 torture: all workloads
 	$(Q)O=$(O) HEAPSONDE_TORTURE=100 $(PYTHON) tests/kernel/test_torture.py
 
+# Live heaps of Go programs, exact and sampled, against their books, 50 times each.
+go-runs: all go-programs
+	$(Q)O=$(O) HEAPSONDE_GO_RUNS=50 $(PYTHON) tests/kernel/test_go_live.py 'sampled_*' 'exact_*'
+
 # Estimates of --mode windows against books, for a quarter of an hour and budget.
 bench-windows: all workloads
 	$(Q)O=$(O) $(PYTHON) tests/bench/long/windows.py --budgets 1,2,5,10
@@ -196,4 +200,4 @@ bench-report: all benchmarks workloads
 	$(say) REPORT $(O)/bench.md
 
 .PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report \
-	bench-windows torture
+	bench-windows torture go-runs

@@ -14,7 +14,7 @@
 
 #define MEAN_MIN 4096
 #define SAMPLES_WANTED (GO_SAMPLES / 4)	/* of a heap that is as large as it gets */
-#define SAMPLES_PER_S 500	/* a few microseconds each */
+#define SAMPLES_PER_S 1000	/* a few microseconds each */
 #define PACE_SPAN_S 0.1
 #define LOOK_MAX_NS 500000		/* the world may stand still so much longer */
 #define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
