@@ -429,8 +429,9 @@ struct error *session_run(struct session *s, double seconds,
 		double now = session_watched_s(s), pause = CALLER_POLL_S;
 
 		session_follow(s);
-		session_serve_command(s);
+		/* Whoever has ended is waited for after that: a command's status is in it. */
 		session_follow_exits(s);
+		session_serve_command(s);
 		session_name_threads(s);
 		session_remove_retired(s);
 		session_begin_go(s);

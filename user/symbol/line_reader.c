@@ -28,6 +28,15 @@ struct answer_frame {
 
 DEFINE_VEC(source_frame_vec, struct source_frame);
 
+/* What was answered: to ask again would cost two switches of process. */
+struct known {
+	uint64_t vaddr;
+	uint32_t first;			/* in frames */
+	uint32_t count_plus_1;		/* 0: this slot is free */
+};
+
+#define KNOWN_MAX (1u << 18)
+
 struct line_reader {
 	int fd;				/* of the file; -1: it has failed */
 	int socket;			/* -1: its process was ended to make room */
@@ -35,7 +44,9 @@ struct line_reader {
 	uint64_t used;			/* when, in questions to all of them */
 	char *path;
 	struct strpool *strings;
-	struct source_frame_vec frames;
+	struct source_frame_vec frames;	/* of all answers that are known, the last one's last */
+	struct known *known;
+	size_t known_size, known_count;
 };
 
 /* Processes that are there: each holds what it has read. 0: there are to be none. */
@@ -80,13 +91,14 @@ static bool answer(int socket, const struct source_frame *frames, size_t count)
 	struct strbuf body __cleanup_strbuf = { 0 };
 	struct answer_head head = { (uint32_t)count, 0 };
 
+	strbuf_add(&body, &head, sizeof(head));
 	for (size_t i = 0; i < count; i++)
 		put_frame(&body, &frames[i]);
 	for (size_t i = 0; i < count; i++)
 		put_strings(&body, &frames[i]);
-	head.bytes = (uint32_t)body.len;
-	return reader_send(socket, &head, sizeof(head)) &&
-	       reader_send(socket, body.data, body.len);
+	head.bytes = (uint32_t)(body.len - sizeof(head));
+	memcpy(body.data, &head, sizeof(head));
+	return reader_send(socket, body.data, body.len);
 }
 
 static void serve_lines(int socket, int file)
@@ -126,7 +138,6 @@ static bool unpack(struct line_reader *r, const char *body, const struct answer_
 	const char *at = body + head->frames * sizeof(struct answer_frame);
 	const char *end = body + head->bytes;
 
-	r->frames.len = 0;
 	for (uint32_t i = 0; i < head->frames; i++) {
 		struct source_frame *frame = source_frame_vec_append(&r->frames);
 		struct answer_frame packed;
@@ -170,7 +181,6 @@ static void fail(struct line_reader *r)
 	sleep_now(r);
 	close(r->fd);
 	r->fd = -1;
-	r->frames.len = 0;
 }
 
 /* A place among those that are awake; whoever was not asked for the longest makes room. */
@@ -212,7 +222,7 @@ struct line_reader *line_reader_create(int fd, const char *path)
 	r->strings = strpool_create();
 	if (r->fd >= 0 && !wake(r))
 		fail(r);
-	return r->frames.len ? steal_ptr(r) : NULL;
+	return r->fd >= 0 && r->frames.len ? steal_ptr(r) : NULL;
 }
 
 void line_reader_destroy(struct line_reader *r)
@@ -223,19 +233,76 @@ void line_reader_destroy(struct line_reader *r)
 	if (r->fd >= 0)
 		close(r->fd);
 	source_frame_vec_deinit(&r->frames);
+	free(r->known);
 	strpool_destroy(r->strings);
 	free(r->path);
 	free(r);
 }
 
+static struct known *slot_of(const struct line_reader *r, uint64_t vaddr)
+{
+	size_t i = vaddr * 0x9e3779b97f4a7c15u >> 20;
+
+	for (;; i++) {
+		struct known *known = &r->known[i & (r->known_size - 1)];
+
+		if (!known->count_plus_1 || known->vaddr == vaddr)
+			return known;
+	}
+}
+
+/* Room for one answer more; too many are forgotten. */
+static void make_room(struct line_reader *r)
+{
+	struct known *old = r->known;
+	size_t old_size = r->known_size;
+
+	if (r->known_count >= KNOWN_MAX) {
+		memset(old, 0, old_size * sizeof(*old));
+		r->known_count = r->frames.len = 0;
+	}
+	if (r->known_count * 2 < old_size)
+		return;
+	r->known_size = old_size ? old_size * 2 : 256;
+	r->known = xcalloc(r->known_size, sizeof(*old));
+	for (size_t i = 0; i < old_size; i++)
+		if (old[i].count_plus_1)
+			*slot_of(r, old[i].vaddr) = old[i];
+	free(old);
+}
+
+/* Appends what is answered to frames; how many. */
+static size_t ask(struct line_reader *r, uint64_t vaddr)
+{
+	size_t first;
+
+	r->used = ++questions;
+	if (r->socket < 0 && !wake(r)) {
+		fail(r);
+		return 0;
+	}
+	/* Waking appends too. */
+	first = r->frames.len;
+	if (!reader_send(r->socket, &vaddr, sizeof(vaddr)) || !receive_answer(r)) {
+		fail(r);
+		r->frames.len = first;
+	}
+	return r->frames.len - first;
+}
+
 size_t line_reader_find(struct line_reader *r, uint64_t vaddr, const struct source_frame **ret)
 {
-	if (r->fd < 0)
-		return 0;
-	r->used = ++questions;
-	if ((r->socket < 0 && !wake(r)) || !reader_send(r->socket, &vaddr, sizeof(vaddr)) ||
-	    !receive_answer(r))
-		fail(r);
-	*ret = r->frames.data;
-	return r->frames.len;
+	struct known *known;
+
+	make_room(r);
+	known = slot_of(r, vaddr);
+	if (!known->count_plus_1) {
+		size_t count = r->fd < 0 ? 0 : ask(r, vaddr);
+
+		*known = (struct known){ vaddr, (uint32_t)(r->frames.len - count),
+					 (uint32_t)count + 1 };
+		r->known_count++;
+	}
+	*ret = r->frames.data + known->first;
+	return known->count_plus_1 - 1;
 }
