@@ -112,7 +112,8 @@ def stopped_and_continued_by_job_control():
     w = spawn([TOOL, "record", "-q", "-o", path, "--", "sh", "-c",
                "(kill -STOP $$; echo woken) & wait; echo parent; exit 9"],
               stdout=subprocess.PIPE)
-    pid = lambda: next(iter(children_of(w.pid)), None)
+    # heapsonde has children of its own besides.
+    pid = lambda: next((p for p in children_of(w.pid) if comm(p) == "sh"), None)
     wait_until("the command is stopped", lambda: pid() and state(pid()) in "Tt", 20)
     time.sleep(0.3)
     check(state(pid()) in "Tt", "it did not stay stopped")
@@ -120,6 +121,14 @@ def stopped_and_continued_by_job_control():
     out = w.communicate(timeout=20)[0].decode()
     check_equal("status", w.returncode, 9)
     check_equal("what it says", sorted(out.split()), ["parent", "woken"])
+
+
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except OSError:
+        return ""
 
 
 def children_of(pid):

@@ -246,7 +246,7 @@ def the_books_at_an_oom_kill_are_kept():
         err = open(scratch("record.err"), "w+b")
         recorder = spawn([TOOL, "record", "-p", server.proc.pid, "-i", "0.2", "-o", file],
                          stderr=err)
-        wait_until(lambda: b"recording to" in open(err.name, "rb").read(), "it does not record")
+        wait_until("it records", lambda: b"recording to" in open(err.name, "rb").read())
         try:
             while server.tell("keep 300 10007"):
                 time.sleep(0.02)
