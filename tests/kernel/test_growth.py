@@ -74,5 +74,59 @@ for kind in ("mmap", "trim", "arena", "raw"):
 add_case("mmap_beneath_sampled", is_seen, "mmap", "sampled")
 
 
+READER = """
+import mmap, os, sys
+size = int(sys.argv[2])
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+for _ in range(size >> 20):
+    os.write(fd, bytes(1 << 20))
+os.fsync(fd)
+print("ready", flush=True)
+sys.stdin.readline()
+with mmap.mmap(fd, size, prot=mmap.PROT_READ) as m:
+    for _ in range(3):
+        sum(m[i] for i in range(0, size, 4096))
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+@case(timeout=90)
+def taken_back_within_its_cgroup():
+    """A file larger than the limit is read over and over: what is read again was taken back
+    before, the kernel's books say how much."""
+    limit, size = 64 << 20, 192 << 20
+    if run(["stat", "-fc", "%T", scratch()]).stdout.strip() in ("tmpfs", "ramfs"):
+        raise Skip("files are kept in memory here, and cannot be taken back")
+    with MemoryCgroup() as group:
+        def refaulted():
+            with open(f"{group.path}/memory.stat") as f:
+                stat = dict(line.split() for line in f)
+            if "workingset_refault_file" not in stat:
+                raise Skip("this kernel's cgroups do not count refaults")
+            return int(stat["workingset_refault_file"]) * 4096
+
+        group.set_limit(limit)
+        reader = spawn([sys.executable, "-c", READER, scratch("large"), size],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                       preexec_fn=lambda: group.add(os.getpid()))
+        check_equal("the reader", reader.stdout.readline(), b"ready\n")
+        watch = Watch(reader.pid, mode="growth")
+        before = refaulted()
+        reader.stdin.write(b"\n")
+        reader.stdin.flush()
+        check_equal("the reader", reader.stdout.readline(), b"done\n")
+        again = refaulted() - before
+        report = watch.finish()
+        reader.communicate(b"\n")
+    check(report.loss["complete"], f"lost: {report.loss}")
+    taken = [e for e in report.data["reclaim"] if e["kind"] == "cgroup_reclaim"]
+    check(taken and all(e["pid"] == reader.pid for e in taken), f"{report.data['reclaim']}")
+    check("by the process itself" in taken[0]["detail"], taken[0]["detail"])
+    told = sum(e["bytes"] for e in taken)
+    check(again > size, f"only {again} bytes were read again")
+    check(abs(told - again) <= 1.5 * limit, f"{told} bytes are told, {again} were read again")
+
+
 if __name__ == "__main__":
     main()
