@@ -111,6 +111,19 @@ static int64_t rollup(pid_t pid, const char *key)
 	return value;
 }
 
+/* At rest once its RSS stays. */
+static int64_t rss_at_rest(pid_t pid)
+{
+	int64_t rss, before;
+
+	do {
+		before = rollup(pid, "Rss");
+		usleep(50000);
+		rss = rollup(pid, "Rss");
+	} while (rss != before || rss < 3 << 20);
+	return rss;
+}
+
 static void find_all(void *arg, struct account_block *blocks, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -134,18 +147,13 @@ TEST(adds_up_to_smaps)
 {
 	const struct account_live live = { find_all, each_of_none, NULL };
 	struct account none = { 0 }, all = { 0 };
-	int64_t rss, anonymous, before;
+	int64_t rss, anonymous;
 	bool read;
 	pid_t pid;
 
 	need_glibc_malloc();
 	pid = sleeping_child();
-	/* At rest once its RSS stays. */
-	do {
-		before = rollup(pid, "Rss");
-		usleep(50000);
-		rss = rollup(pid, "Rss");
-	} while (rss != before || rss < 3 << 20);
+	rss = rss_at_rest(pid);
 	anonymous = rollup(pid, "Anonymous");
 	read = account_read((uint32_t)pid, NULL, &none) &&
 	       account_read((uint32_t)pid, &live, &all);
@@ -217,6 +225,7 @@ TEST(blocks_of_other_heaps)
 	for (size_t i = 0; i < 8; i++)
 		other_heap[i * PAGE] = 1;
 	pid = sleeping_child();
+	rss_at_rest(pid);
 	read = account_read((uint32_t)pid, NULL, &none) &&
 	       account_read((uint32_t)pid, &live, &all);
 	kill(pid, SIGKILL);

@@ -75,17 +75,6 @@ static void misbehave(int socket, int file)
 	tell(socket, could);
 }
 
-#define GREED (64ul << 20)
-
-static void want_memory(int socket, int file)
-{
-	char *memory = malloc(GREED);
-
-	if (memory)
-		memset(memory, 1, GREED);
-	tell(socket, memory != NULL);
-}
-
 static void give_half(int socket, int file)
 {
 	reader_send(socket, "ab", 2);
@@ -110,6 +99,17 @@ TEST(crashes_alone)
 }
 
 #ifndef __SANITIZE_ADDRESS__
+#define GREED (64ul << 20)
+
+static void want_memory(int socket, int file)
+{
+	char *memory = malloc(GREED);
+
+	if (memory)
+		memset(memory, 1, GREED);
+	tell(socket, memory != NULL);
+}
+
 TEST(gets_no_more_memory_than_it_may)
 {
 	reader_set_memory(GREED / 2);
