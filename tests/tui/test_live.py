@@ -264,6 +264,19 @@ def target_that_stops_and_goes_on_is_told():
 
 
 @case()
+def target_that_is_stopped_already_is_told():
+    w = Workload("deep", "30")
+    os.kill(w.pid, signal.SIGSTOP)
+    t = attached(w)
+    t.wait_for("(stopped)")
+    t.press("E")
+    t.wait_for("stopped")
+    os.kill(w.pid, signal.SIGCONT)
+    t.wait_for("continued")
+    t.quit()
+
+
+@case()
 def target_that_execs_is_followed():
     w = Workload("execs")
     t = attached(w)

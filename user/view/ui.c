@@ -130,7 +130,8 @@ static void note_target(struct ui *ui, const struct snapshot *before,
 	if (target->exited && !(old && old->exited))
 		note_format(ui, now_s, NOTE_WARN, "%s (pid %u): %s", target->comm, target->pid,
 			    target->exit_reason ? target->exit_reason : "ended");
-	if (old && target->stopped != old->stopped)
+	/* A target can be stopped before the first snapshot has seen it run. */
+	if (target->stopped != (old && old->stopped))
 		note_format(ui, now_s, NOTE_WARN, "%s (pid %u): %s", target->comm, target->pid,
 			    target->stopped ? "stopped" : "continued");
 }
