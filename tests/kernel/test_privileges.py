@@ -12,6 +12,71 @@ from harness import *           # noqa: E402,F403
 NEEDED = ("bpf", "perfmon", "sys_ptrace")
 
 
+# What is left of root's, and what may be awake only while a file is written (base/privileges.h).
+CAP_BITS = {"chown": 0, "dac_override": 1, "dac_read_search": 2, "fowner": 3, "kill": 5,
+            "sys_ptrace": 19, "sys_nice": 23, "perfmon": 38, "bpf": 39, "checkpoint_restore": 40}
+KEPT = (*NEEDED, "dac_read_search", "checkpoint_restore")
+FILES = ("dac_override", "fowner", "chown")
+
+
+def bits(*names):
+    return sum(1 << CAP_BITS[name] for name in names)
+
+
+def status_of(path):
+    with open(f"{path}/status") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def family_of(pid):
+    """It, and what it forked to help it."""
+    below = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children") as children:
+            below += [int(child) for child in children.read().split()]
+    return [pid, *(other for child in below for other in family_of(child))]
+
+
+def threads_of(pid):
+    return [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")]
+
+
+def await_few(pid, *also, **more):
+    """check_few(), when threads that have just been made had their time."""
+    def few():
+        try:
+            return check_few(pid, *also, **more) or True
+        except (Failure, OSError):
+            return False
+    try:
+        wait_until("power is given up", few)
+    except Failure:
+        check_few(pid, *also, **more)
+        raise
+
+
+def check_few(pid, *also, asleep=(), command=None):
+    """No thread of it, nor of its helpers, has more than it should."""
+    seen = 0
+    for member in family_of(pid):
+        for thread in [] if member == command else threads_of(member):
+            status = status_of(thread)
+            awake, most = int(status["CapEff"], 16), int(status["CapPrm"], 16)
+            what = f"{status['Name']} ({thread})"
+            allowed = bits(*KEPT, *also, *(["sys_nice"] if "keep" in status["Name"] else []))
+            if "read" in status["Name"]:
+                allowed = 0
+            check_equal(f"what {what} has too much", awake & ~allowed, 0)
+            check_equal(f"what {what} could have", most & ~allowed & ~bits(*asleep), 0)
+            check_equal(f"what {what} would pass on", int(status["CapInh"], 16) |
+                        int(status["CapAmb"], 16), 0)
+            check_equal(f"what {what} could get",
+                        int(status["CapBnd"], 16) & ~allowed & ~bits(*asleep), 0)
+            check_equal(f"no_new_privs of {what}", status["NoNewPrivs"], "1")
+            seen += 1
+    check(seen >= 4, f"only {seen} threads")
+
+
 def powers(*names):
     """What stands before a command that is to have these capabilities and no others."""
     which = ",".join(["-all", *("+" + name for name in names)])
@@ -22,8 +87,9 @@ def powers(*names):
 def tool():
     """A copy that everybody can run."""
     copy = scratch("heapsonde")
-    shutil.copy(TOOL, copy)
-    os.chmod(copy, 0o755)
+    if not os.path.exists(copy):
+        shutil.copy(TOOL, copy)
+        os.chmod(copy, 0o755)
     return copy
 
 
@@ -69,6 +135,82 @@ def own_recording():
     check_equal("owner", state.st_uid, 65534)
     check_equal("mode", state.st_mode & 0o777, 0o600)
     check_equal("the workload's status", w.quit(), 0)
+
+
+def reduced(*options):
+    """Root's own power is gone once it watches, in every thread and helper."""
+    w = Workload("family")
+    watch = Watch(w.pid, *options)
+    await_few(watch.proc.pid)
+    books = w.work()
+    report = watch.finish()
+    if not options:
+        check_books(report, books)
+    check_equal("the workload's status", w.quit(), 0)
+
+
+add_case("root_gives_up_the_rest", reduced)
+add_case("root_gives_up_the_rest_in_windows", reduced, "--mode", "windows")
+
+
+def kept_for(directory, owner, *asleep):
+    """Where root could not write without them, three capabilities sleep."""
+    w = Workload("family")
+    home = scratch(directory)
+    os.mkdir(home, 0o700)
+    os.chown(home, owner, owner)
+    path = os.path.join(home, "a.heapsonde")
+    watch = spawn([TOOL, "record", "-p", w.pid, "-o", path, "-i", "0.1"],
+                  stderr=subprocess.PIPE)
+    check("recording to" in watch.stderr.readline().decode(), "it does not begin")
+    await_few(watch.pid, asleep=asleep)
+    wait_until("there is a log beside it", lambda: os.path.exists(path + "-wal"))
+    watch.send_signal(signal.SIGINT)
+    check_equal("status", watch.wait(), 0)
+    state = os.stat(path)
+    check_equal("owner", state.st_uid, 0)
+    check_equal("mode", state.st_mode & 0o777, 0o600)
+    check_equal("what is left there", os.listdir(home), ["a.heapsonde"])
+
+
+add_case("none_sleep_for_a_directory_of_its_own", kept_for, "own", 0)
+add_case("some_sleep_for_a_directory_of_others", kept_for, "others", 65534, *FILES)
+
+
+@case()
+def recording_of_who_called_sudo():
+    """In a directory of theirs, of which root without capabilities sees nothing."""
+    w = Workload("family")
+    home = scratch("home")
+    os.mkdir(home, 0o700)
+    os.chown(home, 65534, 65534)
+    path = os.path.join(home, "a.heapsonde")
+    out = heapsonde("record", "-q", "-p", w.pid, "-d", "0.3", "-o", path,
+                    env=dict(os.environ, SUDO_UID="65534", SUDO_GID="65534"))
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    state = os.stat(path)
+    check_equal("owner", state.st_uid, 65534)
+    check_equal("mode", state.st_mode & 0o777, 0o600)
+
+
+@case()
+def a_command_keeps_its_user_s_power():
+    """It is what it would be without us, though heapsonde itself is less."""
+    fields = ("Uid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp")
+    watch = spawn([TOOL, "record", "-q", "-o", scratch("c.heapsonde"), "--", "cat"],
+                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    watch.stdin.write(b"ready\n")
+    watch.stdin.flush()
+    check_equal("its output", watch.stdout.readline(), b"ready\n")
+    command = next(pid for pid in family_of(watch.pid)
+                   if status_of(f"/proc/{pid}")["Name"] == "cat")
+    alone = status_of("/proc/self")
+    there = status_of(f"/proc/{command}")
+    check_equal("the command's power", {f: there[f] for f in fields},
+                {f: alone[f] for f in fields})
+    await_few(watch.pid, "kill", command=command)
+    watch.stdin.close()
+    check_equal("status", watch.wait(), 0)
 
 
 need_root()

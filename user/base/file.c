@@ -36,12 +36,24 @@ static bool id_from_environment(const char *name, uint64_t *ret)
 	return value && parse_uint(value, 0, INT_MAX, ret);
 }
 
+static bool invoker(uint64_t *uid_ret, uint64_t *gid_ret)
+{
+	return !geteuid() && id_from_environment("SUDO_UID", uid_ret) &&
+	       id_from_environment("SUDO_GID", gid_ret);
+}
+
+bool file_has_invoker(void)
+{
+	uint64_t uid, gid;
+
+	return invoker(&uid, &gid);
+}
+
 void file_give_to_invoker(int fd)
 {
 	uint64_t uid, gid;
 
-	if (geteuid() || !id_from_environment("SUDO_UID", &uid) ||
-	    !id_from_environment("SUDO_GID", &gid))
+	if (!invoker(&uid, &gid))
 		return;
 	/* A file that stays root's can still be read by root: no reason to fail. */
 	if (fchown(fd, (uid_t)uid, (gid_t)gid))

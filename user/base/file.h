@@ -6,6 +6,8 @@
 #ifndef HEAPSONDE_BASE_FILE_H
 #define HEAPSONDE_BASE_FILE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 /*
@@ -20,6 +22,9 @@ char *file_resolve(const char *path);
  */
 struct error *file_create_temp(const char *path, char **temp_ret, int *fd_ret)
 	__must_check;
+
+/* Whether we are root because somebody called sudo. */
+bool file_has_invoker(void);
 
 /* Under sudo, gives an open file to the user who called it. Best effort. */
 void file_give_to_invoker(int fd);

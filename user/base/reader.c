@@ -170,6 +170,8 @@ static void give_up_privileges(void)
 		close(score);
 	}
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+		prctl(PR_CAPBSET_DROP, capability);
 	if (!geteuid()) {
 		(void)!setgroups(0, NULL);
 		(void)!setresgid(NOBODY, NOBODY, NOBODY);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/hold.h"
+#include "base/privileges.h"
 #include "capture/aside.h"
 
 #define SHARED_BYTES (64ull << 20)	/* of addresses; of memory what is used */
@@ -211,6 +212,7 @@ static void __attribute__((noreturn)) keep(void)
 
 	/* Nothing for an OOM killer. */
 	hold_life(-1000);
+	privileges_reduce(PRIVILEGES_NICE);
 	stand_apart();
 	while (poll(fds, 2, -1) > 0 && !fds[0].revents && serve_order())
 		;

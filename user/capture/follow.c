@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
+#include "capture/ledger/pagemap.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
@@ -558,6 +559,7 @@ static void end_image(struct image *image, char *reason)
 		return;
 	}
 	image->ended = true;
+	pagemap_forget(image->pid);
 	image->exit_reason = reason;
 }
 

@@ -16,8 +16,9 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "base/reader.h"
 #include "base/log.h"
+#include "base/privileges.h"
+#include "base/reader.h"
 #include "capture/aside.h"
 #include "capture/features.h"
 #include "capture/ledger/memory.h"
@@ -200,6 +201,7 @@ static void *reader_main(void *arg)
 	struct session *s = arg;
 	struct epoll_event event;
 
+	privileges_reduce(0);
 	while (!s->reader_stop) {
 		epoll_wait(ring_buffer__epoll_fd(s->ring), &event, 1, READER_POLL_MS);
 		session_drain(s);

@@ -147,7 +147,6 @@ struct growth_watch {
 	bool price_known;
 	bool sees_pages;		/* page faults are told */
 	int kpageflags;			/* descriptor, -1: may not be read */
-	uint64_t zero_pfn;		/* of the page of zeros; 0: not told */
 	double next_look_s;
 	int64_t kswapd_pages;		/* freed by it since boot, as last read; -1: never */
 };

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/privileges.h"
 #include "cmd/mark_channel.h"
 
 #define NAME_PREFIX "heapsonde.record."
@@ -107,6 +108,7 @@ static void *listener_main(void *arg)
 {
 	struct mark_listener *ml = arg;
 
+	privileges_reduce(0);
 	for (;;) {
 		struct pollfd fds[] = { { ml->fd, POLLIN, 0 }, { ml->stop_fd, POLLIN, 0 } };
 

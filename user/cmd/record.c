@@ -202,6 +202,7 @@ struct error *cmd_record(const struct options *opts, int *status)
 	record.fail_on = &opts->output.fail_on;
 	listen_for_marks(&record, path);
 	hold_out(session);
+	watch_reduce(opts, path);
 	if (!opts->target.command)
 		log_info("recording to %s; Ctrl-C ends it", path);
 	err = watch_run_with(session, opts, &(struct watch_calls){

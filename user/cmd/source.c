@@ -33,6 +33,7 @@ static struct error *live_snapshot(const struct options *opts, moment_visitor *e
 	err = watch_create(opts, &session);
 	if (err)
 		return err;
+	watch_reduce(opts, opts->output.path ? opts->output.path : "-");
 	if (opts->target.duration_s > 0)
 		log_info("watching for %g s; Ctrl-C %ss what was seen so far",
 			 opts->target.duration_s, command);

@@ -356,6 +356,8 @@ static struct error *open_source(struct top *top, bool batch, struct recording_r
 		return err ? err : feed_replay(*reader, opts->files.data[0], &top->feed);
 	}
 	err = watch_create(opts, &top->session);
+	if (!err)
+		watch_reduce(opts, batch ? "-" : NULL);
 	return err ? err : feed_watch(top->session, opts->target.interval_s,
 				      opts->target.duration_s, &top->feed);
 }

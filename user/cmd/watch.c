@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/privileges.h"
 #include "capture/cost/thrift.h"
 #include "cmd/watch.h"
 
@@ -93,6 +94,13 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 	return session_create(&settings, ret);
 }
 
+void watch_reduce(const struct options *opts, const char *path)
+{
+	unsigned int kill = opts->target.command ? PRIVILEGES_KILL : 0;
+
+	privileges_reduce((path ? privileges_for_writing(path) : PRIVILEGES_FILES) | kill);
+}
+
 static void warn(const struct session *session)
 {
 	size_t omitted = session_omitted_tables(session);
@@ -110,6 +118,7 @@ static void warn(const struct session *session)
 /* The signal that ended the watching is spent: another one ends the fetching. */
 static void fetch_debug(struct session *session)
 {
+	PRIVILEGES_AWAKE;
 	__cleanup_error struct error *err = NULL;
 
 	watch_signal = 0;

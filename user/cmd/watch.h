@@ -15,6 +15,12 @@ enum attach_method watch_method(const struct options *opts);
 struct error *watch_create(const struct options *opts, struct session **ret) __must_check;
 
 /*
+ * Now that all is attached, this thread and those it starts give up what watching does
+ * not need (base/privileges.h). @path: what is written besides; NULL: any file.
+ */
+void watch_reduce(const struct options *opts, const char *path);
+
+/*
  * Becomes true at SIGINT, SIGTERM or SIGHUP, once watch_catch_signals() was
  * called; the signal itself is left in watch_signal. Also where something else
  * wants attention: watch_wake().

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/privileges.h"
 #include "export/output.h"
 
 struct output {
@@ -17,6 +18,8 @@ struct output {
 
 void output_abandon(struct output *out)
 {
+	PRIVILEGES_AWAKE;
+
 	if (!out)
 		return;
 	if (out->file && out->file != stdout)
@@ -89,6 +92,7 @@ static struct error *open_path(struct output *out, bool force)
 struct error *output_open(const char *path, bool force, struct output **ret)
 {
 	struct output *out __cleanup_output = xcalloc(1, sizeof(*out));
+	PRIVILEGES_AWAKE;
 
 	if (!path || !strcmp(path, "-")) {
 		out->file = stdout;
@@ -125,6 +129,7 @@ static struct error *flush(struct output *out)
 struct error *output_commit(struct output *out)
 {
 	struct output *owned __cleanup_output = out;
+	PRIVILEGES_AWAKE;
 	struct error *err = flush(owned);
 
 	if (err)

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/intern.h"
+#include "base/privileges.h"
 #include "base/strbuf.h"
 #include "recording/writer_private.h"
 
@@ -206,6 +207,8 @@ static void finalize_all(struct recording *rec)
 
 static void recording_free(struct recording *rec)
 {
+	PRIVILEGES_AWAKE;
+
 	finalize_all(rec);
 	sqlite3_close(rec->db);
 	if (rec->temp)
@@ -230,6 +233,7 @@ struct error *recording_create(const char *path, const struct recording_settings
 			       struct recording **ret)
 {
 	struct recording *rec __cleanup(recording_freep) = xcalloc(1, sizeof(*rec));
+	PRIVILEGES_AWAKE;
 	struct error *err;
 
 	rec->fd = -1;
@@ -270,6 +274,7 @@ static struct error *choose_sync(struct recording *rec, double now_s)
 
 struct error *recording_append(struct recording *rec, const struct snapshot *snap, bool exactly)
 {
+	PRIVILEGES_AWAKE;
 	struct error *err;
 
 	if (rec->failed)
@@ -323,6 +328,7 @@ bool recording_is_oversize(const struct recording *rec)
 struct error *recording_close(struct recording *rec)
 {
 	struct recording *owned __cleanup(recording_freep) = rec;
+	PRIVILEGES_AWAKE;
 
 	if (!owned->db)
 		return NULL;

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/privileges.h"
 #include "capture/cost/cost.h"
 
 #define NS_PER_S 1000000000ull
@@ -12,7 +13,10 @@
 static void *measure(void *arg)
 {
 	struct cost *cost = arg;
-	struct error *err = price_measure(cost->method, &cost->price);
+	struct error *err;
+
+	privileges_reduce(0);
+	err = price_measure(cost->method, &cost->price);
 
 	/* Without it the share stays unknown, and is shown as such. */
 	if (err)

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "base/privileges.h"
 #include "capture/aside.h"
 #include "capture/session_private.h"
 #include "capture/cost/window_polls.h"
@@ -447,6 +448,7 @@ static void *windows_main(void *arg)
 	uint64_t period_ns;
 	bool goes_on = true;
 
+	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
 	await_probes(g);
 	period_ns = session_now_ns();
@@ -500,6 +502,7 @@ static void *polls_main(void *arg)
 	struct governor *g = arg;
 	uint64_t next_poll = 0, next_census = 0;
 
+	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
 	while (!g->stop) {
 		bool look = g->look;

@@ -9,7 +9,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <bpf/libbpf.h>
@@ -17,6 +16,7 @@
 #include "base/log.h"
 #include "base/procfs.h"
 #include "base/strbuf.h"
+#include "capture/ledger/pagemap.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
@@ -48,9 +48,7 @@ void session_detach_growth(struct session *s)
 
 /* What is resident */
 
-/* Bits of /proc/PID/pagemap and /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst). */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_PFN ((1ull << 55) - 1)
+/* Bits of /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst). */
 #define KPF_HUGE (1ull << 17)
 #define KPF_THP (1ull << 22)
 
@@ -59,8 +57,8 @@ void session_detach_growth(struct session *s)
 #define BLOCK_SHIFT (PAGE_SHIFT + 9)
 
 struct look {
-	int pagemap, kpageflags;	/* kpageflags -1: may not be read */
-	uint64_t zero_pfn;
+	uint32_t pid;
+	int kpageflags;		/* -1: may not be read */
 };
 
 static uint64_t page_flags(const struct look *look, uint64_t pfn)
@@ -76,7 +74,8 @@ static uint64_t page_flags(const struct look *look, uint64_t pfn)
 
 static bool is_huge(const struct look *look, const uint64_t entries[BLOCK_PAGES])
 {
-	uint64_t first = entries[0] & PAGEMAP_PFN, last = entries[BLOCK_PAGES - 1] & PAGEMAP_PFN;
+	uint64_t first = entries[0] & PAGEMAP_FRAME;
+	uint64_t last = entries[BLOCK_PAGES - 1] & PAGEMAP_FRAME;
 
 	return first && first % BLOCK_PAGES == 0 && last - first == BLOCK_PAGES - 1 &&
 	       page_flags(look, first) & (KPF_THP | KPF_HUGE);
@@ -87,44 +86,13 @@ static bool look_at_block(void *arg, uint64_t start, struct page_truth *ret)
 	const struct look *look = arg;
 	uint64_t entries[BLOCK_PAGES];
 
-	if (pread(look->pagemap, entries, sizeof(entries),
-		  (off_t)((start >> PAGE_SHIFT) * sizeof(*entries))) != sizeof(entries))
+	if (pagemap_read(look->pid, start >> PAGE_SHIFT, entries, BLOCK_PAGES) != BLOCK_PAGES)
 		return false;
-	for (unsigned int i = 0; i < BLOCK_PAGES; i++) {
-		uint64_t pfn = entries[i] & PAGEMAP_PFN;
-
-		/* Memory that was only read shows a page of zeros, which is nobody's. */
-		if (entries[i] & PAGEMAP_PRESENT && (!pfn || pfn != look->zero_pfn))
+	for (unsigned int i = 0; i < BLOCK_PAGES; i++)
+		if (pagemap_is_resident(entries[i]))
 			ret->resident[i / 64] |= 1ull << i % 64;
-	}
 	ret->huge = is_huge(look, entries);
 	return true;
-}
-
-/* Where the kernel's page of zeros is: what we see where we have only read. 0: not told. */
-static uint64_t find_zero_pfn(void)
-{
-	volatile char *page = mmap(NULL, 1 << PAGE_SHIFT, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-				   -1, 0);
-	__cleanup_close int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	uint64_t entry = 0;
-
-	if (page == MAP_FAILED)
-		return 0;
-	(void)*page;
-	if (pagemap < 0 ||
-	    pread(pagemap, &entry, sizeof(entry),
-		  (off_t)(((uintptr_t)page >> PAGE_SHIFT) * sizeof(entry))) != sizeof(entry))
-		entry = 0;
-	munmap((void *)page, 1 << PAGE_SHIFT);
-	return entry & PAGEMAP_PFN;
-}
-
-static int open_pagemap(uint32_t pid)
-{
-	__cleanup_free char *path = xasprintf("/proc/%" PRIu32 "/pagemap", pid);
-
-	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
 /* What is mapped already */
@@ -169,18 +137,18 @@ static void add_older(struct session *s, uint32_t pid, struct look *look, char *
 	m.shared = perms[3] == 's';
 	m.is_break = name && !strcmp(line + name, "[heap]");
 	model_add_older(s->model, pid, &m);
-	if (s->growth.sees_pages && look->pagemap >= 0 && m.accessible)
+	if (s->growth.sees_pages && m.accessible)
 		add_older_pages(s, pid, look, start, end);
 }
 
 void session_seed_growth(struct session *s, uint32_t pid)
 {
 	struct strbuf maps __cleanup_strbuf = { 0 };
-	__cleanup_close int pagemap = open_pagemap(pid);
-	struct look look = { pagemap, -1, s->growth.zero_pfn };
+	struct look look = { pid, -1 };
 	char *at, *line;
 
 	session_drain(s);
+	pagemap_keep(pid);
 	if (procfs_read(pid, "maps", &maps) || !maps.len)
 		return;
 	at = maps.data;
@@ -194,12 +162,9 @@ void session_seed_growth(struct session *s, uint32_t pid)
 
 static void check_pages_of(struct session *s, uint32_t pid)
 {
-	__cleanup_close int pagemap = open_pagemap(pid);
-	struct look look = { pagemap, s->growth.kpageflags, s->growth.zero_pfn };
+	struct look look = { pid, s->growth.kpageflags };
 	size_t at = 0;
 
-	if (pagemap < 0)
-		return;
 	do {
 		pthread_mutex_lock(&s->lock);
 		at = model_check_pages(s->model, pid, at, BLOCKS_AT_ONCE, look_at_block, &look);
@@ -225,7 +190,7 @@ void session_check_growth(struct session *s, bool now)
 void session_init_growth(struct session *s)
 {
 	s->growth.kswapd_pages = -1;
-	s->growth.zero_pfn = find_zero_pfn();
+	pagemap_begin();
 	s->growth.kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 }
 

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Resident pages of a range; see pages.h. */
-#include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
-#include <sys/mman.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "capture/ledger/pagemap.h"
 #include "capture/ledger/pages.h"
 
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_FRAME ((1ull << 55) - 1)
 #define BATCH 1024
 
 static uint64_t page_size(void)
@@ -19,63 +15,23 @@ static uint64_t page_size(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/*
- * Memory that was only read is mapped to one page of zeros, which the kernel
- * does not count as resident: its frame number, by a page of our own; 0 where
- * frame numbers are hidden.
- */
-static uint64_t zero_frame(void)
-{
-	static uint64_t frame;
-	static bool known;
-	uint64_t page = page_size(), entry;
-	__cleanup_close int fd = -1;
-	volatile char *memory;
-
-	if (known)
-		return frame;
-	known = true;
-	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	memory = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		return 0;
-	(void)*memory;
-	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)memory / page * sizeof(entry))) ==
-	    sizeof(entry) && entry & PAGEMAP_PRESENT)
-		frame = entry & PAGEMAP_FRAME;
-	munmap((void *)memory, page);
-	return frame;
-}
-
-static bool is_resident(uint64_t entry, uint64_t zero)
-{
-	return entry & PAGEMAP_PRESENT && (!zero || (entry & PAGEMAP_FRAME) != zero);
-}
-
 bool pages_read(uint32_t pid, uint64_t start, uint64_t end, struct pages *ret)
 {
-	uint64_t page = page_size(), zero = zero_frame(), first = start / page;
+	uint64_t page = page_size(), first = start / page;
 	size_t count = (end + page - 1) / page - first, done = 0;
 	__cleanup_free uint32_t *before = xcalloc(count + 1, sizeof(*before));
-	__cleanup_close int fd = -1;
 	uint64_t entries[BATCH];
-	char path[64];
 
 	*ret = (struct pages){ 0 };
-	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/pagemap", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	while (fd >= 0 && done < count) {
+	while (done < count) {
 		size_t want = count - done < BATCH ? count - done : BATCH;
-		ssize_t got = pread(fd, entries, want * sizeof(*entries),
-				    (off_t)((first + done) * sizeof(*entries)));
+		size_t got = pagemap_read(pid, first + done, entries, want);
 
-		if (got < (ssize_t)sizeof(*entries))
+		if (!got)
 			return false;
-		for (size_t i = 0; i < got / sizeof(*entries); i++, done++)
-			before[done + 1] = before[done] + is_resident(entries[i], zero);
+		for (size_t i = 0; i < got; i++, done++)
+			before[done + 1] = before[done] + pagemap_is_resident(entries[i]);
 	}
-	if (fd < 0)
-		return false;
 	*ret = (struct pages){ first * page, (first + count) * page, steal_ptr(before) };
 	return true;
 }
@@ -128,14 +84,8 @@ uint64_t pages_run_end(const struct pages *pages, uint64_t addr)
 uint64_t pages_resident_now(uint32_t pid, uint64_t addr)
 {
 	uint64_t page = page_size(), entry;
-	__cleanup_close int fd = -1;
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/pagemap", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || pread(fd, &entry, sizeof(entry),
-			    (off_t)(addr / page * sizeof(entry))) != sizeof(entry) ||
-	    !is_resident(entry, zero_frame()))
+	if (!pagemap_read(pid, addr / page, &entry, 1) || !pagemap_is_resident(entry))
 		return 0;
 	return page - addr % page;
 }
