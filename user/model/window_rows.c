@@ -23,6 +23,7 @@
 #define SAMPLES_MIN 3
 #define DOUBT_WEIGHT 2
 #define CENSUS_LASTS_S 5
+#define CHUNK_OVERHEAD 16
 #define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
 
 /* What an estimate needs on its way. */
@@ -187,9 +188,10 @@ static bool is_older(const struct follow *block)
 	return block->known || block->row == OLDER_ROW;
 }
 
+/* Often 16 more than were asked for need: what would be left is too small for a chunk. */
 static double chunk_bytes(const struct follow *block)
 {
-	return block->row == OLDER_ROW ? (double)block->size :
+	return block->f.head > 7 ? (double)(block->f.head & ~7ull) :
 	       (double)window_chunk_bytes(block->size);
 }
 
@@ -212,7 +214,7 @@ static void count_classes(const struct estimate *e, struct class_sums *sums)
 		sums->bytes[i] = class_bytes(i);
 	for (size_t i = 0; i < e->w->blocks.len; i++)
 		if (e->alive[i] > 0 && !is_older(&e->w->blocks.data[i]))
-			sums->count[e->w->blocks.data[i].class] += e->alive[i];
+			sums->count[e->w->blocks.data[i].chunk_class] += e->alive[i];
 }
 
 /* Blocks stand in the order of their windows: each group's windows come one by one. */
@@ -225,7 +227,7 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 		sums->strata[sums->group[i]].held += e->w->census->bytes[i];
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
-		unsigned short g = sums->group[block->class];
+		unsigned short g = sums->group[block->chunk_class];
 		struct stratum *s = &sums->strata[g];
 		double z = block->weight * chunk_bytes(block) * e->alive[i];
 
@@ -243,6 +245,28 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 	}
 	for (int g = 0; g < WINDOW_CLASSES; g++)
 		sums->strata[g].variance += in_window[g] * in_window[g];
+}
+
+/*
+ * Of chunks of @bytes in all, what the program may have asked for: the rest is
+ * their heads, and 8 bytes each that were rounded up.
+ */
+static double asked_for(double bytes, double chunk)
+{
+	return bytes * fmax(1 - CHUNK_OVERHEAD / chunk, 0);
+}
+
+/* Of the chunks of a group that are held. */
+static double mean_chunk(const struct estimate *e, const struct class_sums *sums, size_t group)
+{
+	double bytes = 0, count = 0;
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		if (sums->group[i] == group && sums->bytes[i] > 0) {
+			bytes += e->w->census->bytes[i];
+			count += e->w->census->bytes[i] / sums->bytes[i];
+		}
+	return count > 0 ? bytes / count : CHUNK_OVERHEAD;
 }
 
 static void calibrate(struct estimate *e)
@@ -268,7 +292,8 @@ static void calibrate(struct estimate *e)
 
 		stratum_factor(&sums->strata[g], &variance);
 		e->held_variance += variance;
-		e->unattributed += stratum_unattributed(&sums->strata[g]);
+		e->unattributed += asked_for(stratum_unattributed(&sums->strata[g]),
+					     mean_chunk(e, sums, g));
 		e->held += sums->strata[g].held;
 		e->older += sums->strata[g].older;
 	}
@@ -357,7 +382,7 @@ static struct live_row *sum_rows(const struct estimate *e)
 		const struct follow *block = &e->w->blocks.data[i];
 		struct live_row *row = &rows[block->row];
 		double count = block->weight * e->alive[i] *
-			       (block->known ? 1 : e->factor[block->class]);
+			       (block->known ? 1 : e->factor[block->chunk_class]);
 
 		if (!e->alive[i] || block->row == OLDER_ROW)
 			continue;
@@ -374,7 +399,7 @@ static struct live_row *sum_rows(const struct estimate *e)
 		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
 		if (!block->known && block->f.since_ns < e->old_ns)
 			row->in_old += count * (double)block->size;
-		row->grows |= e->grows[block->class];
+		row->grows |= e->grows[block->chunk_class];
 		if (e->alive[i] < 0.5)
 			continue;
 		row->samples++;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Post-stratification; see window_strata.h. */
 #include <math.h>
+#include <stdbool.h>
 
 #include "model/window_strata.h"
 
 #define BLOCKS_ENOUGH 5
 #define RATIO_MAX 1.3
+#define SMALL 1040		/* up to here there are many of each, and a few samples ... */
+#define SMALL_RATIO_MAX 2	/* ... may speak for their neighbours */
 #define READ_ERROR 0.02		/* of a heap that changes while it is read */
 #define OLDER_ERROR 0.1		/* of the estimate of what is older */
 #define CHUNK 16
@@ -40,6 +43,11 @@ double stratum_unattributed(const struct stratum *s)
 	return fmax(target_of(s) - factor * s->estimate, 0);
 }
 
+static bool are_far(double first, double bytes)
+{
+	return bytes > (bytes > SMALL ? RATIO_MAX : SMALL_RATIO_MAX) * first;
+}
+
 size_t strata_group(const double *count, const double *bytes, size_t classes,
 		    unsigned short *group_ret)
 {
@@ -47,7 +55,7 @@ size_t strata_group(const double *count, const double *bytes, size_t classes,
 	double sum = 0;
 
 	for (size_t i = 0; i < classes; i++) {
-		if (i && (sum >= BLOCKS_ENOUGH || bytes[i] > RATIO_MAX * bytes[first])) {
+		if (i && (sum >= BLOCKS_ENOUGH || are_far(bytes[first], bytes[i]))) {
 			groups++;
 			first = i;
 			sum = 0;

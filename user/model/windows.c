@@ -223,6 +223,7 @@ static void drop_control(struct windows *w, uint64_t addr)
 
 static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 {
+	uint16_t class = (uint16_t)window_class(window_chunk_bytes(ev->size));
 	uint64_t addr = untag(ev->addr);
 	struct birth_row *row;
 	uint32_t number;
@@ -244,7 +245,8 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 		.size = ev->size,
 		.row = number,
 		.window = w->number,
-		.class = (uint16_t)window_class(window_chunk_bytes(ev->size)),
+		.class = class,
+		.chunk_class = class,
 		.stands_for = 1,
 	});
 	map64_set(&w->block_at, addr, w->blocks.len);
@@ -470,9 +472,12 @@ void windows_note_first(struct windows *w, const struct followed *f)
 	found->f.head = f->head;
 	found->f.word0 = f->word0;
 	found->f.print = f->print;
-	/* Controls that are told by their contents have no size, and stand for all. */
-	if (found->f.control && f->head > 7)
-		found->class = (uint16_t)window_class(f->head & ~7ull);
+	/* What is told by its contents has no chunk; such controls stand for all. */
+	if (f->head <= 7)
+		return;
+	found->chunk_class = (uint16_t)window_class(f->head & ~7ull);
+	if (found->f.control)
+		found->class = found->chunk_class;
 }
 
 void windows_note_end(struct windows *w, const struct followed *f, uint64_t now_ns)
@@ -488,6 +493,18 @@ void windows_note_end(struct windows *w, const struct followed *f, uint64_t now_
 		end_block(w, found, now_ns);
 }
 
+void windows_note_walk(struct windows *w, const struct followed *f, bool in_use, uint64_t now_ns)
+{
+	struct follow *found = find_followed(w, f);
+
+	if (!found)
+		return;
+	if (!in_use && found->missed)
+		windows_note_end(w, f, now_ns);
+	else
+		found->missed = !in_use;
+}
+
 void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, double weight,
 		       uint64_t now_ns)
 {
@@ -501,6 +518,7 @@ void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, d
 		.size = chunk_bytes,
 		.row = OLDER_ROW,
 		.class = class,
+		.chunk_class = class,
 		.cell = cell_of(w, OLDER_ROW, class),
 		.weight = (float)weight,
 		.stands_for = 1,
@@ -525,6 +543,7 @@ void windows_add_known(struct windows *w, const struct known_block *known, uint6
 		.size = known->size,
 		.row = number,
 		.class = class,
+		.chunk_class = class,
 		.cell = cell_of(w, number, class),
 		.weight = (float)known->weight,
 		.stands_for = 1,

@@ -82,6 +82,13 @@ void windows_follow_contents(struct windows *windows);
 void windows_note_first(struct windows *windows, const struct followed *followed);
 /* It is no more. */
 void windows_note_end(struct windows *windows, const struct followed *followed, uint64_t now_ns);
+/*
+ * Whether a walk through the whole heap met its chunk, and in use. What two walks
+ * in a row did not meet is no more: a free block that is merged with its neighbours
+ * keeps its head, and in a new block that has not written there it stays for long.
+ */
+void windows_note_walk(struct windows *windows, const struct followed *followed, bool in_use,
+		       uint64_t now_ns);
 
 /*
  * Blocks that were there before the first window: so many of chunk @bytes each

@@ -17,11 +17,13 @@ struct follow {
 	struct followed f;
 	uint64_t size;
 	uint32_t row, window, cell;
-	uint16_t class;
+	uint16_t class;		/* of what was asked for */
+	uint16_t chunk_class;	/* of the chunk that it lies in, where that was read */
 	float weight;
 	float stands_for;	/* followed blocks, after thinning */
 	uint64_t born_ns;
 	bool known;		/* from before the first window: no draw decided that it is here */
+	bool missed;		/* by the last walk through the heap */
 	bool ended;
 };
 

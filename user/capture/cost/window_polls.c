@@ -43,7 +43,24 @@ struct heap_look {
 	struct chunk_seen_vec large, small;	/* in use; a fair sample of the small ones ... */
 	uint64_t small_seen, draw;		/* ... of so many */
 	struct map64 cached;
+	const struct followed_vec *followed;
+	struct map64 block_at, control_at;	/* of those: address -> index + 1 */
+	bool *in_use;				/* of each */
 };
+
+static struct map64 *at_of(struct heap_look *look, const struct followed *f)
+{
+	return f->control ? &look->control_at : &look->block_at;
+}
+
+static void note_use(struct heap_look *look, const struct map64 *at, uint64_t block,
+		     uint64_t bytes, bool in_use)
+{
+	uint32_t i = map64_get(at, block);
+
+	if (i && (look->followed->data[i - 1].head & CHUNK_SIZE_MASK) == bytes)
+		look->in_use[i - 1] = in_use;
+}
 
 /* Sampling without knowing how many there are (Vitter's algorithm R, 1985). */
 static void collect(struct heap_look *look, uint64_t block, uint64_t bytes)
@@ -71,6 +88,8 @@ static void on_in_use(void *arg, uint64_t block, uint64_t bytes, const struct pa
 	struct heap_look *look = arg;
 
 	look->census->bytes[window_class(bytes)] += (double)bytes;
+	note_use(look, &look->block_at, block, bytes, true);
+	note_use(look, &look->control_at, block, bytes, true);
 	if (look->collect)
 		collect(look, block, bytes);
 }
@@ -80,6 +99,8 @@ static void on_cached(void *arg, uint64_t block, uint64_t bytes)
 	struct heap_look *look = arg;
 
 	look->census->bytes[window_class(bytes)] -= (double)bytes;
+	note_use(look, &look->block_at, block, bytes, false);
+	note_use(look, &look->control_at, block, bytes, false);
 	if (look->collect)
 		map64_set(&look->cached, block, 1);
 }
@@ -146,26 +167,59 @@ static void follow_older(struct heap_look *look, struct windows *windows)
 	follow_all(look, &look->small, weight, windows);
 }
 
-bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		     struct poll_evidence *evidence, struct heap_census *ret)
+/* Those whose chunk was never read are none that the walk could know again. */
+static void begin_look(struct heap_look *look)
 {
+	look->in_use = xcalloc(look->followed->len + 1, sizeof(*look->in_use));
+	vec_for_each(f, look->followed)
+		if (f->head)
+			map64_set(at_of(look, f), f->addr,
+				  (uint32_t)(f - look->followed->data) + 1);
+}
+
+static void end_look(struct heap_look *look)
+{
+	map64_deinit(&look->cached);
+	map64_deinit(&look->block_at);
+	map64_deinit(&look->control_at);
+	chunk_seen_vec_deinit(&look->large);
+	chunk_seen_vec_deinit(&look->small);
+	free(look->in_use);
+}
+
+static void tell_walk(struct heap_look *look, struct windows *windows, pthread_mutex_t *lock)
+{
+	uint64_t now = now_ns();
+
+	pthread_mutex_lock(lock);
+	vec_for_each(f, look->followed)
+		if (f->head)
+			windows_note_walk(windows, f, look->in_use[f - look->followed->data], now);
+	if (look->collect)
+		follow_older(look, windows);
+	pthread_mutex_unlock(lock);
+}
+
+bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		     struct poll_evidence *evidence, bool first, struct heap_census *ret)
+{
+	__cleanup(followed_vec_deinit) struct followed_vec followed = { 0 };
 	bool whole = false;
 
+	pthread_mutex_lock(lock);
+	windows_followed(windows, &followed);
+	pthread_mutex_unlock(lock);
 	for (int i = 0; i < READINGS && !whole; i++) {
 		struct heap_look look = {
-			.pid = pid, .census = ret, .evidence = evidence, .collect = windows,
-			.draw = now_ns(),
+			.pid = pid, .census = ret, .evidence = evidence, .collect = first,
+			.draw = now_ns(), .followed = &followed,
 		};
 
+		begin_look(&look);
 		whole = read_heap(&look);
-		if (whole && windows) {
-			pthread_mutex_lock(lock);
-			follow_older(&look, windows);
-			pthread_mutex_unlock(lock);
-		}
-		map64_deinit(&look.cached);
-		chunk_seen_vec_deinit(&look.large);
-		chunk_seen_vec_deinit(&look.small);
+		if (whole)
+			tell_walk(&look, windows, lock);
+		end_look(&look);
 	}
 	return whole;
 }

@@ -27,12 +27,13 @@ struct poll_evidence {
 };
 
 /*
- * Reads the heap of @pid into @ret; the blocks in it go to @windows (NULL: not) as
- * older ones, a sample of them if they are many. @lock is held for that. False if
- * it is no heap of glibc's, or could not be read whole.
+ * Reads the heap of @pid into @ret, and tells @windows which of those that are
+ * followed have a chunk in it. The @first time all blocks go there as older ones, a
+ * sample of them if they are many. @lock is held for that. False if it is no heap
+ * of glibc's, or could not be read whole.
  */
 bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		     struct poll_evidence *evidence, struct heap_census *ret);
+		     struct poll_evidence *evidence, bool first, struct heap_census *ret);
 
 /*
  * Looks at all that is followed, or only at what never was, and tells @windows

@@ -388,8 +388,7 @@ static void note_census(struct governor *g, bool first)
 {
 	struct heap_census *census __cleanup_free = xcalloc(1, sizeof(*census));
 
-	if (!polls_read_heap(g->pid, first ? g->windows : NULL, &g->s->lock,
-			     &g->evidence, census))
+	if (!polls_read_heap(g->pid, g->windows, &g->s->lock, &g->evidence, first, census))
 		return;
 	g->evidence.heap = true;
 	pthread_mutex_lock(&g->s->lock);

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Estimates out of windows, of stories told in records: a window is open for 10 of
+ * each 100 ms, so that everything in it stands for ten like it.
+ */
+#include <math.h>
+
+#include "bpf/events.h"
+#include "tests/unit/test.h"
+#include "model/windows.h"
+
+#define MS 1000000ull
+#define STEP (100 * MS)
+#define OPEN (10 * MS)
+#define WEIGHT 10
+#define T1 1001
+
+enum { S1 = 0x5151, S2 = 0x5252 };
+
+static struct windows *w;
+static uint64_t now, next_addr;
+static struct window_row_vec rows;
+static struct metrics total;
+static struct window_quality quality;
+
+static void begin(void)
+{
+	windows_destroy(w);
+	w = windows_create(now = 1000 * MS);
+	next_addr = 0x10000;
+}
+
+static void end(void)
+{
+	window_row_vec_deinit(&rows);
+	windows_destroy(w);
+	w = NULL;
+}
+
+static uint64_t born(uint64_t size, uint64_t stack)
+{
+	struct ev_alloc ev = {
+		.h = { .kind = EV_ALLOC, .tid = T1, .time_ns = now },
+		.addr = next_addr += 0x10000, .size = size, .stack_id = stack, .weight = size,
+	};
+
+	windows_feed(w, &ev, sizeof(ev));
+	return ev.addr;
+}
+
+static void freed(uint64_t addr)
+{
+	struct ev_free ev = { { .kind = EV_FREE, .tid = T1, .time_ns = now }, addr };
+
+	windows_feed(w, &ev, sizeof(ev));
+}
+
+static void shut(void)
+{
+	windows_shut(w, &(struct window_facts){ now, now + OPEN, WEIGHT, false });
+	now += STEP;
+}
+
+/* Who reads the memory finds chunks of @bytes at all that is followed. */
+static void read_all(uint64_t bytes)
+{
+	struct followed_vec all = { 0 };
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		if (!f->head) {
+			struct followed first = *f;
+
+			first.head = bytes | 1;
+			windows_note_first(w, &first);
+		}
+	followed_vec_deinit(&all);
+}
+
+/* A walk through the heap that does not meet @missed (0: meets all). */
+static void walk(uint64_t missed)
+{
+	struct followed_vec all = { 0 };
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		windows_note_walk(w, f, f->addr != missed, now);
+	followed_vec_deinit(&all);
+}
+
+static void hold(uint64_t chunk_bytes, double bytes)
+{
+	struct heap_census census = { 0 };
+
+	census.bytes[window_class(chunk_bytes)] = bytes;
+	windows_note_census(w, &census, now);
+}
+
+static const struct window_row *row(uint64_t stack)
+{
+	rows.len = 0;
+	total = (struct metrics){ 0 };
+	windows_rows(w, now, &rows, &total, &quality);
+	vec_for_each(r, &rows)
+		if (r->stack_id == stack)
+			return r;
+	return NULL;
+}
+
+/* Windows of which each shows @kept blocks that nobody frees. */
+static void keep(int windows, int kept, uint64_t size, uint64_t stack, uint64_t chunk_bytes)
+{
+	for (int i = 0; i < windows; i++) {
+		windows_open(w);
+		for (int k = 0; k < kept; k++)
+			born(size, stack);
+		shut();
+		read_all(chunk_bytes);
+	}
+}
+
+TEST(what_is_kept_is_scaled_and_brought_to_what_is_held)
+{
+	begin();
+	keep(50, 4, 100, S1, 112);
+	check(fabs((double)row(S1)->m.live_count - 50 * 4 * WEIGHT) < 50);
+	hold(112, 1800 * 112);
+	check(fabs((double)row(S1)->m.live_count - 1800) < 50);
+	check_int(quality.unattributed, 0);
+	end();
+}
+
+/* 16 bytes more than needed are no chunk: malloc leaves them where they are. */
+TEST(a_chunk_larger_than_asked_for_is_of_its_own_class)
+{
+	begin();
+	keep(50, 4, 100, S1, 128);
+	hold(128, 2000 * 128);
+	check(fabs((double)row(S1)->m.live_bytes - 2000 * 100) < 5000);
+	check_int(quality.unattributed, 0);
+	end();
+}
+
+TEST(what_no_stack_can_be_given_is_told_in_bytes_asked_for)
+{
+	begin();
+	keep(50, 4, 100, S1, 112);
+	hold(32, 64000);
+	row(S1);
+	check(quality.unattributed > 0.4 * 64000 && quality.unattributed < 0.6 * 64000);
+	check(row(0) && row(0)->m.live_bytes == llround(quality.unattributed));
+	end();
+}
+
+TEST(what_two_walks_do_not_meet_has_ended)
+{
+	uint64_t lost;
+
+	begin();
+	windows_open(w);
+	lost = born(100, S1);
+	born(100, S1);
+	shut();
+	read_all(112);
+	walk(lost);
+	check_int(row(S1)->samples, 2);		/* it may be the walk that was wrong */
+	walk(0);
+	walk(lost);
+	check_int(row(S1)->samples, 2);
+	walk(lost);
+	check_int(row(S1)->samples, 1);
+	end();
+}
+
+TEST(what_dies_in_its_window_is_no_sample)
+{
+	begin();
+	windows_open(w);
+	freed(born(100, S1));
+	shut();
+	check_int(row(S1)->m.alloc_count, WEIGHT);
+	check_int(row(S1)->m.live_count, 0);
+	check_int(row(S1)->m.temporary_count, WEIGHT);
+	end();
+}
