@@ -247,24 +247,26 @@ def book_totals(books):
 class MemoryCgroup:
     """A memory cgroup of the test's own, of the version that this machine has."""
 
+    controller = "memory"
+
     def __init__(self):
         need_root()
         self.version, top = self._hierarchy()
         self.path = os.path.join(top, f"heapsonde-test-{os.getpid()}-{len(_started)}")
 
-    @staticmethod
-    def _hierarchy():
+    def _hierarchy(self):
         v2 = "/sys/fs/cgroup"
-        if os.path.exists(f"{v2}/memory/memory.limit_in_bytes"):
-            return 1, f"{v2}/memory"
+        if not os.path.exists(f"{v2}/cgroup.controllers") and \
+                os.path.exists(f"{v2}/{self.controller}/cgroup.procs"):
+            return 1, f"{v2}/{self.controller}"
         try:
             with open(f"{v2}/cgroup.controllers") as f:
-                if "memory" not in f.read().split():
-                    raise Skip("no memory controller")
+                if self.controller not in f.read().split():
+                    raise Skip(f"no {self.controller} controller")
             with open(f"{v2}/cgroup.subtree_control", "w") as f:
-                f.write("+memory")
+                f.write(f"+{self.controller}")
         except OSError as e:
-            raise Skip(f"no memory cgroup can be made here: {e}") from None
+            raise Skip(f"no {self.controller} cgroup can be made here: {e}") from None
         return 2, v2
 
     def __enter__(self):

@@ -116,6 +116,72 @@ def auto_goes_over_to_windows():
     check(report.totals["alloc_count"] >= report.totals["free_count"], "more freed than allocated")
 
 
+def within_budget(budget, busy, *argv):
+    """--mode auto, and that hits times their price, by the counters, keep the budget."""
+    w = Workload(*argv)
+    if busy:
+        w.say("go")
+        time.sleep(0.2)
+    tool = spawn([TOOL, "report", "-p", w.pid, "--json", "-d", "2", "--max-overhead", budget],
+                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if not busy:
+        wait_until("probes are set", lambda: changed_code(w.pid))
+        w.say("go")
+    out, err = tool.communicate(timeout=60)
+    check_equal("status", tool.returncode, 0)
+    w.proc.kill()
+    report = json.loads(out)
+    cost, windows = report["cost"], report["windows"]
+    check(windows, f"the target is dear, and was seen {report['mode']}: {text(err)}")
+    spent = cost["probe_hits"] * cost["probe_ns_per_hit"]
+    cpu = spent / cost["target_cpu_share"]
+    # Beside the budget, what it gives in a quarter of a second, and two looks at 5 ms.
+    credit = budget / 100 * 0.25e9 + (0 if busy else 20e6)
+    window = 1.5 * spent / max(windows["windows"], 1)
+    check(spent <= budget / 100 * cpu + credit + window,
+          f"{spent / 1e6:.1f} ms spent of {cpu / 1e6:.0f} ms, {windows['windows']} windows")
+    remark(f"{100 * spent / cpu:.2f} % of {cpu / 1e9:.2f} s, {windows['windows']} windows")
+
+
+for percent in (1, 2, 5, 10):
+    add_case(f"auto_keeps_{percent}_percent_when_met_busy", within_budget, percent,
+             True, "churn", "-S", "60", "-w")
+add_case("auto_keeps_1_percent_when_load_comes", within_budget, 1, False,
+         "churn", "-S", "60", "-w")
+
+
+class PidsCgroup(MemoryCgroup):
+    """One that bounds how many threads its processes may have."""
+
+    controller = "pids"
+
+    def allow_no_more(self):
+        with open(os.path.join(self.path, "pids.current")) as f:
+            self._put(os.path.join(self.path, "pids.max"), f.read().strip())
+
+
+@case()
+def auto_without_threads_for_windows():
+    """Says that it goes on exactly, does so, and that it was blind for a moment."""
+    with PidsCgroup() as group:
+        w = Workload("churn", "-S", "2.5", "-w")
+        watching = Watch(w.pid, "-i", "0.1", mode="auto")
+        group.add(watching.proc.pid)
+        group.allow_no_more()
+        pairs = w.work()["pairs"]
+        report = watching.finish()
+    check("every allocation is recorded on" in watching.errors(), watching.errors())
+    check_equal("mode", report.data["mode"], "exact")
+    check_equal("windows", report.data["windows"], None)
+    check_equal("times without probes", report.loss["missed_probes"], 1)
+    totals = report.totals
+    check(totals["alloc_count"] < pairs, f"{totals['alloc_count']} of {pairs}")
+    seen = [moment["alloc_bytes"] for moment in report.data["timeline"]]
+    check(seen[-1] > seen[-6], f"in the end nothing was recorded: {seen}")
+    check("alloc_count_error" not in totals, "what was recorded is called an estimate")
+    check_equal("the workload's status", w.quit(), 0)
+
+
 @case()
 def auto_stays_exact_within_its_budget():
     w = Workload("services", "leaky", "3", "500")

@@ -170,6 +170,8 @@ static bool in_part(const struct attach_job *job, const struct planned_probe *pr
 		return true;
 	case ATTACH_MAPPINGS:
 		return is_mapping(probe);
+	case ATTACH_HEAP:
+		return !is_mapping(probe);
 	default:
 		return is_windowed(probe) &&
 		       is_hit_often(probe) == (job->part == ATTACH_OFTEN);
@@ -182,7 +184,8 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 	bool plain_free = probe->function->kind == PROBE_FREE && !job->frees_nest;
 
 	if (is_report(probe))
-		return role == ROLE_REPORTS && job->reports && job->part == ATTACH_ALL;
+		return role == ROLE_REPORTS && job->reports && job->part <= ATTACH_HEAP &&
+		       job->part != ATTACH_MAPPINGS;
 	if (!in_part(job, probe))
 		return false;
 	switch (role) {

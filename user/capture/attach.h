@@ -65,10 +65,11 @@ struct attachment {
 };
 
 /*
- * Which probes of a plan: all; mapping functions alone; the allocator's that
- * windows set, of which some are hit all the time and the others seldom.
+ * Which probes of a plan: all; mapping functions alone; all others; the
+ * allocator's that windows set, of which some are hit all the time and the others
+ * seldom.
  */
-enum attach_part { ATTACH_ALL, ATTACH_MAPPINGS, ATTACH_OFTEN, ATTACH_SELDOM };
+enum attach_part { ATTACH_ALL, ATTACH_MAPPINGS, ATTACH_HEAP, ATTACH_OFTEN, ATTACH_SELDOM };
 
 /* What is to be probed in one object of one process. */
 struct attach_job {

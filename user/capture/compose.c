@@ -385,6 +385,20 @@ static int64_t sample_bytes(const struct session *s)
 	return rate;
 }
 
+/*
+ * Of the program's own memory, which is as of now: what the kernel side holds back
+ * is told seldom, and may be nearly all of it.
+ */
+static int64_t settled_pairs(const struct session *s)
+{
+	const size_t len = sizeof(s->skel->bss->settled) / sizeof(s->skel->bss->settled[0]);
+	int64_t pairs = s->pairs;
+
+	for (size_t i = 0; s->skel->rodata->cfg_hold && i < len; i++)
+		pairs += *(volatile uint32_t *)&s->skel->bss->settled[i].count;
+	return pairs;
+}
+
 int64_t session_hits(const struct session *s)
 {
 	static const int hits[EVENT_KINDS_COUNT] = {
@@ -397,7 +411,7 @@ int64_t session_hits(const struct session *s)
 
 	for (int kind = 0; kind < EVENT_KINDS_COUNT; kind++)
 		sum += hits[kind] * s->records[kind];
-	return sum + 3 * s->pairs;
+	return sum + 3 * settled_pairs(s);
 }
 
 /* Other system calls of targets that ours made slower: counted while timing. */
@@ -416,7 +430,7 @@ void session_update_cost(struct session *s)
 		.hits = session_hits(s),
 		.stepped = session_count(s, COUNT_STEPPED_HITS),
 		.returns = s->records[EV_ALLOC] + s->records[EV_HELD] +
-			   s->records[EV_HELD_LATER] + s->pairs + s->records[EV_REALLOC] +
+			   s->records[EV_HELD_LATER] + settled_pairs(s) + s->records[EV_REALLOC] +
 			   session_count(s, COUNT_DROP_ALLOC) +
 			   session_count(s, COUNT_DROP_REALLOC),
 		.timed_hits = s->skel->bss->timed_hits,

@@ -78,6 +78,7 @@ void session_detach(struct session *s)
 {
 	vec_for_each(w, &s->watched) {
 		attachment_move(&s->retired, &w->attachment);
+		attachment_move(&s->retired, &w->heap);
 		attachment_move(&s->retired, &w->go);
 		attachment_move(&s->retired, &w->go_births);
 	}
@@ -132,6 +133,9 @@ static void drop_probes(struct session *s, struct watched *w)
 	if (!w->probed.len)
 		return;
 	attachment_deinit(&w->attachment);
+	pthread_mutex_lock(&s->warden.heap_lock);
+	attachment_deinit(&w->heap);
+	pthread_mutex_unlock(&s->warden.heap_lock);
 	w->probed.len = 0;
 	w->loader_probed = false;
 	s->blind_times++;
@@ -236,35 +240,66 @@ static bool is_foreign(const struct probe_plan *plan)
 	return false;
 }
 
+static struct error *attach_part_to(struct session *s, struct attachment *att,
+				    const struct attach_job *job, enum attach_part part)
+{
+	struct attach_job of_part = *job;
+
+	of_part.part = part;
+	return attach_object(att, &s->programs, &of_part);
+}
+
+/* C++'s operator new is not probed in windows; it calls malloc. */
+static struct error *attach_heap(struct session *s, struct watched *w,
+				 const struct attach_job *job)
+{
+	struct error *err = NULL;
+
+	if (s->governor) {
+		if (has_malloc(job->object))
+			governor_add_probes(s->governor, job, s->foreign);
+		return NULL;
+	}
+	pthread_mutex_lock(&s->warden.heap_lock);
+	/* What has become too dear is not set again. */
+	if (!s->warden.cut)
+		err = attach_part_to(s, &w->heap, job, ATTACH_HEAP);
+	pthread_mutex_unlock(&s->warden.heap_lock);
+	return err;
+}
+
 /*
  * With windows, only what maps memory is probed all the time, unless it would be
- * an allocator that maps it: its calls are not seen between windows. C++'s
- * operator new is not probed; it calls malloc.
+ * an allocator that maps it: its calls are not seen between windows.
  */
-static struct error *attach_in_windows(struct session *s, struct watched *w,
-				       const struct attach_job *job)
+static struct error *attach_mappings(struct session *s, struct watched *w,
+				     const struct attach_job *job)
 {
-	struct attach_job part = *job;
-
-	if (has_malloc(job->object))
-		governor_add_probes(s->governor, &part, s->foreign);
-	part.part = ATTACH_MAPPINGS;
-	return s->foreign ? NULL : attach_object(&w->attachment, &s->programs, &part);
+	if (s->governor && s->foreign)
+		return NULL;
+	return attach_part_to(s, &w->attachment, job, ATTACH_MAPPINGS);
 }
 
 static struct error *attach_new_object(struct session *s, struct watched *w,
 				       const struct attach_job *job)
 {
 	const struct object *object = job->object->object;
+	bool known = is_probed(w, object);
 	struct error *err;
 
-	if (is_probed(w, object) || !job->object->probes.len)
+	if ((known && !w->heap_unset) || !job->object->probes.len)
 		return NULL;
-	err = s->governor ? attach_in_windows(s, w, job) :
-		attach_object(&w->attachment, &s->programs, job);
+	if (!s->governor && !session_may_move(s)) {
+		err = attach_object(&w->attachment, &s->programs, job);
+	} else {
+		err = attach_heap(s, w, job);
+		if (!err && !known)
+			err = attach_mappings(s, w, job);
+	}
 	if (err)
 		return err;
-	file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });
+	if (!known)
+		file_id_vec_push(&w->probed, (struct file_id){ object->dev, object->ino });
 	return NULL;
 }
 
@@ -298,6 +333,20 @@ static bool may_hold(const struct probe_plan *plan, bool reports)
 			if (probe->function->kind == PROBE_CLEAR)
 				return false;
 	return !reports;
+}
+
+bool session_suits_windows(struct session *s, uint32_t pid)
+{
+	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
+	const struct image *image = session_image(s, pid);
+	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators,
+					    may_have_return_probes(s, pid));
+	bool suits = !err && !plan.has_go && probe_plan_has_heap(&plan) && !is_foreign(&plan) &&
+		     !probe_plan_has_reports(&plan) && !attach_windows_blind(&plan);
+
+	/* What is wrong with it is told when it is attached to. */
+	error_destroy(err);
+	return suits;
 }
 
 static struct error *attach_new_objects(struct session *s, const struct image *image)
@@ -418,28 +467,22 @@ struct error *session_take_over(struct session *s, const struct image *image)
 	return attach_new_objects(s, image);
 }
 
-struct error *session_swap_probes(struct session *s, uint32_t pid, struct attachment *before)
+void session_unset_heap(struct session *s, uint32_t pid)
 {
 	struct watched *w = session_watched(s, pid);
-	struct file_id_vec probed = w->probed;
-	bool loader_probed = w->loader_probed;
-	struct image *image = session_image(s, pid);
-	struct error *err;
 
-	attachment_move(before, &w->attachment);
-	w->probed = (struct file_id_vec){ 0 };
-	w->loader_probed = false;
-	follow_loader(s, image);
-	err = attach_new_objects(s, image);
-	if (!err) {
-		file_id_vec_deinit(&probed);
-		return NULL;
-	}
-	attachment_deinit(&w->attachment);
-	attachment_move(&w->attachment, before);
-	file_id_vec_deinit(&w->probed);
-	w->probed = probed;
-	w->loader_probed = loader_probed;
+	pthread_mutex_lock(&s->warden.heap_lock);
+	attachment_deinit(&w->heap);
+	pthread_mutex_unlock(&s->warden.heap_lock);
+	w->heap_unset = true;
+}
+
+struct error *session_set_heap(struct session *s, uint32_t pid)
+{
+	struct watched *w = session_watched(s, pid);
+	struct error *err = attach_new_objects(s, session_image(s, pid));
+
+	w->heap_unset = false;
 	return err;
 }
 

@@ -29,6 +29,7 @@
 #include "symbol/line_reader.h"
 
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
+#define READER_WARY_MS 5	/* nor this, where what waits there is part of a budget */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
 #define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
 #define LIVE_SAMPLES_LATER (1u << 16)	/* where it is not sure that there will be any */
@@ -203,7 +204,10 @@ static void *reader_main(void *arg)
 
 	privileges_reduce(0);
 	while (!s->reader_stop) {
-		epoll_wait(ring_buffer__epoll_fd(s->ring), &event, 1, READER_POLL_MS);
+		bool wary = s->warden.armed && s->settings.max_share > 0;
+
+		epoll_wait(ring_buffer__epoll_fd(s->ring), &event, 1,
+			   wary ? READER_WARY_MS : READER_POLL_MS);
 		session_drain(s);
 	}
 	return NULL;
@@ -492,6 +496,7 @@ void session_stop(struct session *s)
 {
 	if (s->end_ns)
 		return;
+	warden_stop(&s->warden);
 	governor_stop(s->governor);
 	session_settle(s);
 	pthread_mutex_lock(&s->lock);
@@ -697,9 +702,20 @@ static struct error *prepare_windows(struct session *s)
 		return error_create(ERROR_UNSUPPORTED,
 				    "windows need uprobe_multi links (Linux 6.6; see 'heapsonde "
 				    "doctor'): use --mode sampled");
-	s->governor = governor_create(s, s->settings.max_share);
+	s->governor = governor_create(s, session_budget(s));
 	s->windowed = true;
 	return NULL;
+}
+
+/* What of it is left to do once the target's allocator is known. */
+static struct error *begin_windows(struct session *s)
+{
+	struct error *err = governor_start(s->governor);
+
+	if (err)
+		return err;
+	governor_begin(s->governor, session_now_ns(), 0);
+	return s->settings.auto_level ? session_settle_level(s) : NULL;
 }
 
 static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -726,6 +742,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->own_cpu_start_s = session_own_cpu_s();
 	session_init_growth(s);
 	pthread_mutex_init(&s->lock, NULL);
+	warden_init(&s->warden);
 	s->model = model_create();
 	s->store = frame_store_create();
 	s->objects = object_store_create();
@@ -736,8 +753,9 @@ struct error *session_create(const struct session_settings *settings, struct ses
 		if (err)
 			return err;
 	}
+	session_begin_auto(s);
 	err = load(s);
-	if (!err && settings->windows)
+	if (!err && (settings->windows || session_begins_in_windows(s)))
 		err = prepare_windows(s);
 	if (!err)
 		err = start_reader(s);
@@ -750,7 +768,9 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	/* Attaching may have taken longer than that. */
 	session_time_programs(s);
 	if (!err && s->governor)
-		err = governor_start(s->governor);
+		err = begin_windows(s);
+	if (!err && session_may_move(s))
+		warden_start(&s->warden, s, settings->pids[0]);
 	if (err)
 		return err;
 	thrift_yield_disk();
@@ -763,6 +783,7 @@ void session_destroy(struct session *s)
 	if (!s)
 		return;
 	spawned_destroy(s->command);
+	warden_stop(&s->warden);
 	governor_stop(s->governor);
 	session_detach(s);
 	cost_deinit(&s->cost);
@@ -786,6 +807,7 @@ void session_destroy(struct session *s)
 	frame_store_destroy(s->store);
 	model_destroy(s->model);
 	governor_destroy(s->governor);
+	warden_deinit(&s->warden);
 	pthread_mutex_destroy(&s->lock);
 	if (s->wake_fd >= 0)
 		close(s->wake_fd);

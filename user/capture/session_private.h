@@ -27,6 +27,7 @@
 #include "capture/spawn.h"
 #include "capture/target.h"
 #include "capture/unwinder.h"
+#include "capture/cost/warden.h"
 #include "capture/cost/windows.h"
 #include "model/map64.h"
 #include "model/sink.h"
@@ -69,8 +70,10 @@ DEFINE_VEC(file_id_vec, struct file_id);
 struct watched {
 	uint32_t pid;
 	struct attachment attachment;
+	struct attachment heap;		/* those that change with the level, where it may change */
 	struct attachment go, go_births;	/* the same of its Go runtime */
 	struct file_id_vec probed;
+	bool heap_unset;	/* all but the heap's probes are set */
 	uint32_t lane;		/* among those whose births may be held (bpf/held.bpf.h) */
 	bool frees_nest;	/* as the probes were set */
 	bool loader_probed;
@@ -161,6 +164,12 @@ struct watched_thread {
 
 DEFINE_VEC(watched_thread_vec, struct watched_thread);
 
+/* How --mode auto stands; see cost/auto.c. */
+struct auto_state {
+	bool cannot_move;		/* to windows, though it was tried */
+	uint64_t first_ns, first_cpu_ns;	/* a moment before probes, and the CPU time then */
+};
+
 struct session {
 	struct session_settings settings;
 	struct heapsonde_bpf *skel;
@@ -175,10 +184,9 @@ struct session {
 	struct spawned *command;	/* NULL: none */
 	int command_status;		/* -1 until it ended */
 	struct governor *governor;	/* NULL unless windows are wanted */
-	bool cannot_move;		/* to windows, though it was tried */
+	struct auto_state auto_state;
+	struct warden warden;
 	double windows_since_s;		/* all was recorded before */
-	struct cost_mark auto_from;	/* what the budget was looked at last from ... */
-	double auto_debt_ns;		/* ... and by how much it was overspent */
 	bool foreign;			/* another allocator than glibc's is in use */
 	struct attachment retired;	/* probes of processes that have ended */
 	struct removal removal;
@@ -285,12 +293,14 @@ bool session_has_started(pid_t pid, uint64_t ip, void *arg);
 struct error *session_add_pid(struct session *s, uint32_t pid) __must_check;
 /* Sets the probes of a process that was taken in. */
 struct error *session_attach_pid(struct session *s, uint32_t pid) __must_check;
+/* Whether windows can watch all that a process allocates. Before it has probes. */
+bool session_suits_windows(struct session *s, uint32_t pid);
 /*
- * Sets the probes of a process anew, by the level of now; those it had are in
- * @before and still set. On failure it has them again.
+ * Where the level may change: removes the probes of a process's allocators, and sets
+ * them, by the level of now, when they are not.
  */
-struct error *session_swap_probes(struct session *s, uint32_t pid, struct attachment *before)
-	__must_check;
+void session_unset_heap(struct session *s, uint32_t pid);
+struct error *session_set_heap(struct session *s, uint32_t pid) __must_check;
 /* Execs, exits, and objects that were mapped: their names, tables, allocators. */
 void session_follow(struct session *s);
 /* The same, without naming anything. */
@@ -383,11 +393,28 @@ bool session_tracks_go(const struct session *s);
 
 /* --- auto.c --- */
 
+/* Share of the targets' CPU time that probes may cost: as given, or what auto takes. */
+double session_budget(const struct session *s);
+/* Before the programs are loaded, which takes long enough to see what targets do. */
+void session_begin_auto(struct session *s);
+/* Before anything is probed: whether it is safer to begin with a few short windows. */
+bool session_begins_in_windows(struct session *s);
+/*
+ * After those: goes on with them, or begins anew and exactly where the budget allows
+ * that. Takes some tenths of a second.
+ */
+struct error *session_settle_level(struct session *s) __must_check;
 /*
  * Goes over to windows where recording everything has become too dear. False if
  * that is not its affair: --mode auto has another level, or none other to go to.
  */
 bool session_move_level(struct session *s);
+/* Whether it may be another one later: then the heap's probes are kept apart. */
+bool session_may_move(const struct session *s);
+/* What a hit costs the target: as measured, or on the safe side. */
+double session_hit_ns(const struct session *s);
+/* Whether sampling would keep the budget, where recording everything does not. */
+bool session_sampling_would_do(const struct session *s);
 
 /* --- flight.c --- */
 

@@ -43,8 +43,7 @@ void cost_init(struct cost *cost, enum attach_method method, const struct kernel
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* 0 if the process is gone. */
-static uint64_t cpu_time_ns(uint32_t pid)
+uint64_t cost_process_cpu_ns(uint32_t pid)
 {
 	struct timespec t;
 	clockid_t clock;
@@ -56,7 +55,7 @@ static uint64_t cpu_time_ns(uint32_t pid)
 
 void cost_watch(struct cost *cost, uint32_t pid, bool from_start)
 {
-	uint64_t now = cpu_time_ns(pid);
+	uint64_t now = cost_process_cpu_ns(pid);
 
 	vec_for_each(clock, &cost->clocks)
 		if (clock->pid == pid)
@@ -82,7 +81,7 @@ static uint64_t watched_cpu_ns(struct cost *cost)
 	uint64_t sum = cost->ended_ns;
 
 	vec_for_each(clock, &cost->clocks) {
-		uint64_t now = cpu_time_ns(clock->pid);
+		uint64_t now = cost_process_cpu_ns(clock->pid);
 
 		if (now > clock->now_ns)
 			clock->now_ns = now;

@@ -60,6 +60,8 @@ void cost_deinit(struct cost *cost);
 /* Waits for that thread, some tenths of a second at most after cost_init(). */
 void cost_settle(struct cost *cost);
 
+/* All CPU time that it has had; 0 if it is gone. */
+uint64_t cost_process_cpu_ns(uint32_t pid);
 /* A process is watched from now on; @from_start: its whole CPU time counts. */
 void cost_watch(struct cost *cost, uint32_t pid, bool from_start);
 /* It ended; @cpu_ns is all it ever had, 0 if nobody knows. */

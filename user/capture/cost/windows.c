@@ -33,6 +33,7 @@
 #define CALLS_MIN 500
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
+#define MEMORY_OF_PACE 3.0	/* the same of what other levels would cost */
 #define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
 #define SATURATED 0.9
 #define CPU_SHARE_MIN 0.01
@@ -84,7 +85,7 @@ struct governor {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	/* Under the lock. */
-	bool stop, probed;
+	bool stop, begun, probed;
 	bool look;			/* there is something that was never polled */
 	bool foreign;			/* an allocator other than glibc's is probed */
 	atomic_bool fresh;		/* the target's program is one we know nothing of */
@@ -94,6 +95,7 @@ struct governor {
 	uint64_t random;
 
 	/* The windows thread's own. */
+	uint64_t since_ns;		/* when the first period begins */
 	double hits_per_s;		/* while a window is open; < 0: not known */
 	double hits_outside;		/* of each: before, after, or of no use */
 	int64_t all_hits;		/* until now */
@@ -102,6 +104,7 @@ struct governor {
 	double attach_s;
 	double period_s, window_s;
 	struct progress progress;
+	struct window_pace pace;
 
 	struct window_estimate estimate;
 	uint64_t estimated_ns, estimate_took_ns;
@@ -301,6 +304,18 @@ static void note_progress(struct governor *g, const struct window_run *run, uint
 	p->windows++;
 }
 
+static void note_pace(struct window_pace *pace, const struct window_run *run, uint64_t hits)
+{
+	double open_ns = fmax((double)(run->shut_ns - run->open_ns), 1);
+	double hits_per_s = (double)hits * NS_PER_S / open_ns;
+	double cpu_share = (double)(run->cpu_shut_ns - run->cpu_open_ns) / open_ns;
+	double part = fmax(1 / MEMORY_OF_PACE, 1 / (pace->windows + 1.0));
+
+	pace->hits_per_s += (hits_per_s - pace->hits_per_s) * part;
+	pace->cpu_share += (cpu_share - pace->cpu_share) * part;
+	pace->windows++;
+}
+
 /* --- the windows' thread --- */
 
 /* Until @until_ns, the end, or *@also; with the lock held. */
@@ -337,6 +352,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	all = session_hits(g->s);
 	hits = windows_hits(g->windows);
 	note_progress(g, run, hits);
+	note_pace(&g->pace, run, hits);
 	facts.weight = weight(g, run, period_ns);
 	windows_shut(g->windows, &facts);
 	pthread_mutex_unlock(&g->s->lock);
@@ -425,7 +441,7 @@ static uint64_t await_window(struct governor *g, uint64_t period_ns)
 
 static void await_probes(struct governor *g)
 {
-	while (!g->probed && !g->stop)
+	while (!(g->probed && g->begun) && !g->stop)
 		pthread_cond_wait(&g->wake, &g->lock);
 }
 
@@ -450,7 +466,7 @@ static void *windows_main(void *arg)
 	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
 	await_probes(g);
-	period_ns = session_now_ns();
+	period_ns = g->since_ns;
 	while (goes_on && !g->stop) {
 		uint64_t start_ns = await_window(g, period_ns);
 
@@ -503,6 +519,7 @@ static void *polls_main(void *arg)
 
 	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
+	await_probes(g);
 	while (!g->stop) {
 		bool look = g->look;
 
@@ -550,10 +567,6 @@ struct error *governor_start(struct governor *g)
 	sigset_t all, before;
 	int ret;
 
-	/* What another level has cost until now is not the windows'. */
-	g->all_hits = session_hits(g->s);
-	/* Shut until the first one opens. */
-	g->s->skel->bss->window_nr = 2;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	ret = pthread_create(&g->windows_thread, NULL, windows_main, g);
@@ -563,6 +576,20 @@ struct error *governor_start(struct governor *g)
 	g->polls_started = !ret;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return ret ? error_errno(ret, "starting a thread") : NULL;
+}
+
+void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
+{
+	/* What another level has cost until now is not the windows'. */
+	g->all_hits = session_hits(g->s);
+	g->spent_ns = debt_ns;
+	g->since_ns = since_ns;
+	/* Shut until the first one opens. */
+	g->s->skel->bss->window_nr = 2;
+	pthread_mutex_lock(&g->lock);
+	g->begun = true;
+	pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
 }
 
 void governor_add_probes(struct governor *g, const struct attach_job *job, bool foreign)
@@ -599,7 +626,7 @@ void governor_stop(struct governor *g)
 		pthread_join(g->windows_thread, NULL);
 	if (g->polls_started)
 		pthread_join(g->polls_thread, NULL);
-	if (g->windows_started) {
+	if (g->windows_started && g->begun) {
 		do_polls(g, false);
 		do_census(g);
 	}
@@ -639,6 +666,11 @@ void governor_forget(struct governor *g)
 {
 	windows_clear(g->windows, session_now_ns());
 	g->fresh = true;
+}
+
+struct window_pace governor_pace(const struct governor *g)
+{
+	return g->pace;
 }
 
 #define ESTIMATE_SHARE 0.05	/* of a core */

@@ -25,7 +25,13 @@ struct governor;
  * probed before governor_start().
  */
 struct governor *governor_create(struct session *session, double budget);
+/* All that may fail; no window opens before governor_begin(). */
 struct error *governor_start(struct governor *governor) __must_check;
+/*
+ * Since @since_ns nothing was seen, and what probes have cost more than the budget until
+ * now, @debt_ns, is to be saved first.
+ */
+void governor_begin(struct governor *governor, uint64_t since_ns, double debt_ns);
 /*
  * Takes an object's probes in, of those that windows set. @foreign: there is an
  * allocator in front of glibc's, whose heap cannot be read.
@@ -45,6 +51,15 @@ void governor_destroy(struct governor *governor);
  */
 void governor_feed(struct governor *governor, const void *record, size_t size);
 void governor_forget(struct governor *governor);
+
+/* What the last few windows have shown of the target, while they were open. */
+struct window_pace {
+	uint32_t windows;	/* 0: nothing is known yet */
+	double hits_per_s;
+	double cpu_share;	/* of a core, with what probes cost */
+};
+
+struct window_pace governor_pace(const struct governor *governor);
 
 /* The newest estimate, borrowed until the next call; made anew if it is not of now. */
 struct window_estimate {
