@@ -21,6 +21,7 @@
 #define STEPS_AGAIN 12		/* from where the last fit ended */
 #define GROWS 1.01		/* a heap that does not leaks nothing */
 #define SAMPLES_MIN 3
+#define NONE_SEEN 3		/* samples: of as many expected, there is one in 95 of 100 cases */
 #define DOUBT_WEIGHT 2
 #define CENSUS_LASTS_S 5
 #define CHUNK_OVERHEAD 16
@@ -454,15 +455,19 @@ static void set_growth(const struct estimate *e, const struct live_row *live, st
 	m->growth_confidence = 1 - exp(-n / SAMPLES_MIN);
 }
 
+/* How many a block stands for that may be born at any time. */
+static double sample_weight(const struct windows *w)
+{
+	return w->chances > 0 ? w->number / w->chances : 0;
+}
+
 static struct metrics row_metrics(const struct estimate *e, const struct birth_row *births,
 				  const struct live_row *live)
 {
 	double alloc_bytes = at_least(live->bytes.y, births->bytes.y);
 	double alloc_count = at_least(live->count.y, births->count.y);
 	/* Of known blocks there are no more than are known. */
-	double weight = births->count.squares <= 0 ? 0 :
-			(double)(e->now_ns - e->w->start_ns) /
-			at_least(1, (double)e->w->open_total_ns);
+	double weight = births->count.squares <= 0 ? 0 : sample_weight(e->w);
 	double size = births->count.y > 0 ? births->bytes.y / births->count.y : 0;
 	struct metrics m = {
 		.live_bytes = llround(live->bytes.y),
@@ -537,7 +542,7 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 	};
 	vec_for_each(control, &e->w->controls)
 		q->controls += !control->ended;
-	q->detectable_count = q->covered > 0 ? 3 / q->covered : 0;
+	q->detectable_count = NONE_SEEN * sample_weight(e->w);
 }
 
 void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *rows,

@@ -129,7 +129,7 @@ static struct thread_now *thread_of(struct windows *w, uint32_t tid)
 	uint32_t number = map64_get(&w->thread_of, tid);
 
 	if (!number) {
-		thread_now_vec_push(&w->threads, (struct thread_now){ 0 });
+		thread_now_vec_push(&w->threads, (struct thread_now){ .tid = tid });
 		number = w->threads.len;
 		map64_set(&w->thread_of, tid, number);
 	}
@@ -223,6 +223,7 @@ static void drop_control(struct windows *w, uint64_t addr)
 
 static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 {
+	struct thread_now *thread = thread_of(w, ev->h.tid);
 	uint16_t class = (uint16_t)window_class(window_chunk_bytes(ev->size));
 	uint64_t addr = untag(ev->addr);
 	struct birth_row *row;
@@ -250,7 +251,8 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 		.stands_for = 1,
 	});
 	map64_set(&w->block_at, addr, w->blocks.len);
-	thread_of(w, ev->h.tid)->last = addr;
+	thread->last = addr;
+	thread->births++;
 }
 
 /* The old block is taken for ended until the realloc has failed. */
@@ -319,6 +321,23 @@ void windows_feed(struct windows *w, const void *record, size_t size)
 		on_realloc(w, record);
 		break;
 	}
+}
+
+static uint32_t busiest_of(const struct windows *w)
+{
+	uint32_t most = 0, tid = w->busiest;
+
+	vec_for_each(thread, &w->threads)
+		if (thread->births > most) {
+			most = thread->births;
+			tid = thread->tid;
+		}
+	return tid;
+}
+
+uint32_t windows_busiest_thread(const struct windows *w)
+{
+	return w->busiest;
 }
 
 uint64_t windows_hits(const struct windows *w)
@@ -433,6 +452,8 @@ static void tidy(struct windows *w, uint64_t now_ns)
 void windows_shut(struct windows *w, const struct window_facts *facts)
 {
 	w->open_total_ns += facts->shut_ns - facts->open_ns;
+	w->chances += 1 / facts->weight;
+	w->busiest = busiest_of(w);
 	w->truncated += facts->truncated;
 	note_births(w, facts->weight);
 	keep_survivors(w, facts->shut_ns, facts->weight);

@@ -57,6 +57,7 @@ DEFINE_VEC(birth_row_vec, struct birth_row);
 DEFINE_VEC(row_number_vec, uint32_t);
 
 struct thread_now {
+	uint32_t tid, births;	/* in the open window */
 	uint64_t last;		/* block that it allocated last */
 	uint64_t pending;	/* index + 1 of the block that a realloc may end */
 	bool pending_ended;
@@ -74,6 +75,7 @@ struct census_mark {
 
 struct windows {
 	uint64_t start_ns, open_total_ns;
+	double chances;			/* sum of 1 / weight over the windows */
 	uint32_t number;		/* of the window that is or was open, from 1 */
 	uint64_t hits, truncated, serial;
 	struct follow_vec blocks, controls;
@@ -90,6 +92,7 @@ struct windows {
 	struct fate_counts delays[WINDOW_CLASSES];	/* of controls that were noticed */
 	struct thread_now_vec threads;
 	struct map64 thread_of;		/* tid -> index + 1 */
+	uint32_t busiest;		/* tid, in the last window that had births */
 	bool by_contents;		/* see windows_follow_contents() */
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;

@@ -9,11 +9,13 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/privileges.h"
 #include "capture/aside.h"
 #include "capture/session_private.h"
+#include "capture/cost/progress.h"
 #include "capture/cost/window_polls.h"
 #include "capture/cost/windows.h"
 #include "heapsonde.skel.h"
@@ -34,9 +36,6 @@
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define MEMORY_OF_PACE 3.0	/* the same of what other levels would cost */
-#define PROGRESS_WINDOWS 20	/* before the target's progress in windows is judged */
-#define SATURATED 0.9
-#define CPU_SHARE_MIN 0.01
 #define HIT_NS_UNKNOWN 1500.0
 #define LEAD_S 0.050		/* that a window's process is there before it begins */
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
@@ -59,17 +58,11 @@ struct window_run {
 	struct window_switch on;
 	clockid_t cpu_clock;
 	uint64_t start_ns, length_ns, calls_max;
-	uint64_t begun_ns, open_ns, shut_ns, cpu_open_ns, cpu_shut_ns;
+	int sleeps_fd;			/* of the thread whose progress is watched, or -1 */
+	uint64_t begun_ns;
+	struct progress_mark open, shut;
 	bool full;
 	int errnum;
-};
-
-/* How much of its work the target gets done, in windows and outside of them. */
-struct progress {
-	double cpu_in_ns, open_ns, probes_ns;
-	double cpu_out_ns, out_ns;
-	uint32_t windows;
-	uint64_t last_ns, last_cpu_ns;	/* at the end of the last window; 0: none */
 };
 
 struct governor {
@@ -105,6 +98,8 @@ struct governor {
 	double period_s, window_s;
 	struct progress progress;
 	struct window_pace pace;
+	uint32_t sleeps_of;		/* thread; 0: none */
+	int sleeps_fd;
 
 	struct window_estimate estimate;
 	uint64_t estimated_ns, estimate_took_ns;
@@ -138,14 +133,16 @@ static void sleep_until(uint64_t time_ns)
 /* Open until its time is over or the kernel side has shut it. */
 static void hold_open(struct window_run *run)
 {
+	struct progress_mark *open = &run->open, *shut = &run->shut;
 	uint32_t nr = *run->on.nr + 1;	/* odd */
 	uint64_t until;
 
 	*run->on.calls = 0;
 	*run->on.calls_max = run->calls_max;
-	run->cpu_open_ns = clock_ns(run->cpu_clock);
-	run->open_ns = clock_ns(CLOCK_MONOTONIC);
-	until = run->open_ns + run->length_ns;
+	open->sleeps = progress_read_sleeps(run->sleeps_fd);
+	open->cpu_ns = clock_ns(run->cpu_clock);
+	open->time_ns = clock_ns(CLOCK_MONOTONIC);
+	until = open->time_ns + run->length_ns;
 	*run->on.nr = nr;
 	while (*run->on.nr == nr) {
 		uint64_t now = clock_ns(CLOCK_MONOTONIC), left = until - now;
@@ -157,8 +154,9 @@ static void hold_open(struct window_run *run)
 	}
 	run->full = *run->on.nr != nr;
 	*run->on.nr = nr + 1;
-	run->shut_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
-	run->cpu_shut_ns = clock_ns(run->cpu_clock);
+	shut->time_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
+	shut->cpu_ns = clock_ns(run->cpu_clock);
+	shut->sleeps = progress_read_sleeps(run->sleeps_fd);
 }
 
 /* The skeleton's memory, which the kernel shares with whoever has the map. */
@@ -213,19 +211,10 @@ static double mean(double before, double value)
 	return before < 0 ? value : before + (value - before) / MEMORY_OF_WINDOWS;
 }
 
-
-/* Share of a core that the target uses when it is left alone. */
-static double cpu_share(const struct progress *p)
-{
-	double share = p->out_ns > 0 ? p->cpu_out_ns / p->out_ns : 1;
-
-	return fmax(share, CPU_SHARE_MIN);
-}
-
 /* By how much probes have cost more than the budget, until the last window. */
 static double debt_ns(const struct governor *g)
 {
-	double had = (double)(g->progress.last_cpu_ns - g->cpu_begun_ns);
+	double had = (double)(g->progress.last.cpu_ns - g->cpu_begun_ns);
 
 	return g->cpu_begun_ns ? fmax(g->spent_ns - g->budget * had, 0) : 0;
 }
@@ -234,7 +223,7 @@ static double debt_ns(const struct governor *g)
 static double period_length_s(const struct governor *g, double window_s)
 {
 	double hits = fmax(g->hits_per_s, 0) * window_s + fmax(g->hits_outside, 0);
-	double budget = g->budget * cpu_share(&g->progress);
+	double budget = g->budget * progress_cpu_share(&g->progress);
 	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
 
 	/* What was overspent must be earned first. */
@@ -242,7 +231,11 @@ static double period_length_s(const struct governor *g, double window_s)
 	return fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
 }
 
-/* Many short windows say more than few long ones, as long as they are not all edges. */
+/*
+ * Many short windows say more than few long ones, as long as they are not all
+ * edges; and as long as the target gets far enough in them to come from one of its
+ * doings to the next: or they would show what it does after resting, and little else.
+ */
 static double window_length_s(const struct governor *g)
 {
 	double hits = g->hits_per_s * WINDOW_S, period = period_length_s(g, WINDOW_S);
@@ -253,7 +246,8 @@ static double window_length_s(const struct governor *g)
 		return WINDOW_BUSY_S;
 	if (hits < HITS_IDLE)
 		return fmin(WINDOW_S * HITS_IDLE / fmax(hits, 1), WINDOW_IDLE_S);
-	return fmin(fmax(WINDOW_S * PERIOD_WANTED_S / period, WINDOW_MIN_S), WINDOW_S);
+	return fmin(fmax(WINDOW_S * PERIOD_WANTED_S / period, WINDOW_MIN_S) /
+		    progress_share(&g->progress), WINDOW_S);
 }
 
 static double draw(struct governor *g)
@@ -262,53 +256,12 @@ static double draw(struct governor *g)
 	return (double)(g->random >> 11) / (double)(1ull << 53);
 }
 
-/* Whether the processors that it uses have no time left in windows. */
-static bool is_saturated(const struct progress *p)
-{
-	double cores = ceil(p->cpu_out_ns / p->out_ns);
-
-	return p->cpu_in_ns > SATURATED * fmax(cores, 1) * p->open_ns;
-}
-
-/*
- * How much of what it does outside a program gets done in a window, by its CPU
- * time less that of the probes. One that has time left is taken to lose nothing;
- * one that waits for answers to its answers loses some all the same.
- */
-static double progress_share(const struct progress *p)
-{
-	double inside, outside;
-
-	if (p->windows < PROGRESS_WINDOWS || p->open_ns <= 0 || p->out_ns <= 0 ||
-	    p->cpu_out_ns <= 0 || !is_saturated(p))
-		return 1;
-	inside = (p->cpu_in_ns - p->probes_ns) / p->open_ns;
-	outside = p->cpu_out_ns / p->out_ns;
-	return fmin(fmax(inside / outside, 0.1), 1);
-}
-
-static void note_progress(struct governor *g, const struct window_run *run, uint64_t hits)
-{
-	const double keep = 1 - 1 / (8 * MEMORY_OF_WINDOWS);
-	struct progress *p = &g->progress;
-
-	if (p->last_ns && run->begun_ns > p->last_ns) {
-		p->cpu_out_ns = p->cpu_out_ns * keep + (double)(run->cpu_open_ns - p->last_cpu_ns);
-		p->out_ns = p->out_ns * keep + (double)(run->open_ns - p->last_ns);
-	}
-	p->cpu_in_ns = p->cpu_in_ns * keep + (double)(run->cpu_shut_ns - run->cpu_open_ns);
-	p->open_ns = p->open_ns * keep + (double)(run->shut_ns - run->open_ns);
-	p->probes_ns = p->probes_ns * keep + (double)hits * hit_ns(g);
-	p->last_ns = run->shut_ns;
-	p->last_cpu_ns = run->cpu_shut_ns;
-	p->windows++;
-}
-
 static void note_pace(struct window_pace *pace, const struct window_run *run, uint64_t hits)
 {
-	double open_ns = fmax((double)(run->shut_ns - run->open_ns), 1);
+	const struct progress_mark *open = &run->open, *shut = &run->shut;
+	double open_ns = fmax((double)(shut->time_ns - open->time_ns), 1);
 	double hits_per_s = (double)hits * NS_PER_S / open_ns;
-	double cpu_share = (double)(run->cpu_shut_ns - run->cpu_open_ns) / open_ns;
+	double cpu_share = (double)(shut->cpu_ns - open->cpu_ns) / open_ns;
 	double part = fmax(1 / MEMORY_OF_PACE, 1 / (pace->windows + 1.0));
 
 	pace->hits_per_s += (hits_per_s - pace->hits_per_s) * part;
@@ -335,41 +288,57 @@ static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
 static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
 	double late_s = (double)(session_now_ns() - period_ns) / NS_PER_S;
-	double open_ns = fmax((double)(run->shut_ns - run->open_ns),
+	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns),
 			      (double)run->length_ns / SHORTEST_PART);
 
 	return fmax(g->period_s, late_s) * NS_PER_S / (open_ns * progress_share(&g->progress));
 }
 
+/* Whichever allocated most in the last window. */
+static void watch_thread(struct governor *g, uint32_t tid)
+{
+	if (!tid || tid == g->sleeps_of)
+		return;
+	if (g->sleeps_fd >= 0)
+		close(g->sleeps_fd);
+	g->sleeps_of = tid;
+	g->sleeps_fd = progress_open_thread(g->pid, tid);
+	progress_follow(&g->progress, progress_read_sleeps(g->sleeps_fd));
+}
+
 static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
-	double open_s = (double)(run->shut_ns - run->open_ns) / NS_PER_S;
-	struct window_facts facts = { run->open_ns, run->shut_ns, 0, run->full };
+	double open_s = (double)(run->shut.time_ns - run->open.time_ns) / NS_PER_S;
+	struct window_facts facts = { run->open.time_ns, run->shut.time_ns, 0, run->full };
 	int64_t all;
 	uint64_t hits;
+	uint32_t busiest;
 
 	pthread_mutex_lock(&g->s->lock);
 	all = session_hits(g->s);
 	hits = windows_hits(g->windows);
-	note_progress(g, run, hits);
+	progress_note(&g->progress, &run->open, &run->shut, (double)hits * hit_ns(g));
 	note_pace(&g->pace, run, hits);
 	facts.weight = weight(g, run, period_ns);
 	windows_shut(g->windows, &facts);
+	busiest = windows_busiest_thread(g->windows);
 	pthread_mutex_unlock(&g->s->lock);
+	watch_thread(g, busiest);
 	g->hits_per_s = mean(g->hits_per_s, (double)hits / open_s);
 	g->hits_outside = mean(g->hits_outside,
 			       fmax((double)(all - g->all_hits) - (double)hits, 0));
 	g->spent_ns += (double)(all - g->all_hits) * hit_ns(g);
 	g->all_hits = all;
 	if (!g->cpu_begun_ns)
-		g->cpu_begun_ns = run->cpu_open_ns;
-	g->attach_s = mean(g->attach_s, (double)(run->open_ns - run->begun_ns) / NS_PER_S);
+		g->cpu_begun_ns = run->open.cpu_ns;
+	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
 }
 
 static void plan_window(const struct governor *g, uint64_t start_ns, struct window_run *run)
 {
 	run->probes = g->probes;
 	run->switch_fd = bpf_map__fd(g->s->skel->maps.bss);
+	run->sleeps_fd = g->sleeps_fd;
 	run->start_ns = start_ns;
 	run->length_ns = (uint64_t)(g->window_s * NS_PER_S);
 	run->calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
@@ -550,6 +519,7 @@ struct governor *governor_create(struct session *session, double budget)
 	g->probes = window_probes_create();
 	g->windows = windows_create(session_now_ns());
 	g->fresh = true;
+	g->sleeps_fd = -1;
 	g->hits_per_s = g->hits_outside = g->attach_s = -1;
 	if (getrandom(&g->random, sizeof(g->random), 0) < 0)
 		g->random = session_now_ns();
@@ -638,6 +608,8 @@ void governor_destroy(struct governor *g)
 	if (!g)
 		return;
 	governor_stop(g);
+	if (g->sleeps_fd >= 0)
+		close(g->sleeps_fd);
 	window_probes_destroy(g->probes);
 	windows_destroy(g->windows);
 	window_row_vec_deinit(&g->estimate.rows);

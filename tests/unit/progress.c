@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a target gets done in windows, of stories in CPU time and sleeps. */
+#include <math.h>
+#include <unistd.h>
+
+#include "tests/unit/test.h"
+#include "capture/cost/progress.h"
+
+#define MS 1000000.0
+#define PERIOD (200 * MS)
+#define OPEN (5 * MS)
+
+/* Shares of a core and sleeps a second: outside of windows and in them. */
+struct story { double cpu_out, cpu_in, probes, sleeps_out, sleeps_in; };
+
+static double share_after(int windows, const struct story *story)
+{
+	struct progress progress = { 0 };
+	double time = PERIOD, cpu = 0, sleeps = 0;
+
+	for (int i = 0; i < windows; i++) {
+		struct progress_mark open, shut;
+
+		time += PERIOD - OPEN;
+		cpu += story->cpu_out * (PERIOD - OPEN);
+		sleeps += story->sleeps_out * (PERIOD - OPEN) / 1e9;
+		open = (struct progress_mark){ (uint64_t)time, (uint64_t)cpu, (int64_t)sleeps };
+		time += OPEN;
+		cpu += story->cpu_in * OPEN;
+		sleeps += story->sleeps_in * OPEN / 1e9;
+		shut = (struct progress_mark){ (uint64_t)time, (uint64_t)cpu, (int64_t)sleeps };
+		progress_note(&progress, &open, &shut, story->probes * OPEN);
+	}
+	return progress_share(&progress);
+}
+
+static bool is_near(double a, double b)
+{
+	return fabs(a - b) < 0.05;
+}
+
+TEST(short_of_time_it_does_what_probes_leave)
+{
+	check(is_near(share_after(60, &(struct story){ 1, 1, 0.6, 0, 0 }), 0.4));
+	check(is_near(share_after(60, &(struct story){ 0.5, 1, 0.8, 0, 0 }), 0.4));
+	check(share_after(5, &(struct story){ 1, 1, 0.6, 0, 0 }) == 1);
+}
+
+/* It sleeps for as long after each piece of work: a window sees less pieces. */
+TEST(who_rests_between_pieces_does_less_of_them)
+{
+	check(is_near(share_after(60, &(struct story){ 0.3, 0.8, 0.7, 1200, 360 }), 0.3));
+}
+
+TEST(who_catches_up_loses_nothing)
+{
+	check(share_after(60, &(struct story){ 0.3, 0.8, 0.5, 1200, 1200 }) == 1);
+	check(share_after(60, &(struct story){ 0.3, 0.8, 0.5, 1200, 1150 }) == 1);
+}
+
+TEST(few_sleeps_say_nothing)
+{
+	check(share_after(60, &(struct story){ 0.3, 0.8, 0.7, 50, 5 }) == 1);
+}
+
+TEST(sleeps_of_a_thread_are_read)
+{
+	int fd = progress_open_thread((uint32_t)getpid(), (uint32_t)getpid());
+	int64_t before = progress_read_sleeps(fd);
+
+	check(before >= 0);
+	for (int i = 0; i < 7; i++)
+		usleep(1000);
+	check(progress_read_sleeps(fd) >= before + 7);
+	close(fd);
+	check_int(progress_read_sleeps(-1), -1);
+	check_int(progress_read_sleeps(progress_open_thread((uint32_t)getpid(), 1)), -1);
+}

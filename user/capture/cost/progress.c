@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What the target gets done in windows; see progress.h. */
+#include <fcntl.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "capture/cost/progress.h"
+
+#define KEEP (1 - 1 / 64.0)	/* of the sums, from one window to the next */
+#define WINDOWS_MIN 20		/* before CPU time is judged */
+#define SATURATED 0.9
+#define CPU_SHARE_MIN 0.01
+#define SHARE_MIN 0.1
+#define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
+#define SURELY 2		/* standard deviations */
+#define STATUS_BYTES 4096
+
+static void note_outside(struct progress *p, const struct progress_mark *open)
+{
+	const struct progress_mark *last = &p->last;
+
+	p->cpu_out_ns = p->cpu_out_ns * KEEP + (double)(open->cpu_ns - last->cpu_ns);
+	p->out_ns = p->out_ns * KEEP + (double)(open->time_ns - last->time_ns);
+	if (last->sleeps < 0 || open->sleeps < last->sleeps)
+		return;
+	p->sleeps_out = p->sleeps_out * KEEP + (double)(open->sleeps - last->sleeps);
+	p->sleepy_out_ns = p->sleepy_out_ns * KEEP + (double)(open->time_ns - last->time_ns);
+}
+
+void progress_note(struct progress *p, const struct progress_mark *open,
+		   const struct progress_mark *shut, double probes_ns)
+{
+	if (p->last.time_ns && open->time_ns > p->last.time_ns)
+		note_outside(p, open);
+	p->cpu_in_ns = p->cpu_in_ns * KEEP + (double)(shut->cpu_ns - open->cpu_ns);
+	p->open_ns = p->open_ns * KEEP + (double)(shut->time_ns - open->time_ns);
+	p->probes_ns = p->probes_ns * KEEP + probes_ns;
+	if (open->sleeps >= 0 && shut->sleeps >= open->sleeps) {
+		p->sleeps_in = p->sleeps_in * KEEP + (double)(shut->sleeps - open->sleeps);
+		p->sleepy_in_ns = p->sleepy_in_ns * KEEP + (double)(shut->time_ns - open->time_ns);
+	}
+	p->last = *shut;
+	p->windows++;
+}
+
+void progress_follow(struct progress *p, int64_t sleeps)
+{
+	p->last.sleeps = sleeps;
+}
+
+double progress_cpu_share(const struct progress *p)
+{
+	double share = p->out_ns > 0 ? p->cpu_out_ns / p->out_ns : 1;
+
+	return fmax(share, CPU_SHARE_MIN);
+}
+
+/* Whether the processors that it uses have no time left in windows. */
+static bool is_saturated(const struct progress *p)
+{
+	double cores;
+
+	if (p->windows < WINDOWS_MIN || p->open_ns <= 0 || p->out_ns <= 0 || p->cpu_out_ns <= 0)
+		return false;
+	cores = ceil(p->cpu_out_ns / p->out_ns);
+	return p->cpu_in_ns > SATURATED * fmax(cores, 1) * p->open_ns;
+}
+
+/* By CPU time, less that of the probes. */
+static double share_of_cpu(const struct progress *p)
+{
+	double inside = (p->cpu_in_ns - p->probes_ns) / p->open_ns;
+
+	return inside / (p->cpu_out_ns / p->out_ns);
+}
+
+/* By how often it rests, where that is rarer than chance may have it. */
+static double share_of_sleeps(const struct progress *p)
+{
+	double expected;
+
+	if (p->sleepy_out_ns <= 0 || p->sleepy_in_ns <= 0)
+		return 1;
+	expected = p->sleeps_out / p->sleepy_out_ns * p->sleepy_in_ns;
+	if (expected < SLEEPS_MIN || p->sleeps_in > expected - SURELY * sqrt(expected))
+		return 1;
+	return p->sleeps_in / expected;
+}
+
+double progress_share(const struct progress *p)
+{
+	double share = is_saturated(p) ? share_of_cpu(p) : share_of_sleeps(p);
+
+	return fmin(fmax(share, SHARE_MIN), 1);
+}
+
+/* --- reading --- */
+
+int progress_open_thread(uint32_t pid, uint32_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/status", pid, tid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int64_t progress_read_sleeps(int fd)
+{
+	static const char field[] = "\nvoluntary_ctxt_switches:";
+	char text[STATUS_BYTES], *at;
+	ssize_t len = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+
+	if (len <= 0)
+		return -1;
+	text[len] = '\0';
+	at = strstr(text, field);
+	return at ? strtoll(at + sizeof(field) - 1, NULL, 10) : -1;
+}

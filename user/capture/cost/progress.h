@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How much of its work the target gets done while a window is open, by what it
+ * gets done without: probes slow it down, and what a window shows stands for more.
+ *
+ * Whoever is short of CPU time gets done what the probes leave of it. Whoever has
+ * time left either catches up, and gets all done, or rests between pieces of
+ * work, and gets less pieces done: the thread that allocates most then goes to
+ * sleep less often.
+ */
+#ifndef HEAPSONDE_CAPTURE_COST_PROGRESS_H
+#define HEAPSONDE_CAPTURE_COST_PROGRESS_H
+
+#include <stdint.h>
+
+/* The target at one moment. */
+struct progress_mark {
+	uint64_t time_ns, cpu_ns;
+	int64_t sleeps;		/* of one thread until then; < 0: not known */
+};
+
+/* Running sums, of which the oldest are forgotten. Zeroed at the beginning. */
+struct progress {
+	double cpu_in_ns, open_ns, probes_ns;
+	double cpu_out_ns, out_ns;
+	double sleeps_in, sleepy_in_ns;		/* where they are known */
+	double sleeps_out, sleepy_out_ns;
+	uint32_t windows;
+	struct progress_mark last;	/* at the end of the last window; time 0: none */
+};
+
+/* A window was open from @open to @shut, and probes took @probes_ns of the CPU time. */
+void progress_note(struct progress *progress, const struct progress_mark *open,
+		   const struct progress_mark *shut, double probes_ns);
+/* Another thread's sleeps are counted from here on. */
+void progress_follow(struct progress *progress, int64_t sleeps);
+/* Share of a core that the target uses when it is left alone. */
+double progress_cpu_share(const struct progress *progress);
+/* Of what it does without a window; at most 1. */
+double progress_share(const struct progress *progress);
+
+/* The thread's status in /proc, or -1. */
+int progress_open_thread(uint32_t pid, uint32_t tid);
+/* How often it went to sleep; -1 if that cannot be read. Takes no memory. */
+int64_t progress_read_sleeps(int fd);
+
+#endif
