@@ -124,3 +124,18 @@ TEST(blocks_of_no_bytes_have_the_chance_of_one)
 	check_int(m_heap(S1).live_bytes, 0);
 	check_near(m_heap(S1).live_count, m_heap(S1).live_count_error, BLOCKS);
 }
+
+/* Where samples stand for themselves only, that some were missed is told by the caller. */
+TEST(rows_of_single_blocks_may_lack_some)
+{
+	struct ev_alloc block = { .h = { .kind = EV_ALLOC, .tgid = PID }, .addr = large(0),
+				  .size = 1 << 20, .stack_id = S2, .weight = 4 << 20 };
+
+	m_begin();
+	m_alloc(T1, large(0), 1 << 20, S2);
+	check(m_heap(S2).live_bytes_error == 0);
+	model_may_miss(m, &block);
+	check(m_heap(S2).live_bytes == 1 << 20);
+	check(m_heap(S2).live_bytes_error > 2 * (4 << 20));
+	check(m_heap(S2).live_count_error > 2 * 4);
+}

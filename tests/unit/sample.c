@@ -146,12 +146,24 @@ TEST(spread_follows_blocks)
 	check(estimate_error(1000, 0, 0) == 0);
 }
 
+TEST(nothing_seen_is_not_nothing_missed)
+{
+	struct spread s = { 0 };
+
+	spread_missed(&s, sample_variance(200, 1000));
+	check(is_near(s.heaviest_bytes, sqrt(1000 * 800), 1e-6));
+	check(s.alloc_bytes == 0 && s.live_bytes == 0);
+	check(estimate_error(200, s.live_bytes, s.heaviest_bytes) > 2 * 1000);
+	spread_missed(&s, sample_variance(200, 200));
+	check(is_near(s.heaviest_bytes, sqrt(1000 * 800), 1e-6));
+}
+
 /* Of a Poisson count the interval is the exact one (Garwood, 1936). */
 TEST(interval_of_a_count)
 {
-	check(is_near(estimate_error(1, 1, 1), (5.572 - 0.025) / 2, 0.03));
-	check(is_near(estimate_error(10, 10, 1), (18.39 - 4.795) / 2, 0.005));
-	check(is_near(estimate_error(100, 100, 1), (121.63 - 81.36) / 2, 0.005));
+	check(is_near(estimate_error(1, 1, 1), 5.572 - 1, 0.03));
+	check(is_near(estimate_error(10, 10, 1), 18.39 - 10, 0.005));
+	check(is_near(estimate_error(100, 100, 1), 121.63 - 100, 0.005));
 	check(is_near(estimate_error(0, 0, 1), 3.689, 0.01));
 }
 

@@ -140,7 +140,7 @@ struct estimated { int64_t value; double error; };
 
 #define ESTIMATED(m, metric) ((struct estimated){ (m)->metric, (m)->metric##_error })
 
-/* Half the width of an estimate's interval; nothing where it is exact. */
+/* How far an estimate's interval reaches; nothing where it is exact. */
 static void put_error(FILE *f, const char *number, double error)
 {
 	if (error > 0)

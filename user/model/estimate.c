@@ -26,6 +26,11 @@ void spread_alloc(struct spread *spread, struct variance v)
 	spread->alloc_count += v.count;
 	spread->live_bytes += v.bytes;
 	spread->live_count += v.count;
+	spread_missed(spread, v);
+}
+
+void spread_missed(struct spread *spread, struct variance v)
+{
 	spread->heaviest_bytes = fmax(spread->heaviest_bytes, sqrt(v.bytes));
 	spread->heaviest_count = fmax(spread->heaviest_count, sqrt(v.count));
 }
@@ -62,15 +67,14 @@ static double gamma_quantile(double mean, double variance, double z)
 
 double estimate_error(double estimate, double variance, double heaviest)
 {
-	double low, high;
+	double high;
 
 	if (heaviest <= 0)
 		return 0;
 	/* Sums of what was added and taken again in another order may miss zero. */
 	if (estimate <= 0 || variance < 0)
 		variance = 0;
-	low = estimate > 0 ? gamma_quantile(estimate, variance, -Z975) : 0;
+	/* It is skewed: its upper end is never the nearer one. */
 	high = gamma_quantile(fmax(estimate, 0) + heaviest, variance + heaviest * heaviest, Z975);
-	/* With no sample at all there is no lower end to be in the middle of. */
-	return estimate > 0 ? (high - low) / 2 : high;
+	return high - fmax(estimate, 0);
 }

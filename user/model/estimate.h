@@ -29,10 +29,15 @@ struct spread {
 
 void spread_alloc(struct spread *spread, struct variance v);
 void spread_free(struct spread *spread, struct variance v, bool temporary);
+/* Blocks may have been missed that would have added that. */
+void spread_missed(struct spread *spread, struct variance v);
 /* The spread of two rows' sum. */
 void spread_add(struct spread *sum, const struct spread *spread);
 
-/* Half the width of the 95 % interval around @estimate; 0: exact. */
+/*
+ * How far the 95 % interval around @estimate reaches, on the side where that is
+ * further, since what is shown is one number; 0: exact.
+ */
 double estimate_error(double estimate, double variance, double heaviest);
 
 #endif

@@ -152,6 +152,16 @@ static bool enter_block(struct model *model, struct image *image, const struct e
 	return true;
 }
 
+void model_may_miss(struct model *model, const struct ev_alloc *ev)
+{
+	struct image *image = model_running_image(model, ev->h.tgid);
+	const struct origin origin = origin_of(ev);
+	uint32_t row = image ? model_row_of(model, image, &origin, MEMORY_HEAP) : 0;
+
+	if (row)
+		spread_missed(&model->agg.spreads[row], sample_variance(ev->size, ev->weight));
+}
+
 static void allocated(struct model *model, struct image *image, struct thread *thread,
 		      const struct ev_alloc *ev)
 {

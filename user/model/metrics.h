@@ -54,7 +54,7 @@ enum metric_unit { UNIT_BYTES, UNIT_COUNT, UNIT_BYTES_PER_S, UNIT_SECONDS, UNIT_
 
 /*
  * X(name, unit): metrics that are estimates where allocations are sampled. Each
- * has a field NAME_error beside it, half the width of a 95 % interval; 0 where
+ * has a field NAME_error beside it, how far a 95 % interval reaches; 0 where
  * the metric is exact.
  */
 #define ESTIMATED_METRICS(X)						\

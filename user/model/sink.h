@@ -35,6 +35,12 @@ DEFINE_CLEANUP(struct model *, model_destroy);
 void model_feed(struct model *model, const void *record, size_t size);
 
 /*
+ * A sampled call path is told of as if every block had been seen: that blocks like
+ * @ev may have been missed, samples of which would have stood for @ev->weight.
+ */
+void model_may_miss(struct model *model, const struct ev_alloc *ev);
+
+/*
  * The stack that allocations have named as @id is the stack @real: their rows
  * become one. For ids that were given before the stack was known.
  */

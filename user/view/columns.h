@@ -35,7 +35,7 @@ DEFINE_VEC(site_vec, struct site);
 	X(COLUMN_LIVE,   "live",   "live_bytes",         7, 0, s->m.live_bytes,	\
 	  "bytes allocated and not freed yet")					\
 	X(COLUMN_ERROR,  "+-",     NULL,                 6, 1, s->m.live_bytes_error, \
-	  "of live while sampling: half the width of a 95 % interval") \
+	  "of live while sampling: how far a 95 % interval reaches") \
 	X(COLUMN_BLOCKS, "blocks", "live_count",         6, 4, s->m.live_count,	\
 	  "blocks allocated and not freed yet")					\
 	X(COLUMN_RESIDENT, "resident", "resident_bytes", 8, 0, s->m.resident_bytes, \
