@@ -54,7 +54,7 @@
 	X(EV_UNFINISHED,    0, "... and its registers, after all pieces")	  \
 	X(EV_GO_STACK,      0, "frames of a Go stack, with the runtime's own") \
 	X(EV_GO_ALLOC,      1, "a Go object is about to be allocated: a sample") \
-	X(EV_GO_DEAD,       0, "the collector did not mark that sample")  \
+	X(EV_GO_LOOK,       0, "what that sample stands for, and whether it is dead") \
 	X(EV_GO_SWEEP,      1, "it has marked all that is live, and samples were looked at") \
 	X(EV_GO_BIRTH,      1, "a Go block was allocated")		  \
 	X(EV_GO_SWEPT,      1, "a span of Go blocks was swept: these are left") \
@@ -173,23 +173,34 @@ struct ev_realloc {
 };
 
 /*
- * EV_GO_ALLOC is a struct ev_alloc whose size is that of the size class, and
- * whose weight is what the kernel side knows: the exact counts of the runtime
- * correct it (capture/go/live.h). EV_GO_STACK is a struct ev_stack, EV_GO_DEAD
- * a struct ev_free.
+ * EV_GO_STACK is a struct ev_stack, EV_GO_ALLOC and EV_GO_BIRTH a struct
+ * ev_go_alloc.
  */
-struct ev_go_sweep {
-	struct ev_header h;
-	__u64 took_ns;		/* while the world was stopped */
-	__u32 checked, dead;	/* samples */
-};
-
-struct ev_go_birth {
+struct ev_go_alloc {
 	struct ev_header h;
 	__u64 addr;
 	__u64 size;		/* of the size class */
 	__u64 stack_id;
-	__u64 span_start;	/* the first address of its span */
+	union {
+		__u64 weight;	/* EV_GO_ALLOC: bytes that it stands for, as far as known */
+		__u64 span_start;	/* EV_GO_BIRTH: the first address of its span */
+	};
+};
+
+/* At the first collection after a sample was taken, and at the one that frees it. */
+struct ev_go_look {
+	struct ev_header h;
+	__u64 addr;
+	__u64 weight;		/* bytes that the sample stands for */
+	__u32 dead;
+	__u32 pad;
+};
+
+struct ev_go_sweep {
+	struct ev_header h;
+	__u64 took_ns;		/* while the world was stopped */
+	__u64 mean;		/* bytes between samples until then */
+	__u32 checked, dead;	/* samples */
 };
 
 #define GO_SPAN_OBJECTS 1024	/* at most */
@@ -309,8 +320,9 @@ EV_ASSERT(sizeof(struct ev_free) == 32, "ev_free");
 EV_ASSERT(sizeof(struct ev_pairs) == 48, "ev_pairs");
 EV_ASSERT(sizeof(struct ev_realloc) == 64, "ev_realloc");
 EV_ASSERT(sizeof(struct ev_pool) == 40, "ev_pool");
-EV_ASSERT(sizeof(struct ev_go_sweep) == 40, "ev_go_sweep");
-EV_ASSERT(sizeof(struct ev_go_birth) == 56, "ev_go_birth");
+EV_ASSERT(sizeof(struct ev_go_alloc) == 56, "ev_go_alloc");
+EV_ASSERT(sizeof(struct ev_go_look) == 48, "ev_go_look");
+EV_ASSERT(sizeof(struct ev_go_sweep) == 48, "ev_go_sweep");
 EV_ASSERT(sizeof(struct ev_go_swept) == 176, "ev_go_swept");
 EV_ASSERT(sizeof(struct ev_map) == 56, "ev_map");
 EV_ASSERT(sizeof(struct ev_memory) == 64, "ev_memory");

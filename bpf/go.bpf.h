@@ -4,7 +4,8 @@
  * into a processor's cache (go_refill), or a large object gets a span of its own
  * (go_large). The object that comes next is a sample and stands for all that
  * the span has room for. When the collector has marked what is live
- * (go_sweep), the mark bits tell which samples are dead.
+ * (go_sweep), before it empties the caches, the spans tell how much of that room
+ * was used, and the mark bits which samples are dead.
  *
  * symbol/go/points.h says where the probes are; all are calls, which are
  * emulated. There are no return probes: they would end a Go program, which
@@ -77,6 +78,7 @@ struct go_thread {
 	__u64 crosscall, crosscall_bytes;	/* struct go_target's */
 	bool from_c;		/* the walk came to where C called Go */
 	__u32 key;		/* of the sample in go_samples */
+	__u32 taken;		/* objects of the span that are allocated */
 	__u64 weight;		/* bytes that it stands for */
 	__u64 room;		/* of the span: bytes that are still to be allocated */
 	__u64 addr, size;	/* of the object */
@@ -301,6 +303,10 @@ static __noinline int go_fill(struct go_thread *t, const struct go_target *g)
 	sample->span = t->span_addr;
 	sample->index = t->index;
 	sample->inline_mark = go_inline_mark(t, g);
+	sample->weight = t->weight;
+	sample->taken = t->taken;
+	sample->room = t->nelems - t->taken;
+	sample->used = t->weight <= t->size;
 	sample->dead = 0;
 	barrier();
 	sample->addr = t->addr;
@@ -454,12 +460,15 @@ static __noinline bool go_take_sample(struct go_thread *t, const struct go_targe
 	return true;
 }
 
-/* Tells user space of the sample that was taken, and where. */
-static __noinline bool go_tell_sample(void)
+/*
+ * Tells user space of the object at t->addr and where it is allocated. Not within
+ * what found it, for the reason that go_capture() has.
+ */
+static __noinline bool go_tell(enum event_kind kind)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct go_thread *t = bpf_task_storage_get(&go_threads, task, NULL, 0);
-	struct ev_alloc *ev;
+	struct ev_go_alloc *ev;
 	__u64 id;
 
 	if (!t)
@@ -468,14 +477,15 @@ static __noinline bool go_tell_sample(void)
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev) {
 		count(COUNT_DROP_ALLOC);
-		go_drop(t);
+		if (kind == EV_GO_ALLOC)
+			go_drop(t);
 		return false;
 	}
-	go_header(&ev->h, EV_GO_ALLOC, t->tgid);
+	go_header(&ev->h, kind, t->tgid);
 	ev->addr = t->addr;
 	ev->size = t->size;
 	ev->stack_id = id;
-	ev->weight = t->weight;
+	ev->weight = kind == EV_GO_ALLOC ? t->weight : t->span_start;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return true;
 }
@@ -507,7 +517,8 @@ static __noinline bool go_sample_refill(struct pt_regs *ctx)
 
 	if (!t || !go_read_span(t, g, GO_ARGUMENT_1(ctx)))
 		return false;
-	t->room = (t->nelems - span_half(t, g->span_alloc_count)) * t->size;
+	t->taken = span_half(t, g->span_alloc_count);
+	t->room = (t->nelems - t->taken) * t->size;
 	t->index = go_next_free(t, g);
 	return go_take_sample(t, g, go_draw(t, mean));
 }
@@ -522,6 +533,7 @@ static __noinline bool go_sample_large(struct pt_regs *ctx)
 	if (!t || !go_read_span(t, g, GO_ARGUMENT_2(ctx)))
 		return false;
 	t->room = t->size;
+	t->taken = 0;
 	t->index = 0;
 	if (t->size < cfg_min_size || t->size > cfg_max_size)
 		return false;
@@ -532,17 +544,17 @@ static __noinline bool go_sample_large(struct pt_regs *ctx)
 
 static __always_inline bool go_on_refill(struct pt_regs *ctx)
 {
-	return go_sample_refill(ctx) && go_tell_sample();
+	return go_sample_refill(ctx) && go_tell(EV_GO_ALLOC);
 }
 
 static __always_inline bool go_on_large(struct pt_regs *ctx)
 {
-	return go_sample_large(ctx) && go_tell_sample();
+	return go_sample_large(ctx) && go_tell(EV_GO_ALLOC);
 }
 
 struct sweep {
 	__u32 tgid;
-	__u32 mark_bits;	/* offset in a span */
+	__u16 mark_bits, alloc_count;	/* offsets in a span */
 	__u32 checked, dead;
 };
 
@@ -563,27 +575,52 @@ static __always_inline bool go_is_marked(const struct go_sample *sample, const s
 	return byte >> (sample->index & 7) & 1;
 }
 
+/*
+ * No span is cached twice between two collections, so that all that was allocated
+ * since the sample was, was in the room that it stands for.
+ */
+static __always_inline void go_weigh(struct go_sample *sample, const struct sweep *sweep)
+{
+	__u16 taken = 0, used;
+
+	if (bpf_probe_read_user(&taken, sizeof(taken),
+				(const void *)(sample->span + sweep->alloc_count)))
+		return;
+	used = taken - sample->taken;
+	if (used && used < sample->room)
+		sample->weight = sample->weight * used / sample->room;
+}
+
 /* The callback of bpf_for_each_map_elem(). */
 static long go_check_sample(void *map, __u32 *key, struct go_sample *sample, struct sweep *sweep)
 {
-	struct ev_free *ev;
+	struct ev_go_look *ev;
+	bool first;
 
 	if (*key >= go_samples_end)
 		return 1;
 	if (sample->owner != sweep->tgid || !sample->addr)
 		return 0;
 	sweep->checked++;
-	if (!sample->dead && go_is_marked(sample, sweep))
+	first = !sample->used;
+	if (first)
+		go_weigh(sample, sweep);
+	sample->used = 1;
+	sample->dead |= !go_is_marked(sample, sweep);
+	sweep->dead += sample->dead;
+	if (!first && !sample->dead)
 		return 0;
-	sweep->dead++;
-	sample->dead = 1;
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev)
-		return 0;	/* told after the next collection */
-	go_header(&ev->h, EV_GO_DEAD, sweep->tgid);
+		return 0;	/* told when it is dead; of the dead after the next collection */
+	go_header(&ev->h, EV_GO_LOOK, sweep->tgid);
 	ev->addr = sample->addr;
+	ev->weight = sample->weight;
+	ev->dead = sample->dead;
+	ev->pad = 0;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	go_release(sample);
+	if (sample->dead)
+		go_release(sample);
 	return 0;
 }
 
@@ -591,17 +628,20 @@ static __noinline bool go_on_sweep(struct pt_regs *ctx)
 {
 	struct sweep sweep = { .tgid = bpf_get_attach_cookie(ctx) };
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &sweep.tgid);
-	__u64 begun = bpf_ktime_get_ns();
+	__u64 begun = bpf_ktime_get_ns(), mean;
 	struct ev_go_sweep *ev;
 
 	if (!g)
 		return false;
 	sweep.mark_bits = g->span_mark_bits;
+	sweep.alloc_count = g->span_alloc_count;
+	mean = go_mean(g);
 	bpf_for_each_map_elem(&go_samples, go_check_sample, &sweep, 0);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev)
 		return false;
 	go_header(&ev->h, EV_GO_SWEEP, sweep.tgid);
+	ev->mean = mean;
 	ev->checked = sweep.checked;
 	ev->dead = sweep.dead;
 	ev->took_ns = bpf_ktime_get_ns() - begun;

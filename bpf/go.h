@@ -33,8 +33,12 @@ struct go_sample {
 	__u64 addr;		/* 0: not filled in yet */
 	__u64 span;		/* of the runtime.mspan */
 	__u64 inline_mark;	/* address of the byte with its mark bit, or 0 */
+	__u64 weight;		/* bytes that it stands for if all of the span's room is used */
 	__u32 index;		/* number of the object in its span */
-	__u32 dead;		/* and nobody could be told yet */
+	__u16 taken, room;	/* objects in the span that were allocated, that were not */
+	__u8 used;		/* what was used is known: weight is what it stands for */
+	__u8 dead;		/* and nobody could be told yet */
+	__u16 pad;
 };
 
 /* Four times as many as are wanted to be alive. */

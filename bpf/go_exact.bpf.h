@@ -54,34 +54,9 @@ static __noinline bool go_find_birth(struct pt_regs *ctx)
 	return true;
 }
 
-/* Not within the above, for the reason that go_capture() has. */
-static __noinline bool go_tell_birth(void)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct go_thread *t = bpf_task_storage_get(&go_threads, task, NULL, 0);
-	struct ev_go_birth *ev;
-	__u64 id;
-
-	if (!t)
-		return false;
-	id = go_capture(t);
-	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
-	if (!ev) {
-		count(COUNT_DROP_ALLOC);
-		return false;
-	}
-	go_header(&ev->h, EV_GO_BIRTH, t->tgid);
-	ev->addr = t->addr;
-	ev->size = t->size;
-	ev->stack_id = id;
-	ev->span_start = t->span_start;
-	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	return true;
-}
-
 static __always_inline bool go_on_birth(struct pt_regs *ctx)
 {
-	return go_find_birth(ctx) && go_tell_birth();
+	return go_find_birth(ctx) && go_tell(EV_GO_BIRTH);
 }
 
 static __noinline bool go_emit_swept(struct go_thread *t, const struct go_target *g, __u64 start)

@@ -174,7 +174,7 @@ def sampled_sites(path):
         outside += len(outside_of_run)
         worst = max(worst, len(outside_of_run))
     if RUNS > 1:
-        check(outside <= 0.08 * compared, f"{outside} of {compared} lie outside of 95 % intervals")
+        check(outside <= 0.05 * compared, f"{outside} of {compared} lie outside of 95 % intervals")
     remark(f"{version}, {outside} of {compared} outside, at most {worst} in a run")
 
 
@@ -217,7 +217,8 @@ def sampled_run(path):
 
 
 TYPES = {"Tiny4": "uint32", "Scan8": "main.scan8", "Noscan16": "main.noscan16",
-         "Scan48": "main.scan48", "Noscan100": "[]uint8", "Header600": "main.header",
+         "Scan48": "main.scan48", "Noscan48": "main.noscan48", "Noscan100": "[]uint8",
+         "Header600": "main.header",
          "Noscan1k": "main.noscan1k", "Scan4k": "main.scan4k", "Noscan20k": "[]uint8",
          "Large64k": "[]uint8", "Large160k": "main.scanBig", "Crowd": "main.scan48"}
 

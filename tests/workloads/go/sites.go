@@ -34,6 +34,7 @@ type (
 	scan4k   struct{ p [500]*scan4k }
 	scanBig  struct{ p [20480]*scanBig }
 	noscan16 [16]byte
+	noscan48 [48]byte
 	noscan1k [1024]byte
 )
 
@@ -48,6 +49,9 @@ func siteNoscan16() any { return new(noscan16) }
 
 //go:noinline
 func siteScan48() any { return &scan48{} }
+
+//go:noinline
+func siteNoscan48() any { return new(noscan48) }
 
 //go:noinline
 func siteNoscan100() any { b := make([]byte, 100); return &b[0] }
@@ -96,7 +100,8 @@ var sites = []*site{
 	{name: "main.siteScan48", call: siteScan48, often: 120, keep: 100, size: 48},
 	{name: "main.siteShared48a", call: siteShared48a, often: 120, keep: 50, size: 48},
 	{name: "main.siteShared48b", call: siteShared48b, often: 60, keep: 200, size: 48},
-	{name: "main.siteNoscan100", call: siteNoscan100, often: 120, keep: 100, size: 112},
+	{name: "main.siteNoscan100", call: siteNoscan100, often: 110, keep: 100, size: 112},
+	{name: "main.siteNoscan48", call: siteNoscan48, often: 10, keep: 100, size: 48},
 	{name: "main.siteHeader600", call: siteHeader600, often: 100, keep: 60, size: 640},
 	{name: "main.siteNoscan1k", call: siteNoscan1k, often: 60, keep: 60, size: 1024},
 	{name: "main.siteScan4k", call: siteScan4k, often: 40, keep: 40, size: 4096},

@@ -33,7 +33,7 @@ static void keep(struct go_span *span, const uint64_t left[WORDS], struct model 
 
 /* With room for blocks of @ev's size; others there have died, and nobody told. */
 static struct go_span *span_of(struct go_exact *exact, struct model *model,
-			       const struct ev_go_birth *ev)
+			       const struct ev_go_alloc *ev)
 {
 	static const uint64_t none[WORDS];
 	uint32_t known = map64_get(&exact->by_start, ev->span_start);
@@ -53,7 +53,7 @@ static struct go_span *span_of(struct go_exact *exact, struct model *model,
 	return span;
 }
 
-void go_exact_born(struct go_exact *exact, struct model *model, const struct ev_go_birth *ev,
+void go_exact_born(struct go_exact *exact, struct model *model, const struct ev_go_alloc *ev,
 		   uint64_t stack_id)
 {
 	struct ev_alloc alloc = {

@@ -31,7 +31,7 @@ struct go_exact {
 void go_exact_deinit(struct go_exact *exact);
 
 /* Feed @model. @stack_id: as the model is to have it. */
-void go_exact_born(struct go_exact *exact, struct model *model, const struct ev_go_birth *ev,
+void go_exact_born(struct go_exact *exact, struct model *model, const struct ev_go_alloc *ev,
 		   uint64_t stack_id);
 void go_exact_swept(struct go_exact *exact, struct model *model, const struct ev_go_swept *ev,
 		    size_t record_size);

@@ -71,6 +71,7 @@ static bool publish_target(const struct session *s, const struct go_runtime *go,
 		.wide = go_layout_nelems_size(l) == 8,
 	};
 
+	go_live_note_mean(heap->live, target.mean);
 	return target.arenas &&
 	       !bpf_map_update_elem(bpf_map__fd(s->skel->maps.go_targets), &pid, &target, BPF_ANY);
 }

@@ -19,13 +19,15 @@
 #define LOOK_MAX_NS 500000		/* the world may stand still so much longer */
 #define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
 
-/* A record that waits: EV_GO_ALLOC, or EV_GO_DEAD, which has no more than its address. */
+/* A record that waits, as the model will get it. Of an EV_FREE_LATER no more is set. */
 struct waiting {
 	struct ev_alloc ev;
 	uint32_t class;
+	bool weighed;		/* it is known what of its span's room was used */
 };
 
 DEFINE_VEC(waiting_vec, struct waiting);
+DEFINE_VEC(block_vec, struct ev_alloc);
 DEFINE_VEC(stack_id_vec, uint64_t);
 DEFINE_VEC(stack_record_vec, struct ev_stack *);
 
@@ -33,9 +35,13 @@ struct go_live {
 	const struct go_runtime *go;
 	uint32_t max_depth;
 	struct waiting_vec waiting;
+	struct map64 waiting_at;		/* address -> index of the last sample there + 1 */
 	uint64_t begun[GO_SIZE_CLASSES];	/* bytes allocated before */
 	double given[GO_SIZE_CLASSES];		/* bytes that the model was told of since */
-	bool swept;				/* since samples were settled */
+	bool missed[GO_SIZE_CLASSES];		/* not each block was a sample */
+	uint64_t mean_max;
+	struct map64 single_paths;		/* stacks of samples that stand for themselves */
+	struct block_vec singles;		/* one a stack, weight: what may have been missed */
 	struct map64 trimmed;			/* the kernel side's id -> index of ids + 1 */
 	struct stack_id_vec ids;
 	struct stack_record_vec stacks;		/* not fetched yet */
@@ -71,6 +77,9 @@ void go_live_destroy(struct go_live *live)
 	stack_id_vec_deinit(&live->ids);
 	map64_deinit(&live->trimmed);
 	waiting_vec_deinit(&live->waiting);
+	map64_deinit(&live->waiting_at);
+	block_vec_deinit(&live->singles);
+	map64_deinit(&live->single_paths);
 	go_exact_deinit(&live->exact);
 	free(live);
 }
@@ -140,33 +149,48 @@ static uint64_t trimmed_id(const struct go_live *live, uint64_t id)
 	return known ? live->ids.data[known - 1] : id;
 }
 
-static void take_sample(struct go_live *live, const struct ev_alloc *ev)
+static void take_sample(struct go_live *live, const struct ev_go_alloc *ev)
 {
 	struct waiting *waiting = waiting_vec_append(&live->waiting);
 
-	*waiting = (struct waiting){ *ev, class_of(ev->size) };
+	*waiting = (struct waiting){ { ev->h, ev->addr, ev->size, 0, ev->weight },
+				     class_of(ev->size), false };
+	waiting->ev.h.kind = EV_ALLOC;
 	waiting->ev.stack_id = trimmed_id(live, ev->stack_id);
+	map64_set(&live->waiting_at, ev->addr, (uint32_t)live->waiting.len);
 }
 
 /* These do not wait. */
-static void take_birth(struct go_live *live, struct model *model, const struct ev_go_birth *ev)
+static void take_birth(struct go_live *live, struct model *model, const struct ev_go_alloc *ev)
 {
 	live->births++;
 	live->given[class_of(ev->size)] += (double)ev->size;
 	go_exact_born(&live->exact, model, ev, trimmed_id(live, ev->stack_id));
 }
 
-static void take_death(struct go_live *live, const struct ev_free *ev)
+static void take_look(struct go_live *live, const struct ev_go_look *ev)
 {
-	waiting_vec_push(&live->waiting, (struct waiting){ .ev = { .h = ev->h,
-								   .addr = ev->addr } });
+	uint32_t at = map64_get(&live->waiting_at, ev->addr);
+	struct waiting *waiting;
+
+	if (at) {
+		waiting = &live->waiting.data[at - 1];
+		waiting->ev.weight = ev->weight;
+		waiting->weighed = true;
+	}
+	if (!ev->dead)
+		return;
+	map64_remove(&live->waiting_at, ev->addr);
+	waiting = waiting_vec_append(&live->waiting);
+	*waiting = (struct waiting){ .ev = { .h = ev->h, .addr = ev->addr } };
+	waiting->ev.h.kind = EV_FREE_LATER;
 }
 
 static void take_sweep(struct go_live *live, const struct ev_go_sweep *ev)
 {
 	int64_t took = (int64_t)ev->took_ns;
 
-	live->swept = true;
+	go_live_note_mean(live, ev->mean);
 	live->sweeps.count++;
 	live->sweeps.checked += ev->checked;
 	live->sweeps.dead += ev->dead;
@@ -190,8 +214,8 @@ void go_live_take(struct go_live *live, struct model *model, const struct ev_hea
 	case EV_GO_ALLOC:
 		take_sample(live, data);
 		break;
-	case EV_GO_DEAD:
-		take_death(live, data);
+	case EV_GO_LOOK:
+		take_look(live, data);
 		break;
 	case EV_GO_SWEEP:
 		take_sweep(live, data);
@@ -207,10 +231,11 @@ void go_live_take(struct go_live *live, struct model *model, const struct ev_hea
 
 /* --- records out --- */
 
+/* Of the samples of a size class that wait, bytes by their weights. */
 struct class_sum {
-	double estimated;	/* bytes of the samples that wait, by their weights ... */
-	double exact;		/* ... and of those that stand for themselves only */
-	double factor;		/* by which the former are corrected; < 0: let them wait */
+	double weighed, open;	/* what they stand for is known; is at most this */
+	double exact;		/* they stand for themselves only */
+	double weighed_factor, open_factor;	/* to correct them by; < 0: let them wait */
 };
 
 static bool is_exact(const struct waiting *waiting)
@@ -221,32 +246,63 @@ static bool is_exact(const struct waiting *waiting)
 static void sum_waiting(const struct go_live *live, struct class_sum sums[GO_SIZE_CLASSES])
 {
 	vec_for_each(waiting, &live->waiting) {
-		if (waiting->ev.h.kind != EV_GO_ALLOC)
+		struct class_sum *sum = &sums[waiting->class];
+		double weight = (double)waiting->ev.weight;
+
+		if (waiting->ev.h.kind != EV_ALLOC)
 			continue;
 		if (is_exact(waiting))
-			sums[waiting->class].exact += (double)waiting->ev.weight;
+			sum->exact += weight;
+		else if (waiting->weighed)
+			sum->weighed += weight;
 		else
-			sums[waiting->class].estimated += (double)waiting->ev.weight;
+			sum->open += weight;
 	}
 }
 
-static void find_factors(const struct go_live *live, enum go_settle which,
+/* @left: bytes that were allocated and that samples are to stand for. */
+static void find_factor(struct class_sum *sum, double left, enum go_settle which)
+{
+	double all = sum->weighed + sum->open;
+
+	sum->weighed_factor = sum->open_factor = 1;
+	if (!all || which == GO_SETTLE_ENDED)
+		return;
+	left = fmax(left, 0);
+	if (left >= all) {
+		sum->weighed_factor = sum->open_factor = left / all;
+		return;
+	}
+	/* Rather than what is known, what is not was less than it could be. */
+	if (sum->weighed)
+		sum->weighed_factor = fmin(1, left / sum->weighed);
+	if (sum->open)
+		sum->open_factor = (left - sum->weighed_factor * sum->weighed) / sum->open;
+	if (which == GO_SETTLE_DUE && sum->open_factor < FILLED)
+		sum->open_factor = -1;
+}
+
+static void find_factors(struct go_live *live, enum go_settle which,
 			 struct class_sum sums[GO_SIZE_CLASSES])
 {
-	bool all = which != GO_SETTLE_DUE || live->swept;
 	uint64_t now[GO_SIZE_CLASSES];
 
 	go_runtime_allocated(live->go, now);
 	for (int i = 0; i < GO_SIZE_CLASSES; i++) {
 		double left = (double)(now[i] - live->begun[i]) - live->given[i] - sums[i].exact;
 
-		sums[i].factor = 1;
-		if (!sums[i].estimated || which == GO_SETTLE_ENDED)
-			continue;
-		sums[i].factor = left > 0 ? left / sums[i].estimated : 0;
-		if (!all && sums[i].factor < FILLED)
-			sums[i].factor = -1;
+		find_factor(&sums[i], left, which);
+		live->missed[i] |= left > 0;
 	}
+}
+
+/* The path may have allocated what was no sample. */
+static void keep_single(struct go_live *live, const struct ev_alloc *ev)
+{
+	if (map64_get(&live->single_paths, ev->stack_id))
+		return;
+	block_vec_push(&live->singles, *ev);
+	map64_set(&live->single_paths, ev->stack_id, (uint32_t)live->singles.len);
 }
 
 static void feed_sample(struct go_live *live, struct model *model, const struct waiting *waiting,
@@ -254,8 +310,9 @@ static void feed_sample(struct go_live *live, struct model *model, const struct 
 {
 	struct ev_alloc ev = waiting->ev;
 
-	ev.h.kind = EV_ALLOC;
-	if (!is_exact(waiting)) {
+	if (is_exact(waiting)) {
+		keep_single(live, &ev);
+	} else {
 		double weight = (double)ev.weight * factor;
 
 		ev.weight = weight > (double)ev.size ? (uint64_t)weight : ev.size;
@@ -268,35 +325,48 @@ static void feed_death(struct model *model, const struct waiting *waiting)
 {
 	struct ev_free ev = { .h = waiting->ev.h, .addr = waiting->ev.addr };
 
-	ev.h.kind = EV_FREE_LATER;
 	model_feed(model, &ev, sizeof(ev));
+}
+
+/*
+ * Where each sample stands for itself, their sum looks exact. It is if the books say
+ * so, or if samples were never further apart than such a block is large.
+ */
+static void admit_missed(struct go_live *live, struct model *model)
+{
+	vec_for_each(single, &live->singles) {
+		if (!live->missed[class_of(single->size)] || single->weight >= live->mean_max)
+			continue;
+		single->weight = live->mean_max;
+		model_may_miss(model, single);
+	}
 }
 
 void go_live_settle(struct go_live *live, struct model *model, enum go_settle which)
 {
 	struct class_sum sums[GO_SIZE_CLASSES] = { 0 };
-	struct map64 kept = { 0 };	/* addresses of samples that go on waiting */
 	size_t len = 0;
 
 	sum_waiting(live, sums);
 	find_factors(live, which, sums);
-	live->swept = false;
+	map64_deinit(&live->waiting_at);
+	live->waiting_at = (struct map64){ 0 };
 	vec_for_each(waiting, &live->waiting) {
-		bool birth = waiting->ev.h.kind == EV_GO_ALLOC;
-		double factor = sums[waiting->class].factor;
+		const struct class_sum *sum = &sums[waiting->class];
+		double factor = waiting->weighed ? sum->weighed_factor : sum->open_factor;
 
-		if (birth ? factor < 0 && !is_exact(waiting) :
-			    map64_get(&kept, waiting->ev.addr) != 0) {
-			map64_set(&kept, waiting->ev.addr, 1);
-			live->waiting.data[len++] = *waiting;
-		} else if (birth) {
-			feed_sample(live, model, waiting, factor);
-		} else {
+		/* Only of weighed samples deaths are told. */
+		if (waiting->ev.h.kind == EV_FREE_LATER) {
 			feed_death(model, waiting);
+		} else if (factor < 0 && !is_exact(waiting)) {
+			live->waiting.data[len++] = *waiting;
+			map64_set(&live->waiting_at, waiting->ev.addr, (uint32_t)len);
+		} else {
+			feed_sample(live, model, waiting, factor);
 		}
 	}
 	live->waiting.len = len;
-	map64_deinit(&kept);
+	admit_missed(live, model);
 }
 
 const struct go_sweeps *go_live_sweeps(const struct go_live *live)
@@ -307,6 +377,12 @@ const struct go_sweeps *go_live_sweeps(const struct go_live *live)
 int64_t go_live_births(const struct go_live *live)
 {
 	return live->births;
+}
+
+void go_live_note_mean(struct go_live *live, uint64_t mean)
+{
+	if (mean > live->mean_max)
+		live->mean_max = mean;
 }
 
 void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s)

@@ -4,14 +4,14 @@
  * objects that its allocator hands out are sampled where it takes a new span
  * (bpf/go.bpf.h), and watched until the collector leaves one unmarked.
  *
- *	EV_GO_STACK, EV_GO_ALLOC, EV_GO_DEAD -> go_live -> the model's own records
+ *	EV_GO_STACK, EV_GO_ALLOC, EV_GO_LOOK -> go_live -> the model's own records
  *
  * A sample stands for the room of its span, which is not all used when a
- * collection empties the caches. But how many objects of each size class were
- * allocated is known exactly, from the runtime's books: each sample gets its
- * share of that, so that the classes' sums are right, and only how they are
- * divided among call paths is an estimate. So samples wait here until their
- * spans are used up or collected; the order of records is kept.
+ * collection empties the caches; how much is looked up at that moment. And how many
+ * objects of each size class were allocated is known exactly, from the runtime's
+ * books: each sample gets its share of that, so that the classes' sums are right,
+ * and only how they are divided among call paths is an estimate. So samples wait
+ * here until their spans are used up or collected; the order of records is kept.
  *
  * Samples are systematic: of call paths that take turns in a fixed order within
  * one size class, some may be seen too often and others too rarely.
@@ -70,6 +70,9 @@ const struct go_sweeps *go_live_sweeps(const struct go_live *live);
 
 /* Blocks that were seen born one by one so far. */
 int64_t go_live_births(const struct go_live *live);
+
+/* Samples were taken @mean bytes apart. */
+void go_live_note_mean(struct go_live *live, uint64_t mean);
 
 /* How fast the program allocates, from its figures at @t_s and those before. */
 void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s);
