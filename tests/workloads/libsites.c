@@ -2,8 +2,9 @@
 /*
  * To be preloaded: books of a program that keeps none. What lives is counted by
  * the return address of the call that allocated it, from SIGUSR1 on; SIGUSR2
- * writes "PC BYTES COUNT" lines to the file $SITES_OUT. Chunks are as they
- * would be without, for blocks are noted beside the heap.
+ * writes "PC BYTES COUNT KEPT KEPT_COUNT" lines to the file $SITES_OUT, where
+ * kept is what lived at SIGURG already, and lives. Chunks are as they would be
+ * without, for blocks are noted beside the heap.
  */
 #include <fcntl.h>
 #include <sched.h>
@@ -23,8 +24,8 @@ void *__libc_realloc(void *p, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *p);
 
-struct slot { uintptr_t addr; uint32_t size, site : 31, old : 1; };
-struct site { uintptr_t pc; long bytes, count; };
+struct slot { uintptr_t addr; uint32_t size, site : 30, old : 1, kept : 1; };
+struct site { uintptr_t pc; long bytes, count, kept, kept_count; };
 
 static struct slot *slots;
 static struct site sites[SITES];
@@ -43,8 +44,9 @@ static void write_sites(void)
 
 	for (struct site *s = sites; s < sites + SITES; s++)
 		if (s->pc && (s->bytes || s->count)) {
-			int len = snprintf(line, sizeof(line), "%lx %ld %ld\n",
-					   (unsigned long)s->pc, s->bytes, s->count);
+			int len = snprintf(line, sizeof(line), "%lx %ld %ld %ld %ld\n",
+					   (unsigned long)s->pc, s->bytes, s->count,
+					   s->kept, s->kept_count);
 
 			if (write(fd, line, (size_t)len) != len)
 				break;
@@ -54,18 +56,30 @@ static void write_sites(void)
 	close(fd);
 }
 
+static void keep_what_lives(void)
+{
+	for (struct slot *s = slots; slots && s < slots + SLOTS; s++)
+		s->kept = s->addr && !s->old;
+	for (struct site *s = sites; s < sites + SITES; s++) {
+		s->kept = s->bytes;
+		s->kept_count = s->count;
+	}
+}
+
 static void answer(void)
 {
 	int what = __atomic_exchange_n(&wanted, 0, __ATOMIC_ACQ_REL);
 
 	if (what == SIGUSR2)
 		write_sites();
+	if (what == SIGURG)
+		keep_what_lives();
 	if (what != SIGUSR1)
 		return;
 	for (struct slot *s = slots; slots && s < slots + SLOTS; s++)
 		s->old = s->addr != 0;
 	for (struct site *s = sites; s < sites + SITES; s++)
-		s->bytes = s->count = 0;
+		s->bytes = s->count = s->kept = s->kept_count = 0;
 }
 
 static void unlock(void)
@@ -88,6 +102,7 @@ __attribute__((constructor)) static void listen_for_signals(void)
 {
 	signal(SIGUSR1, on_signal);
 	signal(SIGUSR2, on_signal);
+	signal(SIGURG, on_signal);
 }
 
 static uint32_t site_of(uintptr_t pc)
@@ -120,7 +135,7 @@ static void *born(void *p, size_t size, void *pc)
 		slots = mmap(NULL, SLOTS * sizeof(*slots), PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	slot = slot_of((uintptr_t)p);
-	*slot = (struct slot){ (uintptr_t)p, (uint32_t)size, site_of((uintptr_t)pc), 0 };
+	*slot = (struct slot){ (uintptr_t)p, (uint32_t)size, site_of((uintptr_t)pc), 0, 0 };
 	sites[slot->site].bytes += (long)size;
 	sites[slot->site].count++;
 	unlock();
@@ -140,7 +155,12 @@ static void died(void *p)
 		sites[slot->site].bytes -= slot->size;
 		sites[slot->site].count--;
 	}
+	if (slot->addr && slot->kept) {
+		sites[slot->site].kept -= slot->size;
+		sites[slot->site].kept_count--;
+	}
 	slot->old = 1;
+	slot->kept = 0;
 	unlock();
 }
 

@@ -9,14 +9,17 @@ a preloaded library does (libsites.c), by the calls that allocate.
 
 Per program and budget: share of the CPU time that the target used more than in
 a run without (paired, and so as noisy as the machine), the share that windows
-themselves claim, error of the total, mean error of stacks above 1 % of the live
-bytes, the rank of the worst leak, and how many 95 % intervals hold.
+themselves claim, error of the total, mean and median error of stacks above 1 % of
+the live bytes, how many 95 % intervals hold, and the rank of the worst leak: of the
+call that kept most of what it had allocated until half-way. Last lines sum up.
 """
 
 import argparse
 import os
 import socket
+import statistics
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 import harness                  # noqa: E402
@@ -70,8 +73,16 @@ class Service:
     def begin(self):
         pass
 
+    def half_way(self):
+        pass
+
     def truth(self):
         return {s["site"]: s["live_bytes"] for s in self.books["sites"] if s["alloc_count"]}
+
+    def leak(self):
+        """Its worst one, and how many blocks it kept."""
+        count = {s["site"]: s["live_count"] for s in self.books["sites"]}
+        return LEAKS.get(self.name), count.get(LEAKS.get(self.name), 0)
 
     def key(self, chain, stack):
         return next((f for f in chain if f and f.startswith("site_")), None)
@@ -99,13 +110,21 @@ class Program:
     def begin(self):
         self.proc.send_signal(signal.SIGUSR1)
 
+    def half_way(self):
+        self.proc.send_signal(signal.SIGURG)
+
     def truth(self):
         """Live bytes by the return addresses that the library found."""
         self.proc.send_signal(signal.SIGUSR2)
         wait_until("the books are written", lambda: os.path.exists(self.out) and
                    open(self.out).read().endswith("end\n"))
-        lines = open(self.out).read().splitlines()[:-1]
-        return {int(pc, 16): int(n) for pc, n, _ in (line.split() for line in lines)}
+        rows = [line.split() for line in open(self.out).read().splitlines()[:-1]]
+        kept = max(rows, key=lambda row: int(row[3]))
+        self.kept = int(kept[0], 16), int(kept[4])
+        return {int(row[0], 16): int(row[1]) for row in rows}
+
+    def leak(self):
+        return self.kept
 
     def key(self, chain, stack):
         """The frame above the library's, which stands between."""
@@ -168,6 +187,8 @@ def script(language, text, env=None):
     return start
 
 
+RESULTS = {}                    # by budget
+
 PROGRAMS = {
     **{name: (lambda seconds, name=name: Service(name, seconds))
        for name in ("churn", "threads", "bursts", "steady", "adversary")},
@@ -193,13 +214,16 @@ def watched(start, seconds, budget):
                   mode="windows")
     program.begin()
     before = cpu_s(program.pid)
+    half_way = threading.Timer(seconds / 2, program.half_way)
+    half_way.start()
     program.run()
+    half_way.join()
     used = cpu_s(program.pid) - before
     report = watch.finish()
     return program, used, report, program.truth()
 
 
-def judge(program, report, truth, leak):
+def judge(program, report, truth):
     rows = {}
     for chain, stack in report.chains():
         key = program.key(chain, stack)
@@ -213,13 +237,18 @@ def judge(program, report, truth, leak):
     large = [k for k, n in truth.items() if n > live / 100]
     errors = [abs(rows.get(k, nothing)["live"] / truth[k] - 1) for k in large]
     held = [abs(rows[k]["live"] - truth[k]) <= rows[k]["error"] for k in large if k in rows]
+    leak, kept = program.leak()
     ranked = sorted(rows, key=lambda k: -rows[k]["growth"])
     rank = ranked.index(leak) + 1 if rows.get(leak, nothing)["growth"] > 0 else 0
     got = sum(s["live_bytes"] for s in report.stacks if s["kind"] == "heap")
     return {
         "total": got / live - 1 if live else 0,
         "mare": sum(errors) / len(errors) if errors else 0,
+        "median": statistics.median(errors) if errors else 0,
         "rank": rank,
+        # A stack that kept as many as can be detected is seen with three blocks.
+        "expected": 3 * kept / report.data["windows"]["detectable_count"] if leak else 0,
+        "held": sum(held),
         "coverage": sum(held) / len(held) if held else 1,
         "stacks": len(large),
         "unseen": len(large) - len(held),
@@ -233,18 +262,35 @@ def measure(name, seconds, budget):
     cost = used / base - 1 if base else 0
     claimed = report.data["cost"]["target_cpu_share"]
     own = report.data["cost"]["own_cpu_s"] / report.data["duration_s"]
-    result = judge(program, report, truth, LEAKS.get(name))
+    result = judge(program, report, truth)
+    RESULTS.setdefault(budget, []).append(result)
     print(f"{name} budget {budget:g} %: paired cost {100 * cost:+.1f} %, claimed "
           f"{100 * (claimed or 0):.2f} %, own {100 * own:.1f} % of a core; total "
           f"{100 * result['total']:+.1f} %, call sites above 1 % ({result['stacks']}): off by "
-          f"{100 * result['mare']:.0f} %, {result['unseen']} of them not seen, of the others "
-          f"{100 * result['coverage']:.0f} % of the intervals hold, "
-          f"leak rank {result['rank'] or '-'}, {report.data['windows']['windows']} windows",
+          f"{100 * result['mare']:.0f} %, median {100 * result['median']:.0f} %, "
+          f"{result['unseen']} of them not seen, of the others "
+          f"{100 * result['coverage']:.0f} % of the intervals hold, leak rank "
+          f"{result['rank'] or '-'} with {result['expected']:.1f} of its blocks expected, "
+          f"{report.data['windows']['windows']} windows",
           flush=True)
     what = f"windows_{name}_{budget:g}"
     print(f"bench {what}_claimed {100 * (claimed or 0):.3f} % <={1.1 * budget:g}")
     print(f"bench {what}_total {abs(100 * result['total']):.2f} %")
     print(f"bench {what}_stacks {100 * result['mare']:.1f} %", flush=True)
+
+
+def sum_up(budget, results):
+    medians = sorted(r["median"] for r in results if r["stacks"])
+    totals = [abs(r["total"]) for r in results]
+    sure = [r["rank"] for r in results if r["expected"] >= 10]
+    print(f"all {len(results)} at {budget:g} %: total off by "
+          f"{100 * statistics.median(totals):.1f} % in the median, {100 * max(totals):.1f} % at "
+          f"most; call sites: {100 * statistics.median(medians):.0f} % in the median of the "
+          f"medians, {100 * medians[-((len(medians) + 2) // 3)]:.0f} % or more in the worst third; "
+          f"{sum(r['held'] for r in results)} of "
+          f"{sum(r['stacks'] - r['unseen'] for r in results)} intervals hold; of {len(sure)} leaks "
+          f"with ten blocks expected {sure.count(1)} first, "
+          f"{sum(0 < rank <= 3 for rank in sure)} among the first three", flush=True)
 
 
 def bench():
@@ -261,6 +307,8 @@ def bench():
             failed |= not line.startswith("ok")
             if not line.startswith("ok"):
                 print(line, flush=True)
+    for budget, results in RESULTS.items():
+        sum_up(budget, results)
     sys.exit(failed)
 
 
