@@ -235,6 +235,15 @@ def level_changes_while_it_runs():
 
 
 @case()
+def growth_level_does_not_rank_leaks():
+    w = Workload("services", "leaky", "20", "20000")
+    w.say("go")
+    t = watch(w, "--mode", "growth", columns=100)
+    t.wait_for("who touched it first, not who leaks", "resident")
+    t.quit()
+
+
+@case()
 def target_that_dies_is_told_and_the_screen_stays():
     w = Workload("deep", "30")
     t = attached(w)

@@ -584,6 +584,21 @@ async function idle(file) {
 	});
 }
 
+// What the page says of a level whose numbers are estimates, or none of allocations.
+async function level(file, ...texts) {
+	return withPage(file, async (page) => {
+		const said = `${await words(page, "#summary")} ${await words(page, "#cost")}`;
+
+		for (const text of texts) check(said.includes(text), `no "${text}" in ${said}`);
+		for (const text of [
+			"numbers are exact",
+			"No allocation was seen",
+			"allocated does",
+		])
+			check(!said.includes(text), `"${text}" is wrong at this level`);
+	});
+}
+
 // Everything that is written below the table.
 async function everything(file) {
 	return withPage(file, async (page) => {
@@ -689,6 +704,7 @@ await run({
 	hostile,
 	policy,
 	idle,
+	level,
 	everything,
 	large,
 	picture,

@@ -4,7 +4,7 @@
  * snapshots made by hand, so that names and sizes can be what no program of
  * ours has.
  *
- * usage: pages {everything|idle|hostile|many|large} PAGE JSON
+ * usage: pages {everything|idle|windows|growth|hostile|many|large} PAGE JSON
  */
 #include <stdio.h>
 #include <string.h>
@@ -141,8 +141,41 @@ static struct snapshot *stacks_create(struct history *history, uint64_t count)
 	return snap;
 }
 
+static struct snapshot *windows_create(void)
+{
+	struct snapshot *snap = fixture_create();
+
+	snap->mode = "windows";
+	snap->sample_bytes = -1;
+	snap->totals.m.live_bytes_error = 2048;
+	snap->windows = (struct snapshot_windows){
+		.windows = 321, .window_s = 0.005, .period_s = 0.25, .covered_share = 0.02,
+		.samples = 1000, .ghost_share = 0.6, .ghost_s = 7, .detectable_count = 150,
+		.held_bytes = 1 << 20, .unattributed_bytes = 4096, .evidence = "windows, heap walk",
+	};
+	return snap;
+}
+
+/* The first stack only touched memory, and grows. */
+static struct snapshot *growth_create(void)
+{
+	struct snapshot *snap = fixture_create();
+	struct metrics *m = &snap->stacks.data[0].m;
+
+	snap->mode = "growth";
+	snap->stacks.data[0].kind = MEMORY_GROWTH;
+	snap->totals.m = (struct metrics){ .resident_bytes = 3 << 20 };
+	*m = (struct metrics){ .resident_bytes = 3 << 20, .growth_bytes_per_s = 1e5,
+			       .growth_confidence = 0.99 };
+	return snap;
+}
+
 static struct snapshot *create(const char *name, struct history *history)
 {
+	if (!strcmp(name, "windows"))
+		return windows_create();
+	if (!strcmp(name, "growth"))
+		return growth_create();
 	if (!strcmp(name, "everything"))
 		return fixture_create();
 	if (!strcmp(name, "idle"))
@@ -162,7 +195,8 @@ int main(int argc, char **argv)
 	FILE *page __cleanup_fclose = NULL, *json __cleanup_fclose = NULL;
 
 	if (argc != 4 || !(snap = create(argv[1], history))) {
-		fputs("usage: pages {everything|idle|hostile|many|large} PAGE JSON\n", stderr);
+		fputs("usage: pages {everything|idle|windows|growth|hostile|many|large} "
+		      "PAGE JSON\n", stderr);
 		return 2;
 	}
 	page = fopen(argv[2], "w");

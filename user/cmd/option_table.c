@@ -38,7 +38,8 @@ const struct option_row option_rows[] = {
 	  .help = "time between snapshots and refreshes" },
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
 	  .help = "how allocations are seen (auto: exactly, and in windows once that is too dear; "
-		  "growth: not at all, only who maps and touches memory, at next to no price)" },
+		  "growth: not at all, only who maps and touches memory, which is often not who "
+		  "leaks it, at next to no price)" },
 	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",
 	  .min = 1, .max = SAMPLE_BYTES_MAX,
 	  .help = "sampled: mean bytes between samples (default: 512K)" },

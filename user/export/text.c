@@ -231,6 +231,9 @@ static void put_rare_counts(FILE *f, const struct snapshot_totals *totals, bool 
 	}
 }
 
+#define GHOSTS_MANY 0.5		/* of the blocks that windows follow, and ... */
+#define GHOSTS_LONG_S 5		/* ... for so long: then who holds what is a guess */
+
 /* How the estimates came about, and what they can and cannot tell. */
 static void put_windows(FILE *f, const struct snapshot_windows *w)
 {
@@ -243,7 +246,9 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 		fprintf(f, "; %" PRId64 " shut early", w->truncated);
 	fprintf(f, "\n  %-10s %10s blocks followed, some %.0f %% of them dead unnoticed for %.2g s",
 		"", format_count(w->samples, n), w->ghost_share * 100, w->ghost_s);
-	fprintf(f, "\n  %-10s %10s blocks a call path must have kept to be seen for sure", "",
+	if (w->ghost_share > GHOSTS_MANY && w->ghost_s > GHOSTS_LONG_S)
+		fprintf(f, ":\n  %-10s %10s single call paths are not to be relied on", "", "");
+	fprintf(f, "\n  %-10s %10s blocks or more that a call path kept would have been seen", "",
 		format_count(w->detectable_count, least));
 	if (w->held_bytes)
 		fprintf(f, "\n  %-10s %10s in use by the heap walk, %.0f %% of it from before",
@@ -444,6 +449,27 @@ void text_put_frames(const struct snapshot *snap, const struct snapshot_stack *s
 			"some callers may be missing above" : "callers from here on unknown");
 }
 
+static const char *plus_minus(const char *error, char buf[FORMAT_MAX])
+{
+	snprintf(buf, FORMAT_MAX, "±%.28s", error);
+	return buf;
+}
+
+/* Below the row, each figure's; "±" is two bytes and one column. */
+static void put_errors(FILE *f, const struct metrics *m)
+{
+	char number[FORMAT_MAX], live[FORMAT_MAX], blocks[FORMAT_MAX];
+	char allocated[FORMAT_MAX], allocs[FORMAT_MAX];
+
+	if (m->live_bytes_error <= 0 && m->alloc_bytes_error <= 0)
+		return;
+	fprintf(f, "%4s %11s %6s %10s %13s %9s %11s %10s\n", "",
+		plus_minus(bytes(llround(m->live_bytes_error), number), live), "",
+		plus_minus(format_count(llround(m->live_count_error), number), blocks), "", "",
+		plus_minus(bytes(llround(m->alloc_bytes_error), number), allocated),
+		plus_minus(format_count(llround(m->alloc_count_error), number), allocs));
+}
+
 static void put_stack(FILE *f, const struct snapshot *snap, size_t i, size_t depth)
 {
 	const struct snapshot_stack *stack = &snap->stacks.data[i];
@@ -457,6 +483,7 @@ static void put_stack(FILE *f, const struct snapshot *snap, size_t i, size_t dep
 	if (snap->targets.len > 1)
 		fprintf(f, "  pid %u", snap->targets.data[stack->target].pid);
 	fputc('\n', f);
+	put_errors(f, &stack->m);
 	text_put_frames(snap, stack, f, depth);
 }
 

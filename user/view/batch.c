@@ -91,12 +91,12 @@ static void put_losses(const struct snapshot_loss *loss, FILE *f)
 			(long long)loss->untracked_allocs, (long long)loss->missed_probes);
 }
 
-static void put_header(const bool show[COLUMNS_COUNT], FILE *f)
+static void put_header(const struct snapshot *snap, const bool show[COLUMNS_COUNT], FILE *f)
 {
 	for (int i = 0; i < COLUMN_PATH; i++)
 		if (show[i])
 			fprintf(f, "%*s ", column_width(i), column_header(i));
-	fprintf(f, "%s < called by\n", column_header(COLUMN_PATH));
+	fprintf(f, "%s < called by\n", column_path_header(snap));
 }
 
 static void put_thread(const struct snapshot *snap, const struct site *site, FILE *f)
@@ -161,7 +161,7 @@ void batch_print(struct batch *batch, struct snapshot *snap, FILE *f)
 	put_targets(snap, f);
 	put_totals(snap, &batch->past.rates, f);
 	put_losses(&snap->loss, f);
-	put_header(show, f);
+	put_header(snap, show, f);
 	vec_for_each(site, &sites)
 		if (left-- > 0)
 			put_site(snap, site, show, f);

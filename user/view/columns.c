@@ -23,6 +23,12 @@ const char *column_header(enum column column)
 	return rows[column].header;
 }
 
+const char *column_path_header(const struct snapshot *snap)
+{
+	return snapshot_is_growth(snap) ? "who touched it first, not who leaks"
+					: column_header(COLUMN_PATH);
+}
+
 int column_width(enum column column)
 {
 	return rows[column].width;

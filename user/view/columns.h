@@ -83,6 +83,8 @@ enum column {
 #define COLUMN_TEXT_MAX 64	/* bytes, with UTF-8 bars */
 
 const char *column_header(enum column column);
+/* Of COLUMN_PATH, at the snapshot's level: touching memory is not allocating it. */
+const char *column_path_header(const struct snapshot *snap);
 int column_width(enum column column);
 /* The one of that metric, else COLUMN_LIVE. */
 enum column column_of_metric(const char *metric);

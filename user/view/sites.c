@@ -193,7 +193,8 @@ static void draw_header(struct ui *ui, struct area area, const bool show[COLUMNS
 		if (width)
 			draw_right(area, 0, at, width, role, column_header(i));
 		else
-			width = draw_text(area, 0, at, area.columns - at, role, column_header(i));
+			width = draw_text(area, 0, at, area.columns - at, role,
+					  column_path_header(ui_snapshot(ui)));
 		if (role == ROLE_SORTED)
 			draw_text(area, 0, at + width, 1, role, sign);
 		at += width + 1;
@@ -313,6 +314,8 @@ static const char *why_empty(const struct ui *ui)
 		return "attaching ...";
 	if (ui->all)
 		return "no call path matches the filter; \\ takes it away";
+	if (snapshot_is_growth(ui_snapshot(ui)))
+		return "no new memory was touched yet since heapsonde attached";
 	return "nothing was allocated yet since heapsonde attached";
 }
 

@@ -116,13 +116,34 @@ function each(hits, ns) {
 	return hits && ns !== null ? `${count(hits)}, ${Math.round(ns)} ns each` : null;
 }
 
-function cost({ cost: c, mode, stack_mode: stacks, sample_bytes: sample, duration_s: watched }) {
+function windowFacts(w) {
+	if (!w) return [];
+	return [
+		[
+			"windows",
+			`${count(w.windows)} of ${(1e3 * w.window_s).toFixed(0)} ms, ` +
+				`one each ${w.period_s.toPrecision(2)} s`,
+		],
+		["kept blocks to be seen for sure", count(w.detectable_count)],
+		[
+			"of followed blocks dead unnoticed",
+			`${percent(w.ghost_share, 1)}, for ${w.ghost_s.toFixed(1)} s`,
+		],
+		["estimates rest on", shown(w.evidence)],
+	];
+}
+
+function cost(report) {
+	const { cost: c, mode, stack_mode: stacks, sample_bytes: sample } = report;
+	const { duration_s: watched, windows } = report;
+
 	return section(
 		"cost",
 		"What watching cost",
 		facts([
 			["level", shown(mode)],
 			["one sample each", sample === null ? null : bytes(sample)],
+			...windowFacts(windows),
 			["stacks by", stacks === "fp" ? "frame pointers" : "unwind tables"],
 			["probe hits", count(c.probe_hits)],
 			[

@@ -82,7 +82,8 @@ function shortcuts(flame) {
 
 function start() {
 	const rec = new Recording(JSON.parse(document.getElementById("data").textContent));
-	const state = new State({ from: 0, to: rec.last, measure: "live_bytes", filter: "" });
+	const measure = rec.report.mode === "growth" ? "resident_bytes" : "live_bytes";
+	const state = new State({ from: 0, to: rec.last, measure, filter: "" });
 	const timeline = new Timeline(rec, state),
 		table = new Table(rec, state);
 	const flame = new Flame(rec, state, new Functions(rec));

@@ -5,11 +5,14 @@
 import { h, section } from "./dom.js";
 import { kindOf, programsOf } from "./modules.js";
 import { nameOf, placeOf } from "./recording.js";
-import { bytes, duration, grouped, percent, shown, slope } from "./units.js";
+import { bytes, count, duration, grouped, percent, shown, slope } from "./units.js";
 
 const SURE = 0.8; // below, a slope is what chance makes as well
+const GHOSTS = 0.5; // of the blocks that windows follow, and ...
+const GHOSTS_S = 5; // ... for so long: then who holds what is a guess
 const SPREAD = 0.1; // a share below is nothing to look at first
 
+const isDoubtful = (w) => w.ghost_share > GHOSTS && w.ghost_s > GHOSTS_S;
 const strong = (text) => h("strong", {}, text);
 
 // Who is to be named for a stack: the first on it that is not the C or C++ library's.
@@ -53,10 +56,29 @@ function named({ frame, name, paths }) {
 	];
 }
 
+const touches = (rec, stack) => rec.stacks.kind[stack] === "growth";
+const watchesGrowth = ({ mode }) => mode === "growth";
+
+// Of the level that sees no allocations.
+function touched(rec) {
+	const { totals } = rec.report;
+	const top = largest(rec, (i) => rec.at("resident_bytes", i, rec.last));
+
+	return [
+		strong(bytes(totals.resident_bytes)),
+		" became resident since heapsonde attached and still are",
+		...(top ? [", most of it when first touched by ", ...named(top)] : []),
+		". This tells what made the process grow, not who leaks: who first uses a " +
+			"page is often not who keeps it, for blocks are handed out again. " +
+			"The levels exact and sampled rank those.",
+	];
+}
+
 function holds(rec) {
 	const { totals } = rec.report;
 	const top = largest(rec, (i) => rec.at("live_bytes", i, rec.last));
 
+	if (watchesGrowth(rec.report)) return touched(rec);
 	if (!totals.alloc_count)
 		return [
 			"No allocation was seen. If the program is idle, watch it longer or " +
@@ -85,8 +107,10 @@ function grows(rec) {
 	const { totals, duration_s } = rec.report;
 	const { growth_bytes_per_s: rates, growth_confidence: sure } = rec.stacks;
 	const rate = totals.growth_bytes_per_s;
-	const top = largest(rec, (i) => (sure[i] >= SURE ? rates[i] : 0));
+	const top = largest(rec, (i) => (sure[i] >= SURE && !touches(rec, i) ? rates[i] : 0));
 
+	if (watchesGrowth(rec.report))
+		return ["Which allocations grow is not seen at this level."];
 	if (Math.abs(rate) < 0.5 || totals.growth_confidence < SURE)
 		return [
 			`Over these ${duration(duration_s)} live memory as a whole neither ` +
@@ -142,7 +166,31 @@ function limit(rec) {
 	];
 }
 
-function truth({ loss, sample_bytes: sample, totals }) {
+// What windows can tell of, and what they cannot.
+function windowed({ windows: w, totals }) {
+	const { unattributed_bytes: lost } = w,
+		covered = (100 * w.covered_share).toPrecision(2),
+		error = bytes(totals.live_bytes_error);
+
+	return [
+		strong("Estimates: "),
+		`allocations were seen in ${grouped(w.windows)} short windows, ` +
+			`${covered} % of the time; \u00b1 is half of a 95 % interval, ` +
+			`live bytes are ${bytes(totals.live_bytes)} \u00b1 ${error}. ` +
+			"A call path that kept more than " +
+			`${count(w.detectable_count)} blocks would have been seen` +
+			(lost
+				? `; ${bytes(lost)} that are in use are of none that was.`
+				: ".") +
+			(isDoubtful(w)
+				? ` Of the blocks followed ${percent(w.ghost_share, 1)} are dead ` +
+					"and nobody has noticed: single call paths are not to be " +
+					"relied on."
+				: ""),
+	];
+}
+
+function truth({ loss, mode, sample_bytes: sample, totals, windows }) {
 	const before = totals.unknown_free_count
 		? ` ${grouped(totals.unknown_free_count)} frees were of ` +
 			"blocks from before heapsonde attached, which is never guessed at."
@@ -154,6 +202,9 @@ function truth({ loss, sample_bytes: sample, totals }) {
 			"events were lost (below), so totals are lower bounds, and a block whose " +
 				"free was lost looks live until its address is used again.",
 		];
+	if (mode === "growth")
+		return ["Nothing was lost: pages touched and calls on memory are all there."];
+	if (windows) return windowed({ windows, totals });
 	if (sample !== null)
 		return [
 			`Estimated from samples, one each ${bytes(sample)}; no sample was lost.`,
@@ -172,8 +223,13 @@ function tile(name, value, note, tone) {
 	);
 }
 
-function tiles({ totals, memory, loss, duration_s, sample_bytes: sample }) {
+function tiles({ totals, memory, loss, duration_s, mode, sample_bytes: sample, windows }) {
+	const seen = mode !== "growth";
+	const growth = slope(totals.growth_bytes_per_s),
+		allocated = bytes(totals.alloc_bytes),
+		blocks = `${grouped(totals.live_count)} blocks`;
 	const grows =
+		seen &&
 		Math.abs(totals.growth_bytes_per_s) >= 0.5 && totals.growth_confidence >= SURE;
 	const rate = duration_s > 0 ? totals.alloc_bytes / duration_s : 0;
 	const left = memory.seconds_to_limit;
@@ -181,13 +237,17 @@ function tiles({ totals, memory, loss, duration_s, sample_bytes: sample }) {
 	return h(
 		"div",
 		{ class: "tiles" },
-		tile("live", bytes(totals.live_bytes), `${grouped(totals.live_count)} blocks`),
+		seen
+			? tile("live", bytes(totals.live_bytes), blocks)
+			: tile("touched", bytes(totals.resident_bytes), "not who leaks"),
 		tile(
 			"growth",
-			grows ? slope(totals.growth_bytes_per_s) : "none",
+			grows ? growth : seen ? "none" : "\u2014",
 			grows
 				? `${Math.floor(100 * totals.growth_confidence)} % sure`
-				: "no clear slope",
+				: seen
+					? "no clear slope"
+					: "of allocations: not seen",
 			grows && totals.growth_bytes_per_s > 0 ? "warn" : "",
 		),
 		tile(
@@ -205,10 +265,16 @@ function tiles({ totals, memory, loss, duration_s, sample_bytes: sample }) {
 				: `${bytes(memory.limit_bytes)} ${memory.limit_kind ?? ""}`,
 			left !== null && left < 86400 ? "alarm" : "",
 		),
-		tile("allocated", `${bytes(rate)}/s`, `${bytes(totals.alloc_bytes)} in all`),
+		seen
+			? tile("allocated", `${bytes(rate)}/s`, `${allocated} in all`)
+			: tile("allocated", "\u2014", "not seen at this level"),
 		tile(
 			"numbers",
-			!loss.complete ? "incomplete" : sample === null ? "exact" : "estimates",
+			!loss.complete
+				? "incomplete"
+				: sample === null && !windows
+					? "exact"
+					: "estimates",
 			loss.complete ? "nothing lost" : "events lost",
 			loss.complete ? "" : "alarm",
 		),
