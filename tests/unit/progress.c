@@ -63,6 +63,34 @@ TEST(few_sleeps_say_nothing)
 	check(share_after(60, &(struct story){ 0.3, 0.8, 0.7, 50, 5 }) == 1);
 }
 
+/* A window of 5 ms of which probes took 4. */
+static double done_ms(const struct progress *progress, double cpu_ms, size_t threads)
+{
+	const struct progress_mark open = { 0 };
+	const struct progress_mark shut = { (uint64_t)OPEN, (uint64_t)(cpu_ms * MS), 0 };
+
+	return progress_window_ns(progress, &open, &shut, 4 * MS, threads) / MS;
+}
+
+TEST(a_burst_is_slowed_down_though_the_rest_is_not)
+{
+	const struct progress none = { 0 };
+
+	check(is_near(done_ms(&none, 5, 1), 1));
+	check(is_near(done_ms(&none, 3, 1), 3));	/* 2 ms of rest make good for half */
+	check(is_near(done_ms(&none, 10, 2), 3));	/* two threads lost 2 ms each */
+}
+
+TEST(what_all_windows_lose_each_loses_in_part)
+{
+	const struct progress resting = {
+		.sleeps_in = 300, .sleepy_in_ns = 1e9, .sleeps_out = 1000, .sleepy_out_ns = 1e9,
+		.open_ns = 1e9, .probes_ns = 8e8,
+	};
+
+	check(is_near(done_ms(&resting, 4, 1), 5 - 0.7 * 5));
+}
+
 TEST(sleeps_of_a_thread_are_read)
 {
 	int fd = progress_open_thread((uint32_t)getpid(), (uint32_t)getpid());

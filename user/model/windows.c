@@ -335,6 +335,11 @@ static uint32_t busiest_of(const struct windows *w)
 	return tid;
 }
 
+size_t windows_threads(const struct windows *w)
+{
+	return w->threads.len;
+}
+
 uint32_t windows_busiest_thread(const struct windows *w)
 {
 	return w->busiest;

@@ -51,6 +51,8 @@ struct window_facts {
 /* It is over, and all of it was fed. */
 void windows_shut(struct windows *windows, const struct window_facts *facts);
 
+/* How many threads had records in the open window. */
+size_t windows_threads(const struct windows *windows);
 /* The thread that allocated most in the last window that had any births, or 0. */
 uint32_t windows_busiest_thread(const struct windows *windows);
 /* Records of the open window so far, in probe hits. */

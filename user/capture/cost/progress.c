@@ -15,6 +15,7 @@
 #define SATURATED 0.9
 #define CPU_SHARE_MIN 0.01
 #define SHARE_MIN 0.1
+#define WINDOW_SHARE_MIN 0.05	/* below, it is all the price of a hit that decides */
 #define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
 #define SURELY 2		/* standard deviations */
 #define STATUS_BYTES 4096
@@ -96,6 +97,23 @@ double progress_share(const struct progress *p)
 	double share = is_saturated(p) ? share_of_cpu(p) : share_of_sleeps(p);
 
 	return fmin(fmax(share, SHARE_MIN), 1);
+}
+
+/*
+ * What probes took is lost, but for what was made good while there was nothing else
+ * to do; and where all windows together lose more, each has its share of that.
+ */
+double progress_window_ns(const struct progress *p, const struct progress_mark *open,
+			  const struct progress_mark *shut, double probes_ns, size_t threads)
+{
+	double length = (double)(shut->time_ns - open->time_ns);
+	double cores = fmin(fmax((double)threads, 1), (double)sysconf(_SC_NPROCESSORS_ONLN));
+	double idle = fmax(cores * length - (double)(shut->cpu_ns - open->cpu_ns), 0);
+	double lost = fmax(probes_ns - idle, 0) / cores;
+
+	if (p->probes_ns > 0)
+		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns * probes_ns / p->probes_ns);
+	return fmax(length - lost, length * WINDOW_SHARE_MIN);
 }
 
 /* --- reading --- */

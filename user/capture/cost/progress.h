@@ -11,6 +11,7 @@
 #ifndef HEAPSONDE_CAPTURE_COST_PROGRESS_H
 #define HEAPSONDE_CAPTURE_COST_PROGRESS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* The target at one moment. */
@@ -36,8 +37,14 @@ void progress_note(struct progress *progress, const struct progress_mark *open,
 void progress_follow(struct progress *progress, int64_t sleeps);
 /* Share of a core that the target uses when it is left alone. */
 double progress_cpu_share(const struct progress *progress);
-/* Of what it does without a window; at most 1. */
+/* Of what it does without a window, in all of them; at most 1. */
 double progress_share(const struct progress *progress);
+/*
+ * How long the target would have taken, left alone, for what @threads threads of
+ * it did while one window was open. Bursts are slowed down more than the rest.
+ */
+double progress_window_ns(const struct progress *progress, const struct progress_mark *open,
+			  const struct progress_mark *shut, double probes_ns, size_t threads);
 
 /* The thread's status in /proc, or -1. */
 int progress_open_thread(uint32_t pid, uint32_t tid);

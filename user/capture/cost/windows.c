@@ -285,13 +285,13 @@ static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
  * The time that it stands for: its period, and what was late. One that was shut
  * at once would weigh more than so little can bear.
  */
-static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns)
+static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns,
+		     double done_ns)
 {
 	double late_s = (double)(session_now_ns() - period_ns) / NS_PER_S;
-	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns),
-			      (double)run->length_ns / SHORTEST_PART);
 
-	return fmax(g->period_s, late_s) * NS_PER_S / (open_ns * progress_share(&g->progress));
+	return fmax(g->period_s, late_s) * NS_PER_S /
+	       fmax(done_ns, (double)run->length_ns / SHORTEST_PART);
 }
 
 /* Whichever allocated most in the last window. */
@@ -313,13 +313,17 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	int64_t all;
 	uint64_t hits;
 	uint32_t busiest;
+	double probes_ns;
 
 	pthread_mutex_lock(&g->s->lock);
 	all = session_hits(g->s);
 	hits = windows_hits(g->windows);
-	progress_note(&g->progress, &run->open, &run->shut, (double)hits * hit_ns(g));
+	probes_ns = (double)hits * hit_ns(g);
+	progress_note(&g->progress, &run->open, &run->shut, probes_ns);
 	note_pace(&g->pace, run, hits);
-	facts.weight = weight(g, run, period_ns);
+	facts.weight = weight(g, run, period_ns,
+			      progress_window_ns(&g->progress, &run->open, &run->shut, probes_ns,
+						 windows_threads(g->windows)));
 	windows_shut(g->windows, &facts);
 	busiest = windows_busiest_thread(g->windows);
 	pthread_mutex_unlock(&g->s->lock);
