@@ -39,7 +39,10 @@ struct pending_call {
 	bool old_known;		/* a reallocation's old block is one whose end is told */
 };
 
-/* How many of a thread's page faults are told: see memory.bpf.c. */
+/* Two kinds of page faults: see memory.bpf.c. */
+enum fault_kind { FAULT_IN_BLOCK, FAULT_IN_ANOTHER, FAULT_KINDS };
+
+/* How many of a thread's page faults of a kind are told: see memory.bpf.c. */
 struct fault_sampling {
 	__u64 tick;		/* of the clock, when it was last looked at */
 	__u64 window;		/* number of the span of time that the rest is of */
@@ -63,7 +66,8 @@ struct thread_state {
 	__u32 births;		/* ... by the number of each */
 	__u32 events;		/* emitted by this thread, for the fill check */
 	__u32 tid;
-	struct fault_sampling faults;
+	struct fault_sampling faults[FAULT_KINDS];
+	__u64 fault_block;	/* the last fault's */
 	struct ev_memory memory;	/* that is about to travel */
 	union probe_cookie owner;	/* of the stack that is being walked: tgid and func count */
 	struct unwind_state unwind;

@@ -66,7 +66,7 @@ def is_seen(kind, mode, *options):
 
 for kind in ("mmap", "reserve", "brk", "brk-shrink", "munmap", "dontneed", "free", "refault",
              "mremap", "mremap-shrink", "raw", "file", "file-read", "shared", "zeros", "read",
-             "populate", "huge", "stacks", "trim", "arena"):
+             "populate", "huge", "huge-within", "stacks", "trim", "arena"):
     add_case(kind.replace("-", "_"), is_seen, kind, "growth")
 add_case("cow", is_seen, "cow", "growth", "--children")
 for kind in ("mmap", "trim", "arena", "raw"):

@@ -228,6 +228,17 @@ static NOINLINE struct books huge(void)
 	return (struct books){ __func__, SIZE, SIZE + 2 * MIB, 0, NULL };
 }
 
+/* Pages of both sizes: the kernel fills what is aligned, and the ends one by one. */
+static NOINLINE struct books huge_within(void)
+{
+	char *p = map(SIZE + 2 * MIB, ANON, -1);
+
+	p += -(size_t)p % (2 * MIB) + MIB / 2;
+	madvise(p, SIZE, MADV_HUGEPAGE);
+	touch(p, SIZE);
+	return (struct books){ __func__, SIZE, SIZE + 2 * MIB, 0, NULL };
+}
+
 static NOINLINE void *grow_stack(void *arg)
 {
 	char deep[STACK_EACH];
@@ -348,6 +359,7 @@ static const struct kind {
 	{ "read", NULL, read_into },
 	{ "populate", NULL, populate },
 	{ "huge", NULL, huge },
+	{ "huge-within", NULL, huge_within },
 	{ "stacks", NULL, thread_stacks },
 	{ "trim", NULL, trim },
 	{ "arena", NULL, arena },

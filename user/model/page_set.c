@@ -73,6 +73,13 @@ void page_set_set(struct page_set *pages, uint64_t addr, struct page page)
 	*at = page;
 }
 
+bool page_set_holds(const struct page_set *pages, uint64_t start)
+{
+	const struct page_block *block = find_block(pages, start);
+
+	return block && block->used;
+}
+
 struct walk { page_fn *fn; void *arg; bool drop; };
 
 static void walk_block(struct page_set *pages, struct page_block *block, uint64_t start,

@@ -55,7 +55,9 @@ struct page_set {
 void page_set_deinit(struct page_set *pages);
 /* The page at @addr, or NULL. */
 struct page *page_set_find(struct page_set *pages, uint64_t addr);
-/* The same, for a row to be set by page_set_set(); NULL if there are too many. */
+/* Whether anybody holds a page of the block at @start. */
+bool page_set_holds(const struct page_set *pages, uint64_t start);
+/* As page_set_find(), for a row to be set by page_set_set(); NULL if there are too many. */
 struct page *page_set_get(struct page_set *pages, uint64_t addr);
 void page_set_set(struct page_set *pages, uint64_t addr, struct page page);
 

@@ -47,6 +47,14 @@ static void pieces_remove(struct regions *regions, size_t i, size_t count)
 	regions->pieces.len -= count;
 }
 
+bool regions_have_both(const struct regions *regions, uint64_t a, uint64_t b)
+{
+	size_t i = regions_behind(regions, a);
+	const struct region_piece *piece = regions->pieces.data + i;
+
+	return i < regions->pieces.len && piece->start <= a && b < piece->end;
+}
+
 void regions_add(struct regions *regions, uint64_t start, uint64_t end, uint32_t row,
 		 uint64_t birth_ns)
 {

@@ -46,6 +46,8 @@ void regions_deinit(struct regions *regions);
 
 /* The number of the first piece that ends behind @addr. */
 size_t regions_behind(const struct regions *regions, uint64_t addr);
+/* Whether both lie in one piece, @a before @b. */
+bool regions_have_both(const struct regions *regions, uint64_t a, uint64_t b);
 /* Enters [start, end), which must have been cut out before. */
 void regions_add(struct regions *regions, uint64_t start, uint64_t end, uint32_t row,
 		 uint64_t birth_ns);

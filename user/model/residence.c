@@ -7,9 +7,9 @@
 
 /* Of the kernel's user API; sys/mman.h has not all of them everywhere. */
 enum advice {
-	ADVICE_DONTNEED = 4, ADVICE_FREE = 8, ADVICE_REMOVE = 9, ADVICE_COLD = 20,
-	ADVICE_PAGEOUT = 21, ADVICE_POPULATE_READ = 22, ADVICE_POPULATE_WRITE = 23,
-	ADVICE_DONTNEED_LOCKED = 24,
+	ADVICE_DONTNEED = 4, ADVICE_FREE = 8, ADVICE_REMOVE = 9, ADVICE_HUGEPAGE = 14,
+	ADVICE_NOHUGEPAGE = 15, ADVICE_COLD = 20, ADVICE_PAGEOUT = 21, ADVICE_POPULATE_READ = 22,
+	ADVICE_POPULATE_WRITE = 23, ADVICE_DONTNEED_LOCKED = 24,
 };
 
 #define POPULATE_PAGES_MAX (1u << 20)	/* told as touched by one call */
@@ -145,15 +145,14 @@ static void remember_discard(struct residence *residence, uint64_t start, uint64
 		(struct discard){ start, end, time_ns, how };
 }
 
-static void touch(struct model *model, struct image *image, uint64_t addr, uint32_t row,
-		  uint32_t weight, uint16_t flags)
+void residence_touch(struct model *model, struct image *image, uint64_t addr, struct page page)
 {
 	if (!page_set_get(&image->residence.pages, addr)) {
-		model->counts.untracked_pages += weight;
+		model->counts.untracked_pages += page.weight;
 		return;
 	}
-	page_set_set(&image->residence.pages, addr, (struct page){ row, (uint16_t)weight, flags });
-	agg_alloc(&model->touched, row, weight * PAGE_BYTES, weight);
+	page_set_set(&image->residence.pages, addr, page);
+	agg_alloc(&model->touched, page.row, page.weight * PAGE_BYTES, page.weight);
 }
 
 /* The call has made all of a range resident. */
@@ -166,7 +165,7 @@ static void populate(struct model *model, struct image *image, uint64_t start, u
 		const struct page *page = page_set_find(&image->residence.pages, addr);
 
 		if (!page || !page->row)
-			touch(model, image, addr, row, 1, PAGE_FRESH);
+			residence_touch(model, image, addr, (struct page){ row, 1, PAGE_FRESH });
 	}
 }
 
@@ -308,12 +307,30 @@ static struct given_back measure(struct model *model, struct image *image, uint6
 	return back;
 }
 
+/* The range stays whose it is; for the kernel to fill with huge pages, or not. */
+static void advise_huge(struct model *model, struct image *image, const struct ev_memory *ev)
+{
+	uint32_t bit = ev->arg == ADVICE_HUGEPAGE ? REGION_HUGE : REGION_SMALL;
+	struct span_vec spans __cleanup(span_vec_deinit) = { 0 };
+
+	spans_in(&image->residence.accessible, ev->addr, page_up(ev->addr + ev->size), &spans);
+	vec_for_each(span, &spans) {
+		forget_mapped(model, image, span->start, span->end);
+		add_mapped(model, image, span->start, span->end,
+			   (span->mapping & ~(REGION_HUGE | REGION_SMALL)) | bit, ev->h.time_ns);
+	}
+}
+
 static void on_madvise(struct model *model, struct image *image, const struct ev_memory *ev)
 {
 	enum reclaim_kind kind = kind_of_advice(ev->arg);
 	uint64_t end = page_up(ev->addr + ev->size);
 	struct given_back back;
 
+	if (ev->arg == ADVICE_HUGEPAGE || ev->arg == ADVICE_NOHUGEPAGE) {
+		advise_huge(model, image, ev);
+		return;
+	}
 	if (ev->arg == ADVICE_POPULATE_READ || ev->arg == ADVICE_POPULATE_WRITE) {
 		populate(model, image, ev->addr, end, row_of(model, image, ev->stack_id));
 		return;
@@ -381,6 +398,7 @@ static void inherit(struct model *model, struct image *image)
 	inherit_regions(&image->residence.accessible, &parent->residence.accessible);
 	inherit_regions(&image->residence.reserved, &parent->residence.reserved);
 	image->residence.brk = parent->residence.brk;
+	image->residence.huge_pages = parent->residence.huge_pages;
 	vec_for_each(older, &parent->residence.pages.older)
 		page_set_add_older(&image->residence.pages, older->start, older->bits);
 	vec_for_each(block, &parent->residence.pages.blocks)
@@ -457,10 +475,25 @@ static bool is_new(struct image *image, const struct ev_touch *ev)
 	return writes && ev->flags & TOUCH_PRESENT && !(bits & REGION_SHARED);
 }
 
+/* Whether the kernel fills the block of @addr at once, as far as one can tell beforehand. */
+static bool fills_block(struct image *image, uint64_t addr)
+{
+	struct residence *residence = &image->residence;
+	uint32_t bits = region_bits_at(&residence->accessible, addr);
+	uint64_t start = addr & -PAGE_BLOCK_BYTES;
+
+	if (bits & (REGION_FILE | REGION_SHARED | REGION_SMALL) ||
+	    residence->huge_pages < (bits & REGION_HUGE ? HUGE_ADVISED : HUGE_ALWAYS))
+		return false;
+	return regions_have_both(&residence->accessible, start, start + PAGE_BLOCK_BYTES - 1) &&
+	       !page_set_holds(&residence->pages, start);
+}
+
 void residence_on_touch(struct model *model, struct image *image, const struct ev_touch *ev)
 {
 	uint64_t addr = ev->addr & -PAGE_BYTES;
 	struct page *page = page_set_find(&image->residence.pages, addr);
+	uint64_t end = addr + PAGE_BYTES;
 	size_t copied;
 	uint32_t row;
 
@@ -484,8 +517,14 @@ void residence_on_touch(struct model *model, struct image *image, const struct e
 		model->counts.untracked_pages += ev->weight;
 		return;
 	}
-	copied = page_set_drop_older(&image->residence.pages, addr, addr + PAGE_BYTES);
-	touch(model, image, addr, row, ev->weight, PAGE_FRESH | (copied ? PAGE_COPIED : 0));
+	if (fills_block(image, addr)) {
+		addr &= -PAGE_BLOCK_BYTES;
+		end = addr + PAGE_BLOCK_BYTES;
+	}
+	copied = page_set_drop_older(&image->residence.pages, addr, end);
+	for (; addr < end; addr += PAGE_BYTES)
+		residence_touch(model, image, addr, (struct page){ row, (uint16_t)ev->weight,
+				PAGE_FRESH | (copied ? PAGE_COPIED : 0) });
 	note_refault(model, image, ev);
 }
 
@@ -499,156 +538,6 @@ void residence_on_reclaim(struct model *model, const struct ev_reclaim *ev)
 		.detail = ev->by_target ? "by the process itself, which waited for it" :
 			  "by another process of the cgroup",
 	});
-}
-
-struct pages_look { page_look_fn *fn; void *arg; };
-
-static bool bit_of(const uint64_t bits[PAGES_PER_BLOCK / 64], unsigned int i)
-{
-	return bits && bits[i / 64] >> i % 64 & 1;
-}
-
-/* Brings the page to what it counts for in truth. */
-static void settle_page(struct model *model, struct page *page, bool resident, uint16_t weight)
-{
-	bool was = !(page->flags & PAGE_AWAY);
-
-	if (was == resident && page->weight == weight)
-		return;
-	if (was)
-		agg_free(&model->touched, page->row, page->weight * PAGE_BYTES, page->weight, 0);
-	if (resident)
-		agg_alloc(&model->touched, page->row, weight * PAGE_BYTES, weight);
-	page->weight = weight;
-	page->flags ^= was == resident ? 0 : PAGE_AWAY;
-}
-
-/*
- * A huge page came by one fault, and its like in other blocks by others that were
- * not told: it goes on counting for those. So does a copy of an older page, for the
- * kernel does not say which others were copied.
- */
-static void settle_known(struct model *model, struct page_block *block,
-			 const struct page_truth *truth)
-{
-	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++) {
-		struct page *page = &block->pages[i];
-		bool keeps = truth->huge || page->flags & PAGE_COPIED;
-		uint16_t weight = keeps ? page->weight : 1;
-
-		if (!page->row)
-			continue;
-		settle_page(model, page, bit_of(truth->resident, i), weight);
-		page->flags &= (uint16_t)~PAGE_FRESH;
-	}
-}
-
-/* Pages that nobody is known for belong to the one before them, at the start to the one behind. */
-static void spread(struct model *model, struct page_block *block, const uint64_t *older,
-		   const struct page_truth *truth)
-{
-	struct page from = { 0 };
-
-	for (unsigned int i = 0; i < PAGES_PER_BLOCK && !from.row; i++)
-		from = block->pages[i];
-	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++) {
-		struct page *page = &block->pages[i];
-
-		if (page->row) {
-			from = *page;
-			continue;
-		}
-		if (!bit_of(truth->resident, i) || bit_of(older, i))
-			continue;
-		*page = (struct page){ from.row, truth->huge ? from.weight : 1, 0 };
-		block->used++;
-		agg_alloc(&model->touched, page->row, page->weight * PAGE_BYTES, page->weight);
-	}
-}
-
-static uint32_t first_row(const struct page_block *block)
-{
-	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++)
-		if (block->pages[i].row)
-			return block->pages[i].row;
-	return 0;
-}
-
-static uint32_t last_row(const struct page_block *block)
-{
-	for (unsigned int i = PAGES_PER_BLOCK; i-- > 0;)
-		if (block->pages[i].row)
-			return block->pages[i].row;
-	return 0;
-}
-
-/* Whether both addresses lie in what was made accessible at once. */
-static bool same_piece(const struct regions *regions, uint64_t a, uint64_t b)
-{
-	size_t i = regions_behind(regions, a);
-	const struct region_piece *piece = regions->pieces.data + i;
-
-	return i < regions->pieces.len && piece->start <= a && b < piece->end;
-}
-
-/*
- * Where faults are so many that a whole block goes by between two that are told, a page
- * of the block at @start gets the row of its neighbour, which begins or ends at @edge;
- * it is looked at in its turn.
- */
-static void spread_to(struct model *model, struct image *image, uint64_t start, uint64_t edge,
-		      uint32_t row, const struct pages_look *look)
-{
-	struct residence *residence = &image->residence;
-	struct page_truth truth = { 0 };
-
-	if (!row || page_set_find(&residence->pages, start) ||
-	    !same_piece(&residence->accessible, edge - 1, edge) ||
-	    !look->fn(look->arg, start, &truth))
-		return;
-	for (unsigned int i = 0; i < PAGES_PER_BLOCK; i++) {
-		uint64_t addr = start + i * PAGE_BYTES;
-
-		if (!bit_of(truth.resident, i) || page_set_is_older(&residence->pages, addr) ||
-		    !same_piece(&residence->accessible, addr < edge ? addr : edge,
-				addr < edge ? edge : addr))
-			continue;
-		touch(model, image, addr, row, 1, 0);
-		return;
-	}
-}
-
-static void check_block(struct model *model, struct image *image, struct page_block *block,
-			const struct pages_look *look)
-{
-	const struct older_block *older = page_set_older(&image->residence.pages, block->start);
-	uint64_t start = block->start, end = start + PAGE_BLOCK_BYTES;
-	struct page_truth truth = { 0 };
-	uint32_t first, last;
-
-	if (!block->used || !look->fn(look->arg, start, &truth))
-		return;
-	settle_known(model, block, &truth);
-	spread(model, block, older ? older->bits : NULL, &truth);
-	if (truth.huge)
-		return;
-	first = first_row(block);
-	last = last_row(block);
-	spread_to(model, image, start - PAGE_BLOCK_BYTES, start, first, look);
-	spread_to(model, image, end, end, last, look);
-}
-
-size_t model_check_pages(struct model *model, uint32_t tgid, size_t from, size_t count,
-			 page_look_fn *look, void *arg)
-{
-	struct image *image;
-
-	model_drain(model);
-	image = model_running_image(model, tgid);
-	for (; image && count && from < image->residence.pages.blocks.len; from++, count--)
-		check_block(model, image, image->residence.pages.blocks.data[from],
-			    &(struct pages_look){ look, arg });
-	return image && from < image->residence.pages.blocks.len ? from : 0;
 }
 
 void model_add_older_pages(struct model *model, uint32_t tgid, uint64_t start,
@@ -673,6 +562,14 @@ void model_add_older_pages(struct model *model, uint32_t tgid, uint64_t start,
 			bits[i / 64] &= ~(1ull << i % 64);
 	}
 	page_set_add_older(&image->residence.pages, start, bits);
+}
+
+void model_set_huge_pages(struct model *model, uint32_t tgid, enum huge_pages when)
+{
+	struct image *image = model_image_of(model, tgid);
+
+	if (image)
+		image->residence.huge_pages = when;
 }
 
 /* Fills the gaps between what is known. */

@@ -69,6 +69,14 @@ struct older_mapping {
 /* Enters what of it is not known from records yet. */
 void model_add_older(struct model *model, uint32_t tgid, const struct older_mapping *mapping);
 
+/*
+ * Where the kernel fills a whole block of anonymous memory at its first touch: nowhere, where
+ * madvise() asked for it, anywhere (Documentation/admin-guide/mm/transhuge.rst).
+ */
+enum huge_pages { HUGE_NEVER, HUGE_ADVISED, HUGE_ALWAYS };
+
+void model_set_huge_pages(struct model *model, uint32_t tgid, enum huge_pages when);
+
 /* What of a block of 2 MiB (model/page_set.h) is resident: bit i % 64 of word i / 64 is page i. */
 struct page_truth {
 	uint64_t resident[8];

@@ -51,6 +51,7 @@ void session_detach_growth(struct session *s)
 /* Bits of /proc/kpageflags (Documentation/admin-guide/mm/pagemap.rst). */
 #define KPF_HUGE (1ull << 17)
 #define KPF_THP (1ull << 22)
+#define KPF_ZERO_PAGE (1ull << 24)
 
 #define BLOCK_PAGES 512
 #define PAGE_SHIFT 12
@@ -72,30 +73,52 @@ static uint64_t page_flags(const struct look *look, uint64_t pfn)
 	return flags;
 }
 
-static bool is_huge(const struct look *look, const uint64_t entries[BLOCK_PAGES])
+/* KPF_ bits of the page that fills the whole block; 0: there is none. */
+static uint64_t huge_page_flags(const struct look *look, const uint64_t entries[BLOCK_PAGES])
 {
 	uint64_t first = entries[0] & PAGEMAP_FRAME;
 	uint64_t last = entries[BLOCK_PAGES - 1] & PAGEMAP_FRAME;
+	uint64_t flags = first && first % BLOCK_PAGES == 0 && last - first == BLOCK_PAGES - 1 ?
+			 page_flags(look, first) : 0;
 
-	return first && first % BLOCK_PAGES == 0 && last - first == BLOCK_PAGES - 1 &&
-	       page_flags(look, first) & (KPF_THP | KPF_HUGE);
+	return flags & (KPF_THP | KPF_HUGE) ? flags : 0;
 }
 
 static bool look_at_block(void *arg, uint64_t start, struct page_truth *ret)
 {
 	const struct look *look = arg;
-	uint64_t entries[BLOCK_PAGES];
+	uint64_t entries[BLOCK_PAGES], huge;
 
 	if (pagemap_read(look->pid, start >> PAGE_SHIFT, entries, BLOCK_PAGES) != BLOCK_PAGES)
 		return false;
+	huge = huge_page_flags(look, entries);
+	if (huge & KPF_ZERO_PAGE)
+		return true;
 	for (unsigned int i = 0; i < BLOCK_PAGES; i++)
 		if (pagemap_is_resident(entries[i]))
 			ret->resident[i / 64] |= 1ull << i % 64;
-	ret->huge = is_huge(look, entries);
+	ret->huge = huge;
 	return true;
 }
 
 /* What is mapped already */
+
+/* Of the machine, unless the process has renounced (PR_SET_THP_DISABLE). */
+static enum huge_pages huge_pages_of(uint32_t pid)
+{
+	__cleanup_fclose FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "re");
+	struct strbuf status __cleanup_strbuf = { 0 };
+	char choices[64];
+	int64_t enabled;
+
+	if (!f || !fgets(choices, sizeof(choices), f))
+		return HUGE_NEVER;
+	if (!procfs_read(pid, "status", &status) && status.len &&
+	    procfs_field(strbuf_str(&status), "THP_enabled", &enabled) && !enabled)
+		return HUGE_NEVER;
+	return strstr(choices, "[always]") ? HUGE_ALWAYS :
+	       strstr(choices, "[madvise]") ? HUGE_ADVISED : HUGE_NEVER;
+}
 
 /* False at the end. */
 static bool next_line(char **at, char **ret)
@@ -153,6 +176,7 @@ void session_seed_growth(struct session *s, uint32_t pid)
 		return;
 	at = maps.data;
 	pthread_mutex_lock(&s->lock);
+	model_set_huge_pages(s->model, pid, huge_pages_of(pid));
 	while (next_line(&at, &line))
 		add_older(s, pid, &look, line);
 	pthread_mutex_unlock(&s->lock);
@@ -189,7 +213,7 @@ void session_check_growth(struct session *s, bool now)
 
 void session_init_growth(struct session *s)
 {
-	s->growth.kswapd_pages = -1;
+	s->growth.kswapd_pages = session_kswapd_pages();
 	pagemap_begin();
 	s->growth.kpageflags = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
 }
