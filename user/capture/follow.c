@@ -67,7 +67,7 @@ struct image *session_add_image(struct session *s, uint32_t pid)
 		.pid = pid,
 		.generation = generation,
 		.names = address_space_create(pid),
-		.swap_bytes = -1,
+		.swap_bytes = session_swapped_bytes(pid),
 	};
 	address_space_share(image->names, s->objects);
 	target_identity_init(&image->id, pid);

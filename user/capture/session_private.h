@@ -460,6 +460,12 @@ void session_check_growth(struct session *s, bool now);
 
 /* --- reclaim.c --- */
 
+/*
+ * What the process has in swap, and what kswapd has freed since boot, now: where the
+ * watch begins. -1: not told.
+ */
+int64_t session_swapped_bytes(uint32_t pid);
+int64_t session_kswapd_pages(void);
 /* What no event tells of, by what has changed since the last call. */
 void session_poll_reclaim(struct session *s);
 /* What was given back so far, with the names of who did it. */

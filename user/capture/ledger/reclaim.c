@@ -122,14 +122,23 @@ static void note(struct session *s, uint32_t pid, enum reclaim_kind kind, int64_
 	pthread_mutex_unlock(&s->lock);
 }
 
+int64_t session_swapped_bytes(uint32_t pid)
+{
+	struct strbuf status __cleanup_strbuf = { 0 };
+	int64_t bytes;
+
+	if (procfs_read(pid, "status", &status) || !status.len ||
+	    !procfs_field(strbuf_str(&status), "VmSwap", &bytes))
+		return -1;
+	return bytes;
+}
+
 /* The difference of two readings: what went one way and came back is not seen. */
 static void poll_swap(struct session *s, struct image *image)
 {
-	struct strbuf status __cleanup_strbuf = { 0 };
-	int64_t before = image->swap_bytes, now;
+	int64_t before = image->swap_bytes, now = session_swapped_bytes(image->pid);
 
-	if (procfs_read(image->pid, "status", &status) || !status.len ||
-	    !procfs_field(strbuf_str(&status), "VmSwap", &now))
+	if (now < 0)
 		return;
 	image->swap_bytes = now;
 	if (before < 0 || now == before)
@@ -140,12 +149,18 @@ static void poll_swap(struct session *s, struct image *image)
 		note(s, image->pid, RECLAIM_SWAP_IN, before - now, "came back");
 }
 
-/* The number behind "KEY " at a line's start. */
-static bool vmstat_field(const char *text, const char *key, int64_t *ret)
+int64_t session_kswapd_pages(void)
 {
-	const char *at = strstr(text, key);
+	static const char key[] = "\npgsteal_kswapd";
+	__cleanup_fclose FILE *f = fopen("/proc/vmstat", "re");
+	char text[16384];
+	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+	const char *at;
+	int64_t pages;
 
-	return at && sscanf(at + strlen(key), " %" SCNd64, ret) == 1;
+	text[len] = '\0';
+	at = strstr(text, key);
+	return at && sscanf(at + strlen(key), " %" SCNd64, &pages) == 1 ? pages : -1;
 }
 
 static uint32_t first_running(const struct session *s)
@@ -158,16 +173,10 @@ static uint32_t first_running(const struct session *s)
 
 static void poll_kswapd(struct session *s)
 {
-	FILE *f = fopen("/proc/vmstat", "re");
-	int64_t before = s->growth.kswapd_pages, now = 0;
+	int64_t before = s->growth.kswapd_pages, now = session_kswapd_pages();
 	uint32_t pid = first_running(s);
-	char text[16384];
-	size_t len = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
 
-	if (f)
-		fclose(f);
-	text[len] = '\0';
-	if (!vmstat_field(text, "\npgsteal_kswapd", &now))
+	if (now < 0)
 		return;
 	s->growth.kswapd_pages = now;
 	if (before >= 0 && now > before && pid)
