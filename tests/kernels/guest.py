@@ -14,7 +14,11 @@ import subprocess
 HERE = "/heapsonde"
 TOOL = "build/heapsonde"
 KERNEL = "build/tests/kernel/"
+SWAP = "/dev/nvme0n1"           # vm.py's
+OOM = ("outside_1", "within_the_same_cgroup_1", "without_the_tracepoint")
 METHODS = ("session", "multi", "single")
+# Growth as the kernel's ledger sees it: by system calls of libc and without, by faults.
+GROWTH = ("mmap", "raw", "dontneed")
 # Beyond what every way to attach is tested with; only when all is wanted.
 EXACT = ("threads_churn", "threads_realloc", "mappings", "jump_longjmp", "contexts",
          "exec_in_the_target")
@@ -68,12 +72,25 @@ def verifier():
     say("fact instructions", max(instructions, default=0))
 
 
+def short_of_memory():
+    """Under cgroup v2, and with swap."""
+    if os.path.exists(SWAP):
+        subprocess.run(["mkswap", SWAP], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(["swapon", SWAP], check=True)
+        part("memory", "python3", "-S", "tests/kernels/swap.py")
+        # A cgroup's limit of memory is no limit to what it has in swap.
+        subprocess.run(["swapoff", SWAP], check=True)
+    else:
+        say("skip memory/swap - this kernel has no driver for the disk")
+    part("memory", "python3", "-S", "tests/kernel/test_oom.py", *OOM)
+
+
 def main():
     os.chdir(HERE)
     with open("/dev/kmsg", "w") as log:
         log.write("heapsonde: the tests begin\n")
     with open("/proc/cmdline") as f:
-        everything = "heapsonde=all" in f.read()
+        form = re.search(r"heapsonde=(\w+)", f.read())[1]
     found = doctor()
     if found["error"]:
         refuses()
@@ -85,7 +102,10 @@ def main():
     there = METHODS[METHODS.index(found["attach"]):]
     part("attach", "python3", "-S", "tests/kernel/test_attach.py",
          *(f"{method}_family" for method in there))
-    if everything:
+    part("growth", "python3", "-S", "tests/kernel/test_growth.py", *GROWTH)
+    if form in ("all", "memory"):
+        short_of_memory()
+    if form == "all":
         part("exact", "python3", "-S", "tests/kernel/test_exact.py", *EXACT)
     say("end")
 

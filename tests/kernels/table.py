@@ -16,8 +16,8 @@ README = os.path.join(vm.ROOT, "README.md")
 RESULTS = os.path.join(vm.KERNELS, "results.json")
 BEGIN = "<!-- kernels: written by make check-kernels -->\n"
 END = "<!-- end of kernels -->\n"
-HEAD = ("kernel", "of Debian", "attaches, exact to the byte", "stacks", "preemption",
-        "kernel log", "instructions verified")
+HEAD = ("kernel", "of Debian", "attaches, exact to the byte", "stacks", "kernel's ledger",
+        "preemption", "kernel log", "instructions verified")
 MEASURED = 1                    # columns at the end that no other build need repeat
 
 
@@ -38,16 +38,19 @@ def row(name, result):
     suite = suite.replace(":", ", ")
     found = facts.get("doctor")
     if not found:
-        return (series, suite, "**does not boot**", "", "", "", "")
+        return (series, suite, "**does not boot**", "", "", "", "", "")
     if found["error"]:
         return (series, suite, _word(_passed(cases, "refuses"), "refused, in one line: too old"),
-                "", "", "", "")
+                "", "", "", "", "")
     methods = ("session", "multi", "single")
     there = methods[methods.index(found["attach"]):]
     ways = ", ".join(m if _passed(cases, f"attach/{m}") else f"**{m} fails**" for m in there)
     if any(not passed for case, passed in cases.items() if case.startswith("exact/")):
         ways += " **not exact**"
+    ledger = all(passed for case, passed in cases.items()
+                 if case.startswith(("growth/", "memory/"))) and _passed(cases, "growth/")
     return (series, suite, ways, _word(_passed(cases, "walker"), "whole"),
+            _word(ledger, "growth, swap, OOM kill"),
             "guarded" if found["features"]["preempt_guard"] else "task storage alone",
             _word(_passed(cases, "kernel_log"), "clean"),
             f"{int(facts['instructions']):,}" if _passed(cases, "verifier/") else "**fails**")

@@ -24,6 +24,7 @@ mount -t proc none /proc
 mount -t sysfs none /sys
 mount -t tracefs none /sys/kernel/tracing
 mount -t tmpfs none /tmp
+mount -t cgroup2 none /sys/fs/cgroup
 ip link set lo up
 export PATH=/bin:/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
 export TEST_PATIENCE=5
@@ -74,6 +75,7 @@ COMPLAINTS = ("BUG:", "WARNING:", "Oops", "Call Trace:", "Call trace:", "general
 
 
 BUSYBOX = "/bin/busybox"
+DISK_BYTES = 256 << 20          # for swap; of the file only what is written is there
 
 
 def missing(name):
@@ -198,10 +200,14 @@ def _read(path):
 
 
 def _since_the_tests(console):
-    """The console's lines from the guest's first on: the emulator has warnings of its own."""
+    """The console's lines from the guest's first on: the emulator has warnings of its own.
+    Without the traces by which the kernel tells where memory ran out."""
     lines = console.splitlines()
     begin = [i for i, line in enumerate(lines) if "heapsonde: the tests begin" in line]
-    return lines[begin[0]:] if begin else lines
+    lines = lines[begin[0]:] if begin else lines
+    return [line for i, line in enumerate(lines)
+            if "Call " not in line or not any("invoked oom-killer" in before
+                                              for before in lines[max(0, i - 8):i])]
 
 
 def _cpu(name):
@@ -218,15 +224,18 @@ def _cpu(name):
 def boot(name, words, timeout):
     """Runs the guest's tests on a kernel: (their lines, the console's complaints)."""
     m, at = machine(name), os.path.join(KERNELS, name)
-    lines, console = os.path.join(at, "lines"), os.path.join(at, "console")
-    for path in (lines, console):
+    lines, console, disk = (os.path.join(at, file) for file in ("lines", "console", "disk"))
+    for path in (lines, console, disk):
         open(path, "w").close()
+    os.truncate(disk, DISK_BYTES)
     # Two processors that take turns: running at once, they miss each other's changes of
     # code (int3 left behind by static keys).
     argv = ["nice", "-n", "15", *m.emulator, "-accel", "tcg,thread=single",
             "-cpu", _cpu(name), "-smp", "2", "-m", "1536", "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", os.path.join(at, "vmlinuz"), "-initrd", m.initramfs,
             "-serial", f"file:{console}",
+            "-drive", f"if=none,id=disk,file={disk},format=raw,cache=unsafe",
+            "-device", "nvme,drive=disk,serial=disk",
             "-append", f"console={m.console} loglevel={4 if m.lines == m.console else 6} "
                        "panic=-1 oops=panic mitigations=off nokaslr "
                        f"heapsonde={words}"]
