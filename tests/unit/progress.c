@@ -52,6 +52,12 @@ TEST(who_rests_between_pieces_does_less_of_them)
 	check(is_near(share_after(60, &(struct story){ 0.3, 0.8, 0.7, 1200, 360 }), 0.3));
 }
 
+/* It sleeps less for it has no time to, while all that comes in is done. */
+TEST(who_has_no_time_to_sleep_loses_no_more_than_probes_took)
+{
+	check(is_near(share_after(60, &(struct story){ 0.7, 0.8, 0.1, 9000, 900 }), 0.9));
+}
+
 TEST(who_catches_up_loses_nothing)
 {
 	check(share_after(60, &(struct story){ 0.3, 0.8, 0.5, 1200, 1200 }) == 1);

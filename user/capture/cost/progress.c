@@ -79,7 +79,11 @@ static double share_of_cpu(const struct progress *p)
 	return inside / (p->cpu_out_ns / p->out_ns);
 }
 
-/* By how often it rests, where that is rarer than chance may have it. */
+/*
+ * By how often it rests, where that is rarer than chance may have it. Whoever works
+ * off what has piled up meanwhile does not rest at all, and gets it done: no more
+ * is lost than the time that probes took.
+ */
 static double share_of_sleeps(const struct progress *p)
 {
 	double expected;
@@ -89,7 +93,7 @@ static double share_of_sleeps(const struct progress *p)
 	expected = p->sleeps_out / p->sleepy_out_ns * p->sleepy_in_ns;
 	if (expected < SLEEPS_MIN || p->sleeps_in > expected - SURELY * sqrt(expected))
 		return 1;
-	return p->sleeps_in / expected;
+	return fmax(p->sleeps_in / expected, 1 - p->probes_ns / p->open_ns);
 }
 
 double progress_share(const struct progress *p)
@@ -113,7 +117,7 @@ double progress_window_ns(const struct progress *p, const struct progress_mark *
 
 	if (p->probes_ns > 0)
 		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns * probes_ns / p->probes_ns);
-	return fmax(length - lost, length * WINDOW_SHARE_MIN);
+	return fmax(length - fmin(lost, probes_ns), length * WINDOW_SHARE_MIN);
 }
 
 /* --- reading --- */
