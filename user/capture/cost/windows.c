@@ -29,7 +29,9 @@
 #define WINDOW_MIN_S 0.002	/* shorter ones, when there would be few of them */
 #define PERIOD_WANTED_S 0.2
 #define PERIOD_MIN_S 0.060	/* setting and removing probes takes some ten milliseconds */
-#define PERIOD_MAX_S 2.0	/* what was learnt of the target lasts no longer */
+#define PERIOD_MAX_S 2.0	/* what was learnt of the target lasts no longer, but ... */
+#define DEBT_MAX_S 30.0		/* ... the budget is kept where one window is much of it */
+#define WINDOWS_KNOWN 8
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
@@ -226,9 +228,10 @@ static double period_length_s(const struct governor *g, double window_s)
 	double budget = g->budget * progress_cpu_share(&g->progress);
 	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
 
-	/* What was overspent must be earned first. */
-	period = fmax(period, debt_ns(g) / NS_PER_S / budget);
-	return fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
+	period = fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
+	/* What was overspent must be earned first; a few windows are there all the same. */
+	return fmax(period, fmin(debt_ns(g) / NS_PER_S / budget,
+				 g->progress.windows < WINDOWS_KNOWN ? PERIOD_MAX_S : DEBT_MAX_S));
 }
 
 /*
