@@ -181,9 +181,9 @@ __u32 go_samples_used;
 /* None stands from here on: every collection looks at all before, while the world is stopped. */
 __u32 go_samples_end;
 
-static __always_inline __u64 go_mean(const struct go_target *g)
+static __always_inline __u64 go_mean(__u64 wanted)
 {
-	__u64 mean = g->mean << (go_samples_used / (GO_SAMPLES / 8) & 7);
+	__u64 mean = wanted << (go_samples_used / (GO_SAMPLES / 8) & 7);
 
 	return mean < GO_MEAN_MAX ? mean : GO_MEAN_MAX;
 }
@@ -203,7 +203,7 @@ static __always_inline bool go_chance(__u64 chances, __u64 of)
 /* The mean, if a span is worth a second look; 0. */
 static __always_inline __u64 go_glance(const struct go_target *g)
 {
-	__u64 mean = go_mean(g);
+	__u64 mean = go_mean(g->refill_mean);
 
 	return mean <= GO_GLANCE_ROOM || go_chance(GO_GLANCE_ROOM, mean) ? mean : 0;
 }
@@ -528,7 +528,7 @@ static __noinline bool go_sample_large(struct pt_regs *ctx)
 	__u32 tgid = bpf_get_attach_cookie(ctx);
 	struct go_target *g = bpf_map_lookup_elem(&go_targets, &tgid);
 	struct go_thread *t = g ? go_enter(ctx, tgid) : NULL;
-	__u64 mean = g ? go_mean(g) : 0;
+	__u64 mean = g ? go_mean(g->mean) : 0;
 
 	if (!t || !go_read_span(t, g, GO_ARGUMENT_2(ctx)))
 		return false;
@@ -635,7 +635,7 @@ static __noinline bool go_on_sweep(struct pt_regs *ctx)
 		return false;
 	sweep.mark_bits = g->span_mark_bits;
 	sweep.alloc_count = g->span_alloc_count;
-	mean = go_mean(g);
+	mean = go_mean(g->mean);
 	bpf_for_each_map_elem(&go_samples, go_check_sample, &sweep, 0);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (!ev)

@@ -16,6 +16,7 @@
 /* Offsets in runtime.mspan, and where the heap's arenas are described. */
 struct go_target {
 	__u64 mean;		/* bytes between samples; up to GO_MEAN_MAX */
+	__u64 refill_mean;	/* the same while the probe of refills stands */
 	__u64 arenas;		/* address of the table of heapArenas */
 	__u64 crosscall, crosscall_bytes;	/* the function by which C calls Go */
 	__u32 arena_inline_marks;	/* offset in one; 0: spans have no inline marks */

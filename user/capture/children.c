@@ -113,6 +113,7 @@ void session_retire(struct session *s, uint32_t pid)
 		attachment_move(&s->retired, &w->attachment);
 		attachment_move(&s->retired, &w->heap);
 		attachment_move(&s->retired, &w->go);
+		attachment_move(&s->retired, &w->go_refill);
 		attachment_move(&s->retired, &w->go_births);
 		file_id_vec_deinit(&w->probed);
 		*w = s->watched.data[--s->watched.len];

@@ -80,6 +80,7 @@ void session_detach(struct session *s)
 		attachment_move(&s->retired, &w->attachment);
 		attachment_move(&s->retired, &w->heap);
 		attachment_move(&s->retired, &w->go);
+		attachment_move(&s->retired, &w->go_refill);
 		attachment_move(&s->retired, &w->go_births);
 	}
 	session_finish_removal(s);

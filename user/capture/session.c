@@ -2,6 +2,7 @@
 /* Watching live processes: beginning, reading the ring, time, end; see session.h. */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -429,7 +430,7 @@ static void sleep_for(struct session *s, double seconds)
 struct error *session_run(struct session *s, double seconds,
 			  const volatile sig_atomic_t *interrupted, enum session_state *ret)
 {
-	double until = seconds < 0 ? -1 : session_watched_s(s) + seconds;
+	double until = seconds < 0 ? -1 : session_watched_s(s) + seconds, turn_s;
 
 	for (;;) {
 		double now = session_watched_s(s), pause = CALLER_POLL_S;
@@ -442,8 +443,9 @@ struct error *session_run(struct session *s, double seconds,
 		session_remove_retired(s);
 		session_begin_go(s);
 		session_keep_go_pace(s);
+		turn_s = session_turn_go(s, session_watched_s(s));
 		note_loss(s);
-		set_timing(s, s->governor || now < s->timed_until_s);
+		set_timing(s, s->governor || now < s->timed_until_s || turn_s < HUGE_VAL);
 		note_growth(s, now);
 		keep_memory(s, now);
 		if (now >= s->next_sample_s) {
@@ -475,8 +477,8 @@ struct error *session_run(struct session *s, double seconds,
 		}
 		if (until >= 0 && until - now < pause)
 			pause = until - now;
-		if (s->next_sample_s - now < pause)
-			pause = s->next_sample_s - now;
+		if (fmin(s->next_sample_s, turn_s) - now < pause)
+			pause = fmin(s->next_sample_s, turn_s) - now;
 		/* A signal ends the sleep: *interrupted is looked at then. */
 		if (pause > 0)
 			sleep_for(s, pause);

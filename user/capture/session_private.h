@@ -71,7 +71,7 @@ struct watched {
 	uint32_t pid;
 	struct attachment attachment;
 	struct attachment heap;		/* those that change with the level, where it may change */
-	struct attachment go, go_births;	/* the same of its Go runtime */
+	struct attachment go, go_refill, go_births;	/* the same of its Go runtime */
 	struct file_id_vec probed;
 	bool heap_unset;	/* all but the heap's probes are set */
 	uint32_t lane;		/* among those whose births may be held (bpf/held.bpf.h) */
@@ -129,12 +129,24 @@ struct removal {
 	atomic_bool done;
 };
 
+/* When the probe of a Go target's refills stands; see go/turns.c. */
+struct go_turns {
+	bool set;
+	double share;		/* of the time; 1: always */
+	double period_s;	/* when the next period begins, ... */
+	double opens_s, shuts_s;	/* ... this one's window (0: not open yet) */
+	double seen_s;		/* until then so much was allocated in spans: ... */
+	double seen_bytes;
+	double calm_s;		/* when that was last slow enough */
+};
+
 /* What a Go target allocates is watched. */
 struct go_heap {
 	uint32_t pid;
 	bool exact;		/* each block; else samples */
 	uint32_t thrift;	/* the mean between samples is so many times what is wanted */
 	struct go_live *live;
+	struct go_turns turns;
 	double paced_s;		/* when its births were last looked at ... */
 	int64_t paced_births;	/* ... and how many there were */
 };
@@ -390,6 +402,22 @@ void session_spend_go_samples(struct session *s);
 bool session_samples_go(const struct session *s, int64_t *mean_ret);
 /* Whether each block of a Go target is recorded. */
 bool session_tracks_go(const struct session *s);
+
+/* --- go/turns.c --- */
+
+/* Sampling begins: @up_s after the process did. False if refills cannot be probed. */
+bool session_begin_go_turns(struct session *s, const struct image *image,
+			    struct go_heap *heap, double up_s);
+/* After figures were read. */
+void session_pace_go_turns(struct session *s, const struct image *image, struct go_heap *heap);
+/*
+ * Sets and removes what is due; returns when to be called again, HUGE_VAL if no
+ * probe comes and goes: while some do, hits of a few moments would say little of all.
+ */
+double session_turn_go(struct session *s, double now_s);
+/* The instruction at @vaddr gets a probe; part of level.c. */
+bool session_attach_go(struct session *s, const struct go_runtime *go, struct attachment *att,
+		       uint64_t vaddr, struct bpf_program *program);
 
 /* --- auto.c --- */
 

@@ -49,13 +49,14 @@ static uint64_t wanted_mean(const struct session *s, const struct go_heap *heap)
 }
 
 static bool publish_target(const struct session *s, const struct go_runtime *go,
-			   const struct go_heap *heap)
+			const struct go_heap *heap)
 {
 	const struct go_layout *l = go_runtime_layout(go);
 	const struct go_range *crosscall = &go_runtime_binary(go)->points.crosscall;
 	uint32_t pid = go_runtime_pid(go);
 	struct go_target target = {
 		.mean = wanted_mean(s, heap),
+		.refill_mean = fmax((double)wanted_mean(s, heap) * heap->turns.share, 1),
 		.crosscall = crosscall->start + go_runtime_bias(go),
 		.crosscall_bytes = crosscall->end - crosscall->start,
 		.arenas = go_runtime_arenas(go),
@@ -72,30 +73,40 @@ static bool publish_target(const struct session *s, const struct go_runtime *go,
 	};
 
 	go_live_note_mean(heap->live, target.mean);
+	go_live_set_share(heap->live, heap->turns.share);
 	return target.arenas &&
 	       !bpf_map_update_elem(bpf_map__fd(s->skel->maps.go_targets), &pid, &target, BPF_ANY);
 }
 
-static bool attach_point(struct session *s, const struct go_runtime *go, uint64_t vaddr,
-			 struct bpf_program *program)
+bool session_attach_go(struct session *s, const struct go_runtime *go, struct attachment *att,
+		       uint64_t vaddr, struct bpf_program *program)
 {
 	const struct object *object = go_runtime_object(go);
 	uint32_t pid = go_runtime_pid(go);
 	struct attach_place place = { .cookie = pid };
 
 	return vaddr && object_vaddr_to_offset(object, vaddr, &place.offset) &&
-	       attach_places(&session_watched(s, pid)->go, s->method, program, object, pid,
-			     &place, 1);
+	       attach_places(att, s->method, program, object, pid, &place, 1);
+}
+
+static double uptime_s(uint32_t pid)
+{
+	struct target_state state = { 0 };
+
+	return target_state(pid, &state) && state.uptime_s > 0 ? state.uptime_s : 0;
 }
 
 /* Deaths are watched before births. */
-static bool attach_sampling(struct session *s, const struct go_runtime *go)
+static bool attach_sampling(struct session *s, const struct image *image, struct go_heap *heap)
 {
-	const struct go_points *points = &go_runtime_binary(go)->points;
+	const struct go_points *points = &go_runtime_binary(image->go)->points;
+	struct watched *w = session_watched(s, image->pid);
 
-	return attach_point(s, go, points->sweep, s->programs.go_sweep) &&
-	       attach_point(s, go, points->large, s->programs.go_large) &&
-	       attach_point(s, go, points->refill, s->programs.go_refill);
+	return points->refill && publish_target(s, image->go, heap) &&
+	       session_attach_go(s, image->go, &w->go, points->sweep, s->programs.go_sweep) &&
+	       session_attach_go(s, image->go, &w->go, points->large, s->programs.go_large) &&
+	       session_begin_go_turns(s, image, heap, uptime_s(image->pid)) &&
+	       publish_target(s, image->go, heap);
 }
 
 static bool attach_births(struct session *s, const struct go_runtime *go)
@@ -123,17 +134,12 @@ static bool attach_tracking(struct session *s, const struct go_runtime *go)
 {
 	const struct go_points *points = &go_runtime_binary(go)->points;
 
-	return attach_point(s, go, points->swept, s->programs.go_swept) && attach_births(s, go);
+	return session_attach_go(s, go, &session_watched(s, go_runtime_pid(go))->go,
+				 points->swept, s->programs.go_swept) &&
+	       attach_births(s, go);
 }
 
 /* --- beginning --- */
-
-static double uptime_s(uint32_t pid)
-{
-	struct target_state state = { 0 };
-
-	return target_state(pid, &state) && state.uptime_s > 0 ? state.uptime_s : 0;
-}
 
 /* In place of what an earlier image of the process had. */
 static struct go_heap *add_heap(struct session *s, struct image *image)
@@ -148,6 +154,7 @@ static struct go_heap *add_heap(struct session *s, struct image *image)
 	image->heap_watched = true;
 	go_live_pace(live, &s->runtime.f, session_watched_s(s));
 	attachment_deinit(&w->go_births);
+	attachment_deinit(&w->go_refill);
 	attachment_deinit(&w->go);
 	clear_samples(s, image->pid);
 	pthread_mutex_lock(&s->lock);
@@ -155,7 +162,8 @@ static struct go_heap *add_heap(struct session *s, struct image *image)
 		go_live_destroy(heap->live);
 	else
 		heap = go_heap_vec_append(&s->go_heaps);
-	*heap = (struct go_heap){ .pid = image->pid, .live = live, .thrift = 1 };
+	*heap = (struct go_heap){ .pid = image->pid, .live = live, .thrift = 1,
+				  .turns = { .share = 1 } };
 	pthread_mutex_unlock(&s->lock);
 	return heap;
 }
@@ -166,6 +174,7 @@ static void drop_heap(struct session *s, struct image *image)
 	struct go_heap *heap = session_go_heap(s, image->pid);
 
 	attachment_deinit(&w->go_births);
+	attachment_deinit(&w->go_refill);
 	attachment_deinit(&w->go);
 	image->heap_watched = false;
 	pthread_mutex_lock(&s->lock);
@@ -185,7 +194,7 @@ void session_sample_go(struct session *s, struct image *image)
 {
 	struct go_heap *heap = add_heap(s, image);
 
-	if (publish_target(s, image->go, heap) && attach_sampling(s, image->go))
+	if (attach_sampling(s, image, heap))
 		return;
 	drop_heap(s, image);
 	warn_unseen(image);
@@ -229,7 +238,7 @@ static void begin_sampling(struct session *s, struct image *image, struct go_hea
 	attachment_deinit(&session_watched(s, image->pid)->go_births);
 	session_drain(s);
 	heap->exact = false;
-	if (!attach_sampling(s, image->go)) {
+	if (!attach_sampling(s, image, heap)) {
 		drop_heap(s, image);
 		warn_unseen(image);
 	}
@@ -317,6 +326,7 @@ void session_pace_go(struct session *s, struct image *image, bool last)
 	if (!heap)
 		return;
 	go_live_pace(heap->live, &s->runtime.f, session_watched_s(s));
+	session_pace_go_turns(s, image, heap);
 	if (!last)
 		publish_target(s, image->go, heap);
 }

@@ -14,9 +14,11 @@
 
 #define MEAN_MIN 4096
 #define SAMPLES_WANTED (GO_SAMPLES / 4)	/* of a heap that is as large as it gets */
-#define SAMPLES_PER_S 1000	/* a few microseconds each */
+#define SAMPLES_PER_S 500	/* a few microseconds each */
 #define PACE_SPAN_S 0.1
-#define LOOK_MAX_NS 500000		/* the world may stand still so much longer */
+#define LOOK_MAX_NS 500000		/* the world may stand still so much longer ... */
+#define LOOK_TIMES_MAX 8		/* ... for which so many times fewer samples are taken */
+#define ADMITTED 1.1	/* times what was: it need not be told again */
 #define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
 
 /* A record that waits, as the model will get it. Of an EV_FREE_LATER no more is set. */
@@ -24,6 +26,7 @@ struct waiting {
 	struct ev_alloc ev;
 	uint32_t class;
 	bool weighed;		/* it is known what of its span's room was used */
+	double times;		/* what the kernel side says it stands for */
 };
 
 DEFINE_VEC(waiting_vec, struct waiting);
@@ -39,16 +42,19 @@ struct go_live {
 	uint64_t begun[GO_SIZE_CLASSES];	/* bytes allocated before */
 	double given[GO_SIZE_CLASSES];		/* bytes that the model was told of since */
 	bool missed[GO_SIZE_CLASSES];		/* not each block was a sample */
-	uint64_t mean_max;
-	struct map64 single_paths;		/* stacks of samples that stand for themselves */
-	struct block_vec singles;		/* one a stack, weight: what may have been missed */
+	double means, means_count;		/* since the last pace */
+	double bytes, bytes_means;		/* allocated; the sum of each byte's mean */
+	struct map64 sampled_paths;		/* stack -> index of paths + 1 */
+	struct block_vec paths;			/* a block of each, its weight a missed one's */
 	struct map64 trimmed;			/* the kernel side's id -> index of ids + 1 */
 	struct stack_id_vec ids;
 	struct stack_record_vec stacks;		/* not fetched yet */
+	double share;				/* of the time that spans are seen taken */
 	struct go_sweeps sweeps;
 	struct go_exact exact;
 	int64_t births;
-	uint64_t mean_floor;
+	unsigned int look_times;		/* the mean is so many times what is wanted */
+	uint32_t looked_at;			/* samples, at the last collection */
 	double bytes_per_s;			/* what the program allocates ... */
 	double paced_s;				/* ... as of then, */
 	int64_t paced_bytes;			/* when it had allocated so much */
@@ -61,7 +67,8 @@ struct go_live *go_live_create(const struct go_runtime *go, double bytes_per_s,
 
 	live->go = go;
 	live->max_depth = max_depth;
-	live->mean_floor = MEAN_MIN;
+	live->share = 1;
+	live->look_times = 1;
 	live->bytes_per_s = bytes_per_s;
 	go_runtime_allocated(go, live->begun);
 	return live;
@@ -78,8 +85,8 @@ void go_live_destroy(struct go_live *live)
 	map64_deinit(&live->trimmed);
 	waiting_vec_deinit(&live->waiting);
 	map64_deinit(&live->waiting_at);
-	block_vec_deinit(&live->singles);
-	map64_deinit(&live->single_paths);
+	block_vec_deinit(&live->paths);
+	map64_deinit(&live->sampled_paths);
 	go_exact_deinit(&live->exact);
 	free(live);
 }
@@ -149,12 +156,21 @@ static uint64_t trimmed_id(const struct go_live *live, uint64_t id)
 	return known ? live->ids.data[known - 1] : id;
 }
 
+static uint64_t stands_for(const struct waiting *waiting, uint64_t weight)
+{
+	return (uint64_t)((double)weight * waiting->times);
+}
+
 static void take_sample(struct go_live *live, const struct ev_go_alloc *ev)
 {
 	struct waiting *waiting = waiting_vec_append(&live->waiting);
 
 	*waiting = (struct waiting){ { ev->h, ev->addr, ev->size, 0, ev->weight },
-				     class_of(ev->size), false };
+				     class_of(ev->size), ev->weight <= ev->size, 1 };
+	/* Large objects are always seen. */
+	if (waiting->class)
+		waiting->times = 1 / live->share;
+	waiting->ev.weight = stands_for(waiting, ev->weight);
 	waiting->ev.h.kind = EV_ALLOC;
 	waiting->ev.stack_id = trimmed_id(live, ev->stack_id);
 	map64_set(&live->waiting_at, ev->addr, (uint32_t)live->waiting.len);
@@ -175,7 +191,7 @@ static void take_look(struct go_live *live, const struct ev_go_look *ev)
 
 	if (at) {
 		waiting = &live->waiting.data[at - 1];
-		waiting->ev.weight = ev->weight;
+		waiting->ev.weight = stands_for(waiting, ev->weight);
 		waiting->weighed = true;
 	}
 	if (!ev->dead)
@@ -184,6 +200,22 @@ static void take_look(struct go_live *live, const struct ev_go_look *ev)
 	waiting = waiting_vec_append(&live->waiting);
 	*waiting = (struct waiting){ .ev = { .h = ev->h, .addr = ev->addr } };
 	waiting->ev.h.kind = EV_FREE_LATER;
+}
+
+/*
+ * Fewer new samples; the old ones go as their objects do. One look may be long for
+ * another reason, on a busy machine, and of most heaps each second has dozens: what
+ * is done is undone as soon.
+ */
+static void keep_looks_short(struct go_live *live, const struct ev_go_sweep *ev)
+{
+	bool more = ev->checked > live->looked_at;
+
+	live->looked_at = ev->checked;
+	if (ev->took_ns > LOOK_MAX_NS && more && live->look_times < LOOK_TIMES_MAX)
+		live->look_times *= 2;
+	else if (ev->took_ns < LOOK_MAX_NS / 2 && live->look_times > 1)
+		live->look_times /= 2;
 }
 
 static void take_sweep(struct go_live *live, const struct ev_go_sweep *ev)
@@ -197,9 +229,7 @@ static void take_sweep(struct go_live *live, const struct ev_go_sweep *ev)
 	live->sweeps.took_ns += took;
 	if (took > live->sweeps.longest_ns)
 		live->sweeps.longest_ns = took;
-	/* Fewer new samples; the old ones go as their objects do. */
-	if (took > LOOK_MAX_NS && live->mean_floor < GO_MEAN_MAX / 2)
-		live->mean_floor *= 2;
+	keep_looks_short(live, ev);
 }
 
 void go_live_take(struct go_live *live, struct model *model, const struct ev_header *record,
@@ -296,13 +326,14 @@ static void find_factors(struct go_live *live, enum go_settle which,
 	}
 }
 
-/* The path may have allocated what was no sample. */
-static void keep_single(struct go_live *live, const struct ev_alloc *ev)
+static void keep_path(struct go_live *live, const struct ev_alloc *ev)
 {
-	if (map64_get(&live->single_paths, ev->stack_id))
+	if (map64_get(&live->sampled_paths, ev->stack_id))
 		return;
-	block_vec_push(&live->singles, *ev);
-	map64_set(&live->single_paths, ev->stack_id, (uint32_t)live->singles.len);
+	block_vec_append(&live->paths);
+	live->paths.data[live->paths.len - 1] = *ev;
+	live->paths.data[live->paths.len - 1].weight = 0;
+	map64_set(&live->sampled_paths, ev->stack_id, (uint32_t)live->paths.len);
 }
 
 static void feed_sample(struct go_live *live, struct model *model, const struct waiting *waiting,
@@ -310,9 +341,8 @@ static void feed_sample(struct go_live *live, struct model *model, const struct 
 {
 	struct ev_alloc ev = waiting->ev;
 
-	if (is_exact(waiting)) {
-		keep_single(live, &ev);
-	} else {
+	keep_path(live, &ev);
+	if (!is_exact(waiting)) {
 		double weight = (double)ev.weight * factor;
 
 		ev.weight = weight > (double)ev.size ? (uint64_t)weight : ev.size;
@@ -329,16 +359,21 @@ static void feed_death(struct model *model, const struct waiting *waiting)
 }
 
 /*
- * Where each sample stands for itself, their sum looks exact. It is if the books say
- * so, or if samples were never further apart than such a block is large.
+ * A path whose samples were taken while they were close together looks better known
+ * than it is, if more was allocated while they were not. All is known of it
+ * if the books say so, or if samples were closer together than such blocks are large.
  */
 static void admit_missed(struct go_live *live, struct model *model)
 {
-	vec_for_each(single, &live->singles) {
-		if (!live->missed[class_of(single->size)] || single->weight >= live->mean_max)
+	double mean = live->bytes > 0 ? live->bytes_means / live->bytes : 0;
+
+	vec_for_each(path, &live->paths) {
+		if (!live->missed[class_of(path->size)] ||
+		    mean <= ADMITTED * (double)(path->weight > path->size ? path->weight :
+									    path->size))
 			continue;
-		single->weight = live->mean_max;
-		model_may_miss(model, single);
+		path->weight = (uint64_t)mean;
+		model_may_miss(model, path);
 	}
 }
 
@@ -379,10 +414,25 @@ int64_t go_live_births(const struct go_live *live)
 	return live->births;
 }
 
+void go_live_set_share(struct go_live *live, double share)
+{
+	live->share = share;
+}
+
 void go_live_note_mean(struct go_live *live, uint64_t mean)
 {
-	if (mean > live->mean_max)
-		live->mean_max = mean;
+	live->means += (double)mean;
+	live->means_count++;
+}
+
+/* The mean of the means that there were while so much was allocated. */
+static void weigh_mean(struct go_live *live, double bytes)
+{
+	if (bytes <= 0 || !live->means_count)
+		return;
+	live->bytes += bytes;
+	live->bytes_means += bytes * live->means / live->means_count;
+	live->means = live->means_count = 0;
 }
 
 void go_live_pace(struct go_live *live, const struct runtime_figures *f, double t_s)
@@ -391,16 +441,18 @@ void go_live_pace(struct go_live *live, const struct runtime_figures *f, double 
 
 	if (live->paced_bytes && span < PACE_SPAN_S)
 		return;
-	if (live->paced_bytes)
+	if (live->paced_bytes) {
 		live->bytes_per_s = (double)(f->TotalAlloc - live->paced_bytes) / span;
+		weigh_mean(live, (double)(f->TotalAlloc - live->paced_bytes));
+	}
 	live->paced_bytes = f->TotalAlloc;
 	live->paced_s = t_s;
 }
 
 uint64_t go_live_mean(const struct go_live *live, const struct runtime_figures *f)
 {
-	double mean = fmax((double)live->mean_floor, fmax((double)f->NextGC / SAMPLES_WANTED,
-							  live->bytes_per_s / SAMPLES_PER_S));
+	double mean = live->look_times * fmax(MEAN_MIN, fmax((double)f->NextGC / SAMPLES_WANTED,
+							     live->bytes_per_s / SAMPLES_PER_S));
 
 	return mean < (double)GO_MEAN_MAX ? (uint64_t)mean : GO_MEAN_MAX;
 }

@@ -71,6 +71,9 @@ const struct go_sweeps *go_live_sweeps(const struct go_live *live);
 /* Blocks that were seen born one by one so far. */
 int64_t go_live_births(const struct go_live *live);
 
+/* Only @share of the time spans are seen taken: samples stand for the rest as well. */
+void go_live_set_share(struct go_live *live, double share);
+
 /* Samples were taken @mean bytes apart. */
 void go_live_note_mean(struct go_live *live, uint64_t mean);
 

@@ -57,8 +57,9 @@ static void note_profile(struct session *s, const struct go_profile *profile)
 static void read_heap(struct session *s, struct image *image, bool last)
 {
 	if (image->heap_watched) {
-		settle(s, image->pid, last ? GO_SETTLE_ALL : GO_SETTLE_DUE);
+		session_drain(s);
 		session_pace_go(s, image, last);
+		settle(s, image->pid, last ? GO_SETTLE_ALL : GO_SETTLE_DUE);
 		return;
 	}
 	if (s->settings.growth)
