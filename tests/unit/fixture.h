@@ -101,6 +101,9 @@ static inline void fixture_memory(struct snapshot *snap)
 	snapshot_reclaim_vec_push(&snap->reclaim, (struct snapshot_reclaim){
 		.t_s = 12.25, .kind = snapshot_string(snap, "madvise"), .bytes = 1048576,
 		.pid = 4242, .detail = snapshot_string(snap, "MADV_DONTNEED") });
+	snapshot_level_vec_push(&snap->levels, (struct snapshot_level){ 0, "exact" });
+	snapshot_level_vec_push(&snap->levels, (struct snapshot_level){ 3.25, "windows" });
+	snapshot_level_vec_push(&snap->levels, (struct snapshot_level){ 21, "exact" });
 	snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
 		.t_s = 40.5, .name = snapshot_string(snap, "after \"warm-up\"") });
 	snap->cost = (struct snapshot_cost){

@@ -731,3 +731,77 @@ TEST(handed_over_as_if_never_born)
 	m_free(T1, 0xa000);
 	check_int(m_heap(S1).free_count, 1);
 }
+
+/* Ten blocks of 50 bytes by one that is followed, beside twenty that came and went. */
+TEST(taken_back_as_estimates)
+{
+	const struct given_row row = {
+		.stack_id = S1, .alloc_bytes = 1500, .alloc_count = 30, .temporary_count = 4,
+		.peak_bytes = 900,
+		.spread = { .alloc_bytes = 40000, .alloc_count = 16, .heaviest_bytes = 100,
+			    .heaviest_count = 2, .heaviest_live_bytes = 50,
+			    .heaviest_live_count = 1 },
+	};
+	const struct given_block block = {
+		.addr = 0xa000, .bytes = 500, .count = 10, .stack_id = S1,
+		.variance = { 22500, 9 },
+	};
+	const struct model_heir heir = { take_given, take_given_peak, NULL };
+
+	m_begin();
+	m_alloc(T1, 0xb000, 20, S2);
+	m_free(T1, 0xb000);
+	model_begin_taking(m);
+	model_take_row(m, PID, &row);
+	model_take_block(m, PID, &block);
+	model_end_taking(m, 900);
+	check_int(m_heap(S1).alloc_bytes, 1500);
+	check_int(m_heap(S1).live_bytes, 500);
+	check_int(m_heap(S1).free_count, 20);
+	check_int(m_heap(S1).temporary_count, 4);
+	check_int(m_heap(S1).peak_live_bytes, 900);
+	check_int(m_totals().m.peak_live_bytes, 900);
+	check(m_heap(S1).live_bytes_error > 0);
+	check(m_heap(S1).alloc_bytes_error > m_heap(S1).live_bytes_error);
+	check(m_heap(S2).live_bytes_error == 0);
+	/* What is allocated now is exact, and may be more than ever. */
+	m_alloc(T1, 0xc000, 500, S2);
+	check_int(m_totals().m.peak_live_bytes, 1000);
+	/* Given away again, it keeps its weight. */
+	given_count = 0;
+	model_hand_over(m, PID, &heir);
+	check_int(given_count, 2);
+	check_int(given[0].count + given[1].count, 11);
+	check_int(m_heap(S1).alloc_count, 20);
+	check_int(m_heap(S1).live_count, 0);
+}
+
+TEST(ends_what_was_taken_back)
+{
+	const struct given_row row = { .stack_id = S1, .alloc_bytes = 50, .alloc_count = 1 };
+	const struct given_block few = {
+		.addr = 0xa000, .bytes = 100, .count = 2, .stack_id = S1, .variance = { 5000, 2 },
+	};
+
+	m_begin();
+	model_begin_taking(m);
+	model_take_row(m, PID, &row);
+	model_take_block(m, PID, &few);
+	model_end_taking(m, 0);
+	/* More may live than was seen to be born. */
+	check_int(m_heap(S1).alloc_count, 2);
+	check_int(m_heap(S1).live_bytes, 100);
+	check_int(m_totals().m.peak_live_bytes, 100);
+	m_free(T1, 0xa000);
+	check_int(m_heap(S1).live_count, 0);
+	check_int(m_heap(S1).free_count, 2);
+	check_int(m_totals().unknown_free_count, 0);
+	/* A ghost, at whose address another block lives, ends with that one's birth. */
+	model_begin_taking(m);
+	model_take_row(m, PID, &row);
+	model_take_block(m, PID, &few);
+	model_end_taking(m, 0);
+	m_alloc(T1, 0xa000, 7, S2);
+	check_int(m_heap(S1).live_count, 0);
+	check_int(m_heap(S2).live_bytes, 7);
+}

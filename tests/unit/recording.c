@@ -755,10 +755,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=8");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 8, this one reads 4 to 7)");
+	alter("PRAGMA user_version=9");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 9, this one reads 4 to 8)");
 	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 7)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 8)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"

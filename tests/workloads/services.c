@@ -8,9 +8,12 @@
  * Blocks live for a time that is drawn anew for each (exponential about their
  * site's mean); of a site that leaks, a share is never freed. The engine's own
  * memory is mapped, so that all that malloc gives stands in the books.
+ *
+ * SIGUSR1: from now on at a hundredth of the pace, or at all of it again; SIGUSR2: the end.
  */
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -114,7 +117,8 @@ struct worker {
 
 static const struct scenario *scenario;
 static struct worker workers[THREADS_MAX];
-static uint64_t end_ns;
+static volatile uint64_t end_ns;
+static volatile sig_atomic_t resting;
 static double operations_per_s = 60000;
 
 static uint64_t now_ns(void)
@@ -219,14 +223,26 @@ static void allocate(struct worker *w, uint64_t now)
 			(uint32_t)size, site });
 }
 
-/* How many allocations are due by now. */
-static double due_by(double t_s)
+static void change_pace(int sig __attribute__((unused)))
 {
-	double rate = operations_per_s / scenario->threads;
+	resting = !resting;
+}
 
-	if (scenario->burst_s > 0)
-		t_s = floor(t_s / scenario->burst_s + 1) * scenario->burst_s;
-	return t_s * rate;
+static void end(int sig __attribute__((unused)))
+{
+	end_ns = 0;
+}
+
+/* How many allocations are due between two moments. */
+static double due_between(double from_s, double to_s)
+{
+	double rate = operations_per_s / scenario->threads * (resting ? 0.01 : 1);
+
+	if (scenario->burst_s > 0) {
+		from_s = floor(from_s / scenario->burst_s) * scenario->burst_s;
+		to_s = floor(to_s / scenario->burst_s) * scenario->burst_s;
+	}
+	return (to_s - from_s) * rate;
 }
 
 static void *work(void *arg)
@@ -234,11 +250,13 @@ static void *work(void *arg)
 	const struct timespec tick = { 0, 200000 };
 	struct worker *w = arg;
 	uint64_t begun = now_ns(), now;
-	double done = 0;
+	double done = 0, due = due_between(-scenario->burst_s, 0), at_s = 0;
 
 	while ((now = now_ns()) < end_ns) {
-		double due = due_by((double)(now - begun) / 1e9);
+		double now_s = (double)(now - begun) / 1e9;
 
+		due += due_between(at_s, now_s);
+		at_s = now_s;
 		for (int i = 0; done < due; done++, i++) {
 			allocate(w, now);
 			if (i % 8 == 7) {
@@ -274,6 +292,8 @@ int main(int argc, char **argv)
 		w->random = now_ns() + (uint64_t)i;
 		w->heir = &workers[scenario->handover ? (i + 1) % scenario->threads : i];
 	}
+	signal(SIGUSR1, change_pace);
+	signal(SIGUSR2, end);
 	books_ready();
 	end_ns = now_ns() + (uint64_t)(seconds * 1e9);
 	for (int i = 0; i < scenario->threads; i++)

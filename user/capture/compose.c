@@ -362,7 +362,7 @@ static bool is_sampled(const struct session *s)
 }
 
 /* A Go program without C's allocator is watched by its runtime's books alone. */
-static const char *level(const struct session *s)
+const char *session_level(const struct session *s)
 {
 	if (session_has_profile(s, NULL) || session_samples_go(s, NULL))
 		return "sampled";
@@ -372,6 +372,27 @@ static const char *level(const struct session *s)
 	if (s->governor)
 		return "windows";
 	return is_sampled(s) ? "sampled" : "exact";
+}
+
+void session_note_level(struct session *s, const char *before)
+{
+	const char *now = session_level(s);
+
+	if (!strcmp(now, before))
+		return;
+	if (!s->levels.len)
+		snapshot_level_vec_push(&s->levels, (struct snapshot_level){ 0, before });
+	snapshot_level_vec_push(&s->levels,
+				(struct snapshot_level){ session_watched_s(s), now });
+}
+
+static void fill_levels(const struct session *s, struct snapshot *snap)
+{
+	vec_for_each(level, &s->levels)
+		snapshot_level_vec_push(&snap->levels, *level);
+	if (!snap->levels.len)
+		snapshot_level_vec_push(&snap->levels,
+					(struct snapshot_level){ 0, session_level(s) });
 }
 
 static int64_t sample_bytes(const struct session *s)
@@ -643,7 +664,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	snap->store = frame_store_ref(s->store);
 	snap->version = snapshot_string(snap, heapsonde_version);
 	snap->duration_s = session_watched_s(s);
-	snap->mode = snapshot_string(snap, level(s));
+	snap->mode = snapshot_string(snap, session_level(s));
 	snap->stack_mode = snapshot_string(snap, s->settings.frame_pointers ? "fp" : "dwarf");
 	snap->sample_bytes = sample_bytes(s);
 	vec_for_each(image, &s->images)
@@ -666,6 +687,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	if (session_all_ended(s))
 		snap->memory.seconds_to_limit = -1;
 	fill_runtime(s, snap);
+	fill_levels(s, snap);
 	if (estimate)
 		fill_windows(s, estimate, snap);
 	session_add_reclaims(s, snap);

@@ -204,13 +204,19 @@ static struct error *complete_tables(struct session *s, const struct image *imag
 	return changed ? unwinder_publish(s->unwinder, image->pid, image->names) : NULL;
 }
 
+/* Whether probes that are set now are windows'. */
+static bool in_windows(const struct session *s)
+{
+	return s->governor && !s->auto_state.rising;
+}
+
 /*
  * What the program tells of by itself is also what its functions' probes see.
  * Told twice it counts once, but not so while these see a sample of their own.
  */
 static bool wants_reports(const struct session *s, const struct probe_plan *plan)
 {
-	if (s->governor || !probe_plan_has_reports(plan))
+	if (in_windows(s) || !probe_plan_has_reports(plan))
 		return false;
 	if (!s->programs.report) {
 		log_warn("an object that was loaded since tells of its own samples ("
@@ -256,7 +262,7 @@ static struct error *attach_heap(struct session *s, struct watched *w,
 {
 	struct error *err = NULL;
 
-	if (s->governor) {
+	if (in_windows(s)) {
 		if (has_malloc(job->object))
 			governor_add_probes(s->governor, job, s->foreign);
 		return NULL;
@@ -276,7 +282,7 @@ static struct error *attach_heap(struct session *s, struct watched *w,
 static struct error *attach_mappings(struct session *s, struct watched *w,
 				     const struct attach_job *job)
 {
-	if (s->governor && s->foreign)
+	if (in_windows(s) && s->foreign)
 		return NULL;
 	return attach_part_to(s, &w->attachment, job, ATTACH_MAPPINGS);
 }
@@ -290,7 +296,7 @@ static struct error *attach_new_object(struct session *s, struct watched *w,
 
 	if ((known && !w->heap_unset) || !job->object->probes.len)
 		return NULL;
-	if (!s->governor && !session_may_move(s)) {
+	if (!in_windows(s) && !session_may_move(s)) {
 		err = attach_object(&w->attachment, &s->programs, job);
 	} else {
 		err = attach_heap(s, w, job);
@@ -363,7 +369,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 		err = probe_plan_check(&plan, s->settings.allocators);
 	if (err || is_loading(s, image, &plan))
 		return err;
-	if (s->governor && attach_windows_blind(&plan))
+	if (in_windows(s) && attach_windows_blind(&plan))
 		return error_create(ERROR_UNSUPPORTED,
 				    "--mode windows cannot follow malloc where no return probe "
 				    "may be set (Go code, or a process confined by seccomp): "
@@ -393,7 +399,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 			.pid = image->pid,
 			.method = s->method,
 			.frees_nest = frees_nest,
-			.lane = s->governor ? 0 : w->lane,
+			.lane = in_windows(s) ? 0 : w->lane,
 			.reports = reports,
 			.object_nr = w->probed.len,
 		};

@@ -799,6 +799,7 @@ void session_destroy(struct session *s)
 	session_free_news(s);
 	session_free_go(s);
 	snapshot_sample_vec_deinit(&s->timeline);
+	snapshot_level_vec_deinit(&s->levels);
 	ledger_deinit(&s->ledger);
 	unwinder_destroy(s->unwinder);
 	watched_thread_vec_deinit(&s->threads);

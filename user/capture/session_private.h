@@ -179,6 +179,15 @@ DEFINE_VEC(watched_thread_vec, struct watched_thread);
 /* How --mode auto stands; see cost/auto.c. */
 struct auto_state {
 	bool cannot_move;		/* to windows, though it was tried */
+	bool holds;			/* births may be held where all is recorded */
+	bool chosen_sampling;		/* by auto, that is, rather than by the user of top */
+	bool rising;			/* from windows: probes that are set now are not theirs */
+	uint64_t windows_ns;		/* since when windows stand for all time */
+	/* Of windows: since when recording would keep the budget, and how long it must. */
+	double fits_since_s, hold_s;
+	struct cost_mark from;		/* of the level ... */
+	double hit_ns;			/* ... and what a hit costs in it; 0: not known yet */
+	double risen_s;			/* when all was recorded again, last */
 	uint64_t first_ns, first_cpu_ns;	/* a moment before probes, and the CPU time then */
 };
 
@@ -251,6 +260,7 @@ struct session {
 	struct frame_store *store;	/* holds their frames and strings */
 	struct frame_vec scratch;
 	struct snapshot_sample_vec timeline;
+	struct snapshot_level_vec levels;	/* changes; none: it was always the same */
 	struct watched_thread_vec threads;
 	struct ledger ledger;
 	double ledger_read_s, ledger_took_s;
@@ -501,6 +511,10 @@ void session_add_reclaims(struct session *s, struct snapshot *snap);
 
 /* --- compose.c --- */
 
+/* Which level it is now, as a word of --mode. */
+const char *session_level(const struct session *s);
+/* It is another one than @before from now on. */
+void session_note_level(struct session *s, const char *before);
 /* What the kernel side has counted of something so far. */
 int64_t session_count(const struct session *s, enum bpf_counter counter);
 /* All hits of probes so far. */

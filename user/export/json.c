@@ -306,6 +306,7 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 		put_member(f, "windows", NULL);
 	put_part(f, snap, PART_COST);
 	put_list(f, "marks", snap, LIST_MARKS);
+	put_list(f, "levels", snap, LIST_LEVELS);
 	fputs("}\n", f);
 }
 

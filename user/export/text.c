@@ -264,6 +264,22 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 	fprintf(f, "\n  %-10s %10s estimates, with ± half of their 95 %% interval", "", "");
 }
 
+/* From when to when it was seen how, where that has changed. */
+static void put_levels(FILE *f, const struct snapshot_level_vec *levels)
+{
+	char when[FORMAT_MAX];
+
+	if (levels->len < 2)
+		return;
+	fprintf(f, ";\n  %-10s %10s ", "", "levels");
+	vec_for_each(level, levels)
+		if (level->t_s > 0)
+			fprintf(f, ", %s from %s", level->level, format_duration(level->t_s, when));
+		else
+			fputs(level->level, f);
+	fprintf(f, ":\n  %-10s %10s what has ± is estimated, or was in part", "", "");
+}
+
 static void put_cost(FILE *f, const struct snapshot *snap)
 {
 	const struct snapshot_cost *cost = &snap->cost;
@@ -276,6 +292,7 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 			"their 95 %% interval", bytes(snap->sample_bytes, buf), "", "");
 	if (snap->windows.evidence)
 		put_windows(f, &snap->windows);
+	put_levels(f, &snap->levels);
 	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
 	if (cost->probe_ns_per_hit >= 0)
 		fprintf(f, ", %.0f ns each", cost->probe_ns_per_hit);

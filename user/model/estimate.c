@@ -33,6 +33,16 @@ void spread_missed(struct spread *spread, struct variance v)
 {
 	spread->heaviest_bytes = fmax(spread->heaviest_bytes, sqrt(v.bytes));
 	spread->heaviest_count = fmax(spread->heaviest_count, sqrt(v.count));
+	spread->heaviest_live_bytes = fmax(spread->heaviest_live_bytes, sqrt(v.bytes));
+	spread->heaviest_live_count = fmax(spread->heaviest_live_count, sqrt(v.count));
+}
+
+void spread_take(struct spread *spread, struct variance v)
+{
+	spread->alloc_bytes -= v.bytes;
+	spread->alloc_count -= v.count;
+	spread->live_bytes -= v.bytes;
+	spread->live_count -= v.count;
 }
 
 void spread_free(struct spread *spread, struct variance v, bool temporary)
@@ -51,6 +61,8 @@ void spread_add(struct spread *sum, const struct spread *spread)
 	sum->temporary_count += spread->temporary_count;
 	sum->heaviest_bytes = fmax(sum->heaviest_bytes, spread->heaviest_bytes);
 	sum->heaviest_count = fmax(sum->heaviest_count, spread->heaviest_count);
+	sum->heaviest_live_bytes = fmax(sum->heaviest_live_bytes, spread->heaviest_live_bytes);
+	sum->heaviest_live_count = fmax(sum->heaviest_live_count, spread->heaviest_live_count);
 }
 
 /*

@@ -24,10 +24,14 @@ struct variance sample_variance(uint64_t size, uint64_t weight);
 /* Variances of a row's sums. All zero: they are exact. */
 struct spread {
 	double live_bytes, live_count, alloc_bytes, alloc_count, temporary_count;
-	double heaviest_bytes, heaviest_count;	/* standard deviations of one block */
+	/* Standard deviations of the heaviest draw: of all, and of what has lived. */
+	double heaviest_bytes, heaviest_count;
+	double heaviest_live_bytes, heaviest_live_count;
 };
 
 void spread_alloc(struct spread *spread, struct variance v);
+/* Undoes that: as if it had never been. */
+void spread_take(struct spread *spread, struct variance v);
 void spread_free(struct spread *spread, struct variance v, bool temporary);
 /* Blocks may have been missed that would have added that. */
 void spread_missed(struct spread *spread, struct variance v);

@@ -242,6 +242,11 @@ static const struct field mark[] = {
 	FIELD(FIELD_STRING, name, struct snapshot_mark, name),
 };
 
+static const struct field level[] = {
+	FIELD(FIELD_DOUBLE, t_s, struct snapshot_level, t_s),
+	FIELD(FIELD_STRING, level, struct snapshot_level, level),
+};
+
 static const struct field thread[] = {
 	FIELD(FIELD_UINT32, target, struct snapshot_thread, target),
 	FIELD(FIELD_UINT32, tid, struct snapshot_thread, tid),
@@ -266,6 +271,7 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_RECLAIM] = LIST("reclaim", reclaim, struct snapshot_reclaim, reclaim, false),
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),
 	[LIST_THREADS] = LIST("thread", thread, struct snapshot_thread, threads, false),
+	[LIST_LEVELS] = LIST("level", level, struct snapshot_level, levels, false),
 };
 
 const char *unwind_status_name(uint32_t status)

@@ -104,7 +104,7 @@ bool model_rows_are_coarse(const struct model *model)
 static uint32_t add_row(struct model *model, struct image *image, struct origin origin,
 			enum memory_kind kind)
 {
-	bool detailed = !model_rows_are_coarse(model);
+	bool detailed = !model_rows_are_coarse(model) && origin.size_class != SIZE_CLASS_ANY;
 	uint32_t thread = detailed ? thread_number(model, image, origin.tid) : 0, path, row;
 
 	if (!thread)

@@ -141,8 +141,8 @@ static void set_errors(struct metrics *m, const struct spread *s)
 
 #define ERROR(metric, variance, heaviest) \
 	m->metric##_error = estimate_error((double)m->metric, variance, heaviest)
-	ERROR(live_bytes, s->live_bytes, bytes);
-	ERROR(live_count, s->live_count, count);
+	ERROR(live_bytes, s->live_bytes, s->heaviest_live_bytes);
+	ERROR(live_count, s->live_count, s->heaviest_live_count);
 	ERROR(alloc_bytes, s->alloc_bytes, bytes);
 	ERROR(alloc_count, s->alloc_count, count);
 	ERROR(free_bytes, s->alloc_bytes - s->live_bytes, bytes);

@@ -16,6 +16,7 @@
 
 #include "bpf/events.h"
 #include "base/cleanup.h"
+#include "model/hand_over.h"
 #include "model/metrics.h"
 #include "model/reclaim.h"
 #include "model/snapshot.h"
@@ -205,9 +206,7 @@ int64_t model_live_bytes(const struct model *model);
 void model_thin(struct model *model, uint64_t mean,
 		void (*kept)(void *arg, uint32_t tgid, uint64_t addr), void *arg);
 
-/* A live block, and what becomes of those of a process that the model gives away. */
-struct given_block { uint64_t addr, bytes, stack_id, birth_ns; };
-
+/* What becomes of the live blocks of a process that the model gives away. */
 struct model_heir {
 	void (*block)(void *arg, const struct given_block *block);
 	/* What the stack had when all live bytes were highest; of one stack perhaps in parts. */
@@ -216,10 +215,20 @@ struct model_heir {
 };
 
 /*
- * The blocks of the program that @tgid runs now, all of which must be known
- * exactly, and its peak. What has been freed until now stays with the model.
+ * The blocks of the program that @tgid runs now, and its peak. What has been freed
+ * until now stays with the model. Growth begins anew.
  */
 void model_hand_over(struct model *model, uint32_t tgid, const struct model_heir *heir);
+
+/*
+ * The other way: what the program's stacks have allocated and freed, and their
+ * blocks, come in between a beginning and an end; @peak_bytes is of all. Growth
+ * begins anew here too.
+ */
+void model_begin_taking(struct model *model);
+void model_take_row(struct model *model, uint32_t tgid, const struct given_row *row);
+void model_take_block(struct model *model, uint32_t tgid, const struct given_block *block);
+void model_end_taking(struct model *model, double peak_bytes);
 
 /*
  * The bytes that were asked for of the live block at @addr of the program that

@@ -71,6 +71,7 @@ void snapshot_destroy(struct snapshot *snap)
 	snapshot_sample_vec_deinit(&snap->timeline);
 	runtime_size_vec_deinit(&snap->sizes);
 	snapshot_mark_vec_deinit(&snap->marks);
+	snapshot_level_vec_deinit(&snap->levels);
 	free(snap);
 }
 
@@ -105,6 +106,7 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(snapshot_sample_vec, &snap->timeline, &origin->timeline);
 	COPY_VEC(runtime_size_vec, &snap->sizes, &origin->sizes);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
+	COPY_VEC(snapshot_level_vec, &snap->levels, &origin->levels);
 	return snap;
 }
 

@@ -207,6 +207,9 @@ struct snapshot_cgroup {
 	int64_t some_us, full_us;
 };
 
+/* From when on it was seen how; a word of --mode. */
+struct snapshot_level { double t_s; const char *level; };
+
 /* A moment that somebody gave a name: by key, by signal or by heapsonde mark. */
 struct snapshot_mark { double t_s; const char *name; };
 
@@ -264,6 +267,7 @@ DEFINE_VEC(snapshot_census_class_vec, struct snapshot_census_class);
 DEFINE_VEC(snapshot_cgroup_vec, struct snapshot_cgroup);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
+DEFINE_VEC(snapshot_level_vec, struct snapshot_level);
 DEFINE_VEC(runtime_size_vec, struct runtime_size);
 
 struct strpool;
@@ -298,6 +302,7 @@ struct snapshot {
 	struct snapshot_census_class_vec census_classes;	/* of each, in their order */
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */
+	struct snapshot_level_vec levels;	/* the same; the first is of the beginning */
 	struct snapshot_unwind unwind;
 	struct snapshot_windows windows;
 	struct snapshot_cost cost;

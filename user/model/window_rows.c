@@ -461,14 +461,26 @@ static double sample_weight(const struct windows *w)
 	return w->chances > 0 ? w->number / w->chances : 0;
 }
 
+/*
+ * What a block of the row would have weighed that is not in it because none like it
+ * was drawn. Of known blocks there are no more than are known.
+ */
+static double weight_unseen(const struct windows *w, const struct birth_row *births)
+{
+	return births->known ? 0 : sample_weight(w);
+}
+
+static double mean_size(const struct birth_row *births)
+{
+	return births->count.y > 0 ? births->bytes.y / births->count.y : 0;
+}
+
 static struct metrics row_metrics(const struct estimate *e, const struct birth_row *births,
 				  const struct live_row *live)
 {
 	double alloc_bytes = at_least(live->bytes.y, births->bytes.y);
 	double alloc_count = at_least(live->count.y, births->count.y);
-	/* Of known blocks there are no more than are known. */
-	double weight = births->count.squares <= 0 ? 0 : sample_weight(e->w);
-	double size = births->count.y > 0 ? births->bytes.y / births->count.y : 0;
+	double weight = weight_unseen(e->w, births), size = mean_size(births);
 	struct metrics m = {
 		.live_bytes = llround(live->bytes.y),
 		.live_count = llround(live->count.y),
@@ -581,4 +593,107 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	total->peak_live_bytes = llround(w->peak_live);
 	free(e.alive);
 	free(e.waiting);
+}
+
+/* --- for one who sees all from now on --- */
+
+/* What a stack's blocks that live are off by, for each of them to bear its part. */
+static struct variance live_variance(const struct live_row *live)
+{
+	const double doubt = DOUBT_WEIGHT / 1.96;
+
+	return (struct variance){
+		(float)(live->bytes.squares + pow(doubt * live->doubt_bytes, 2)),
+		(float)(live->count.squares + pow(doubt * live->doubt_count, 2)),
+	};
+}
+
+static void give_row(const struct estimate *e, const struct birth_row *births,
+		     const struct live_row *live, double stretch, const struct windows_heir *heir)
+{
+	double scale = births->known ? 1 : stretch;
+	double weight = weight_unseen(e->w, births);
+	const struct given_row row = {
+		.stack_id = births->stack_id,
+		.alloc_bytes = at_least(live->bytes.y, births->bytes.y * scale),
+		.alloc_count = at_least(live->count.y, births->count.y * scale),
+		.temporary_count = births->temporary.y * scale,
+		.peak_bytes = births->peak_live,
+		.spread = {
+			.alloc_bytes = births->bytes.squares * scale * scale,
+			.alloc_count = births->count.squares * scale * scale,
+			.temporary_count = births->temporary.squares * scale * scale,
+			.heaviest_bytes = births->bytes.largest * scale,
+			.heaviest_count = births->count.largest * scale,
+			.heaviest_live_bytes = at_least(live->bytes.largest,
+							weight * mean_size(births)),
+			.heaviest_live_count = at_least(live->count.largest, weight),
+		},
+	};
+
+	heir->row(heir->arg, &row);
+}
+
+/* In [0, 1), the same for the same block. */
+static double draw_of(uint64_t serial)
+{
+	uint64_t x = serial * 0x9e3779b97f4a7c15u;
+
+	x = (x ^ x >> 31) * 0x94d049bb133111ebu;
+	return (double)((x ^ x >> 29) >> 11) / (double)(1ull << 53);
+}
+
+/*
+ * It likely stands for @count: a whole number, rounded by a draw of its own. One that
+ * is rounded to none is forgotten.
+ */
+static void give_follow(const struct follow *block, uint64_t stack_id, double count,
+			const struct live_row *live, const struct windows_heir *heir)
+{
+	const struct variance all = live_variance(live);
+	double rest = count - floor(count), size = (double)block->size;
+	double rounding = count < 1 ? 1 - count : rest * (1 - rest);
+	uint64_t whole = (uint64_t)count + (draw_of(block->f.serial) < rest);
+	double part = live->count.y > 0 ? count / live->count.y : 0;
+	double byte_part = live->bytes.y > 0 ? count * size / live->bytes.y : 0;
+
+	if (!whole)
+		return;
+	heir->block(heir->arg, &(struct given_block){
+		.addr = block->f.addr,
+		.bytes = whole * block->size,
+		.count = whole,
+		.stack_id = stack_id,
+		.birth_ns = block->born_ns,
+		.variance = {
+			.bytes = (float)(all.bytes * byte_part + rounding * size * size),
+			.count = (float)(all.count * part + rounding),
+		},
+	});
+}
+
+double windows_give(struct windows *w, uint64_t now_ns, double stretch,
+		    const struct windows_heir *heir)
+{
+	struct estimate e = { .w = w, .now_ns = now_ns, .old_ns = now_ns };
+	struct live_row *live __cleanup_free = NULL;
+
+	fit_lifetimes(&e);
+	calibrate(&e);
+	live = sum_rows(&e);
+	note_peak(&e, live, total_live(&e, live));
+	for (size_t i = 1; i < w->rows.len; i++)
+		give_row(&e, &w->rows.data[i], &live[i], stretch, heir);
+	for (size_t i = 0; i < w->blocks.len; i++) {
+		const struct follow *block = &w->blocks.data[i];
+		double count = block->weight * e.alive[i] *
+			       (block->known ? 1 : e.factor[block->chunk_class]);
+
+		if (block->row != OLDER_ROW && e.alive[i] > 0)
+			give_follow(block, w->rows.data[block->row].stack_id, count,
+				    &live[block->row], heir);
+	}
+	free(e.alive);
+	free(e.waiting);
+	return w->peak_live;
 }

@@ -552,26 +552,43 @@ void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, d
 	map64_set(&w->block_at, addr, w->blocks.len);
 }
 
-void windows_add_known(struct windows *w, const struct known_block *known, uint64_t now_ns)
+static struct birth_row *known_row(struct windows *w, uint64_t stack_id, uint32_t *number_ret)
 {
-	uint16_t class = (uint16_t)window_class(window_chunk_bytes(known->size));
+	struct birth_row *row = row_in(w, &w->known_row_of, stack_id, number_ret);
+
+	row->known = true;
+	return row;
+}
+
+static void add_estimated(struct draw_sum *sum, double value, double variance)
+{
+	sum->y += value;
+	sum->squares += variance;
+	sum->largest = fmax(sum->largest, sqrt(variance));
+}
+
+void windows_add_known(struct windows *w, const struct given_block *known, uint64_t stride,
+		       uint64_t now_ns)
+{
+	uint64_t size = known->bytes / known->count;
+	uint16_t class = (uint16_t)window_class(window_chunk_bytes(size));
 	struct birth_row *row;
 	uint32_t number;
 
-	row = row_in(w, &w->known_row_of, known->stack_id, &number);
-	row->bytes.y += (double)known->size;
-	row->count.y++;
-	if (!known->followed)
+	row = known_row(w, known->stack_id, &number);
+	add_estimated(&row->bytes, (double)known->bytes, known->variance.bytes);
+	add_estimated(&row->count, (double)known->count, known->variance.count);
+	if (!stride)
 		return;
 	follow_vec_push(&w->blocks, (struct follow){
 		.f = { .addr = known->addr, .serial = ++w->serial, .since_ns = now_ns,
-		       .size = known->size < UINT32_MAX ? (uint32_t)known->size : UINT32_MAX },
-		.size = known->size,
+		       .size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX },
+		.size = size,
 		.row = number,
 		.class = class,
 		.chunk_class = class,
 		.cell = cell_of(w, number, class),
-		.weight = (float)known->weight,
+		.weight = (float)(stride * known->count),
 		.stands_for = 1,
 		.born_ns = known->birth_ns,
 		.known = true,
@@ -583,7 +600,7 @@ void windows_note_peak(struct windows *w, uint64_t stack_id, double bytes)
 {
 	uint32_t number;
 
-	row_in(w, &w->known_row_of, stack_id, &number)->peak_live += bytes;
+	known_row(w, stack_id, &number)->peak_live += bytes;
 	w->peak_live += bytes;
 }
 

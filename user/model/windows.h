@@ -26,6 +26,7 @@
 #include "base/cleanup.h"
 #include "base/vec.h"
 #include "bpf/events.h"
+#include "model/hand_over.h"
 #include "model/metrics.h"
 
 struct windows;
@@ -102,18 +103,12 @@ void windows_add_older(struct windows *windows, uint64_t addr, uint64_t chunk_by
 		       double weight, uint64_t now_ns);
 
 /*
- * A block whose birth at @birth_ns was seen before the first window, exactly; it
- * counts as one of its stack, and lives at @now_ns. If it is @followed, it is
- * so in the place of @weight like it; then addresses must not repeat.
+ * A block that was known before the first window counts as one of its stack, and
+ * lives at @now_ns. If @stride is not 0 it is followed, in the place of so many
+ * like it; then addresses must not repeat.
  */
-struct known_block {
-	uint64_t addr, size, stack_id, birth_ns;
-	bool followed;
-	double weight;
-};
-
-void windows_add_known(struct windows *windows, const struct known_block *known,
-		       uint64_t now_ns);
+void windows_add_known(struct windows *windows, const struct given_block *known,
+		       uint64_t stride, uint64_t now_ns);
 /* What the stack had at the highest total until then. */
 void windows_note_peak(struct windows *windows, uint64_t stack_id, double bytes);
 
@@ -161,5 +156,13 @@ struct window_quality {
  */
 void windows_rows(struct windows *windows, uint64_t now_ns, struct window_row_vec *rows,
 		  struct metrics *total, struct window_quality *quality);
+
+/*
+ * The same as rows and blocks, for one who sees all from now on. Each block that
+ * is followed comes with what it likely stands for. @stretch: all the time since
+ * the first window, by that which windows stand for. Returns the highest total.
+ */
+double windows_give(struct windows *windows, uint64_t now_ns, double stretch,
+		    const struct windows_heir *heir);
 
 #endif

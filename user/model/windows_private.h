@@ -50,6 +50,7 @@ struct birth_row {
 	struct draw_sum bytes, count, temporary;
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
+	bool known;			/* of blocks from before the first window */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
 };
 

@@ -164,11 +164,11 @@ struct cost_mark cost_mark(const struct cost *cost)
 }
 
 #define SAYS_SOMETHING_NS 20000000	/* of CPU time */
+#define SAYS_SOMETHING_HITS 200
 
-double cost_share_since(const struct cost *cost, const struct cost_mark *mark)
+static struct cost_counts counts_since(const struct cost *cost, const struct cost_mark *mark)
 {
-	uint64_t cpu_ns = cost->cpu_ns - mark->cpu_ns;
-	const struct cost_counts counts = {
+	return (struct cost_counts){
 		.hits = cost->counts.hits - mark->counts.hits,
 		.stepped = cost->counts.stepped - mark->counts.stepped,
 		.returns = cost->counts.returns - mark->counts.returns,
@@ -180,9 +180,24 @@ double cost_share_since(const struct cost *cost, const struct cost_mark *mark)
 		.ledger_timed_ns = cost->counts.ledger_timed_ns - mark->counts.ledger_timed_ns,
 		.slowed_calls = cost->counts.slowed_calls - mark->counts.slowed_calls,
 	};
+}
+
+double cost_share_since(const struct cost *cost, const struct cost_mark *mark)
+{
+	uint64_t cpu_ns = cost->cpu_ns - mark->cpu_ns;
+	const struct cost_counts counts = counts_since(cost, mark);
 	double spent = spent_ns(cost, &counts);
 
 	return cpu_ns < SAYS_SOMETHING_NS || spent < 0 ? -1 : spent / (double)cpu_ns;
+}
+
+double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark)
+{
+	const struct cost_counts counts = counts_since(cost, mark);
+
+	if (counts.timed_hits < SAYS_SOMETHING_HITS || !probes_known(cost, &counts))
+		return cost->ns_per_hit;
+	return ns_per_hit(&cost->price, &counts);
 }
 
 void cost_settle(struct cost *cost)

@@ -79,5 +79,7 @@ struct cost_mark {
 struct cost_mark cost_mark(const struct cost *cost);
 /* The share from @mark up to the last cost_update(); < 0: too little to say. */
 double cost_share_since(const struct cost *cost, const struct cost_mark *mark);
+/* Of a hit since then, or, where there were few, since the beginning; < 0: not known yet. */
+double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark);
 
 #endif

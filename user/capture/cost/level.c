@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which allocations are recorded, changed while targets run; see session.h. */
+#include <string.h>
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
@@ -61,6 +63,20 @@ static void begin_sampling(struct session *s, uint64_t mean)
 	s->skel->bss->sampling_begins = false;
 }
 
+/* Whoever has begun a call while samples were told of is done with it. */
+static void forget_samples(struct session *s)
+{
+	int map = bpf_map__fd(s->skel->maps.live_samples);
+	struct sample_key key;
+
+	session_settle(s);
+	session_settle(s);
+	while (!bpf_map_get_next_key(map, NULL, &key))
+		if (bpf_map_delete_elem(map, &key))
+			break;
+	memset(s->skel->bss->sample_filter, 0, sizeof(s->skel->bss->sample_filter));
+}
+
 bool session_can_sample(const struct session *s)
 {
 	return !s->governor && bpf_map__max_entries(s->skel->maps.live_samples) > 1;
@@ -75,6 +91,8 @@ void session_set_sampling(struct session *s, uint64_t mean)
 {
 	uint64_t before = s->sample_bytes;
 
+	const char *level = session_level(s);
+
 	if (mean == before || (mean && !session_can_sample(s)))
 		return;
 	s->sample_bytes = mean;
@@ -83,6 +101,9 @@ void session_set_sampling(struct session *s, uint64_t mean)
 		begin_sampling(s, mean);
 	else
 		s->skel->bss->sample_bytes = mean;
+	if (!mean)
+		forget_samples(s);
+	session_note_level(s, level);
 }
 
 /* --- the budget ----------------------------------------------------------- */

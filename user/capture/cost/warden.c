@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Who removes probes when they have become too dear; see warden.h. */
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -26,7 +27,7 @@ static struct moment moment_of(const struct session *s)
 	return (struct moment){ session_hits(s), cost_process_cpu_ns(s->warden.pid) };
 }
 
-static double credit_ns(const struct session *s)
+double warden_credit_ns(const struct session *s)
 {
 	double given = s->settings.max_share;
 
@@ -40,18 +41,25 @@ static void note(struct session *s, const struct moment *from, const struct mome
 	double cpu_ns = (double)(to->cpu_ns - from->cpu_ns);
 	double part = fmin(cpu_ns / SHARE_OF_NS, 1);
 
+	pthread_mutex_lock(&w->lock);
 	w->debt_ns = fmax(w->debt_ns + spent_ns - session_budget(s) * cpu_ns, 0);
 	if (cpu_ns > 0)
 		w->share += part * (spent_ns / cpu_ns - w->share);
+	w->old_debt_ns = fmin(w->old_debt_ns, w->debt_ns);
+	pthread_mutex_unlock(&w->lock);
 }
 
-static bool is_overspent(const struct session *s)
+double warden_owes(const struct session *s)
 {
-	double credit = credit_ns(s);
+	return s->warden.debt_ns - s->warden.old_debt_ns;
+}
 
-	if (session_sampling_would_do(s))
-		credit *= CREDIT_TO_SAMPLE;
-	return s->warden.debt_ns > credit;
+/* Sampling is begun by others, without a gap. */
+static bool must_cut(const struct session *s)
+{
+	double times = session_sampling_would_do(s) ? CREDIT_TO_SAMPLE : 1;
+
+	return warden_owes(s) > times * warden_credit_ns(s);
 }
 
 static void cut(struct session *s)
@@ -86,7 +94,7 @@ static void *watch(void *arg)
 		if (before.cpu_ns)
 			note(s, &before, &now);
 		before = now;
-		if (is_overspent(s))
+		if (must_cut(s))
 			cut(s);
 	}
 	return NULL;
@@ -95,16 +103,30 @@ static void *watch(void *arg)
 void warden_init(struct warden *w)
 {
 	pthread_mutex_init(&w->heap_lock, NULL);
+	pthread_mutex_init(&w->lock, NULL);
+}
+
+void warden_begin_level(struct warden *w, double debt_ns)
+{
+	pthread_mutex_lock(&w->lock);
+	w->debt_ns = w->old_debt_ns = debt_ns;
+	w->share = 0;
+	pthread_mutex_unlock(&w->lock);
+	w->cut = false;
 }
 
 void warden_start(struct warden *w, struct session *session, uint32_t pid)
 {
+	/* What is late is paid by the target. */
+	const struct sched_param priority = { .sched_priority = 1 };
 	sigset_t all, before;
 
 	w->pid = pid;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	w->started = !pthread_create(&w->thread, NULL, watch, session);
+	if (w->started)
+		pthread_setschedparam(w->thread, SCHED_FIFO, &priority);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -120,4 +142,5 @@ void warden_deinit(struct warden *w)
 {
 	warden_stop(w);
 	pthread_mutex_destroy(&w->heap_lock);
+	pthread_mutex_destroy(&w->lock);
 }

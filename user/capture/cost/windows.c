@@ -454,6 +454,7 @@ static void *windows_main(void *arg)
 		g->look = true;
 		pthread_cond_broadcast(&g->wake);
 		period_ns += (uint64_t)(g->period_s * NS_PER_S);
+		g->pace.stands_until_ns = period_ns;
 		/* Whoever comes late begins anew: two windows in a row would not be random. */
 		if (period_ns < session_now_ns())
 			period_ns = session_now_ns();
@@ -649,7 +650,10 @@ void governor_forget(struct governor *g)
 
 struct window_pace governor_pace(const struct governor *g)
 {
-	return g->pace;
+	struct window_pace pace = g->pace;
+
+	pace.debt_ns = debt_ns(g);
+	return pace;
 }
 
 #define ESTIMATE_SHARE 0.05	/* of a core */

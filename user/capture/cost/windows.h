@@ -57,6 +57,8 @@ struct window_pace {
 	uint32_t windows;	/* 0: nothing is known yet */
 	double hits_per_s;
 	double cpu_share;	/* of a core, with what probes cost */
+	double debt_ns;		/* of CPU time, that probes have cost beyond the budget */
+	uint64_t stands_until_ns;	/* for all time until then windows have stood */
 };
 
 struct window_pace governor_pace(const struct governor *governor);
