@@ -264,6 +264,23 @@ def the_books_at_an_oom_kill_are_kept():
 
 
 @case()
+def a_process_that_becomes_go_is_told():
+    """What only Go needs was not loaded for a shell."""
+    shell = spawn(["sh", "-c", f"read line; exec {any_program()}"], stdin=subprocess.PIPE,
+                  stdout=subprocess.PIPE)
+    watch = spawn([TOOL, "report", "-p", shell.pid], stdin=subprocess.DEVNULL,
+                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    check("watching" in text(watch.stderr.readline()), "it does not watch")
+    shell.stdin.write(b"go\n")
+    shell.stdin.flush()
+    told = text(watch.stderr.readline())
+    check("has become a Go program (go1." in told and "watch it anew" in told, told)
+    shell.stdin.close()
+    check_equal("status of the program", shell.wait(), 0)
+    check_equal("status of the report", watch.wait(), 0)
+
+
+@case()
 def watched_from_its_start():
     file = scratch("go.heapsonde")
     recorder = spawn([TOOL, "record", "-q", "-i", "0.1", "-o", file, "--", any_program()],

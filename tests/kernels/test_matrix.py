@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import table                    # noqa: E402
 import vm                       # noqa: E402
 
-SECONDS = {"short": 200, "memory": 400, "all": 900}
+SECONDS = {"short": 300, "memory": 400, "all": 900}
 
 
 def chosen():

@@ -18,16 +18,19 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 	ret->free = guarded ? skel->progs.alloc_free : skel->progs.alloc_free_plain;
 	ret->report = guarded ? skel->progs.alloc_report : skel->progs.alloc_report_plain;
 	ret->entry = guarded ? skel->progs.alloc_entry : skel->progs.alloc_entry_plain;
+	if (method == ATTACH_SESSION)
+		ret->session = skel->progs.alloc_session;
+	else
+		ret->returns = guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
+}
+
+static void name_go_programs(struct heapsonde_bpf *skel, bool guarded, struct attach_programs *ret)
+{
 	ret->go_refill = guarded ? skel->progs.go_refill : skel->progs.go_refill_plain;
 	ret->go_large = guarded ? skel->progs.go_large : skel->progs.go_large_plain;
 	ret->go_sweep = guarded ? skel->progs.go_sweep : skel->progs.go_sweep_plain;
 	ret->go_birth = guarded ? skel->progs.go_birth : skel->progs.go_birth_plain;
 	ret->go_swept = guarded ? skel->progs.go_swept : skel->progs.go_swept_plain;
-	if (method == ATTACH_SESSION) {
-		ret->session = skel->progs.alloc_session;
-		return;
-	}
-	ret->returns = guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
 }
 
 static void load_program(struct bpf_program *program, uint32_t attach_type)
@@ -40,15 +43,17 @@ static void load_program(struct bpf_program *program, uint32_t attach_type)
 }
 
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
-		     bool reports, struct attach_programs *ret)
+		     unsigned int sources, struct attach_programs *ret)
 {
 	uint32_t multi = method == ATTACH_SINGLE ? 0 : ATTACH_TYPE_UPROBE_MULTI;
 	struct bpf_program *program;
 
 	skel->rodata->cfg_guarded = guarded;
 	name_programs(skel, method, guarded, ret);
-	if (!reports)
+	if (!(sources & SOURCE_REPORTS))
 		ret->report = NULL;
+	if (sources & SOURCE_GO)
+		name_go_programs(skel, guarded, ret);
 	bpf_object__for_each_program(program, skel->obj)
 		if (bpf_program__type(program) == BPF_PROG_TYPE_KPROBE ||
 		    bpf_program__type(program) == BPF_PROG_TYPE_TRACING)

@@ -11,13 +11,21 @@
 struct heapsonde_bpf;
 
 /*
+ * What few targets have. The kernel proves a program for as long as all else takes at an
+ * attach: those that would find nothing to do are left out.
+ */
+enum source {
+	SOURCE_REPORTS = 0x1,	/* what programs tell by themselves */
+	SOURCE_GO = 0x2,	/* Go's allocator */
+};
+
+/*
  * Before loading: nothing but the chosen programs will be loaded, and @ret
- * names them. @guarded is features.preempt_guard; a session needs it. @reports: what
- * programs tell by themselves may be watched; the program for it costs a
- * third of all loading.
+ * names them. @guarded is features.preempt_guard; a session needs it. @sources:
+ * what there may be, enum source.
  */
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
-		     bool reports, struct attach_programs *ret);
+		     unsigned int sources, struct attach_programs *ret);
 
 /* The ways to see what targets ask of the kernel, the best first. */
 enum call_source { CALLS_AT_FUNCTIONS, CALLS_AT_TRACEPOINT, CALLS_AT_LIBRARY };

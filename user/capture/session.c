@@ -24,6 +24,7 @@
 #include "capture/features.h"
 #include "capture/ledger/memory.h"
 #include "capture/programs.h"
+#include "capture/discovery/candidate.h"
 #include "capture/discovery/reports.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
@@ -559,15 +560,20 @@ static struct error *choose_method(struct session *s, const struct features *fea
 	return NULL;
 }
 
-/* What a command will load is not known yet. */
-static bool may_have_reports(const struct session *s)
+/* Of the targets; what a command and children will be is not known yet. */
+static unsigned int possible_sources(const struct session *s)
 {
+	unsigned int sources = 0;
+
 	if (s->settings.command)
-		return true;
-	vec_for_each(image, &s->images)
-		if (reports_there(image->names))
-			return true;
-	return false;
+		return SOURCE_REPORTS | SOURCE_GO;
+	if (s->settings.children)
+		sources |= SOURCE_GO;
+	vec_for_each(image, &s->images) {
+		sources |= reports_there(image->names) ? SOURCE_REPORTS : 0;
+		sources |= candidates_have_go(image->names) ? SOURCE_GO : 0;
+	}
+	return sources;
 }
 
 static void set_settings(struct session *s, const struct features *features)
@@ -618,7 +624,7 @@ static int open_and_load(struct session *s, const struct features *features,
 	}
 	unwinder_size(s->unwinder, maps, settings->command ? 1 : settings->pids_count,
 		      settings->children, thrift_spare_table_bytes(s->thrift.limit_bytes));
-	programs_choose(s->skel, s->method, features->preempt_guard, may_have_reports(s),
+	programs_choose(s->skel, s->method, features->preempt_guard, possible_sources(s),
 			&s->programs);
 	programs_choose_growth(s->skel, growth, &s->growth.programs);
 	s->growth.sees_pages = growth && growth->fault_tracepoints;

@@ -183,6 +183,14 @@ static void drop_heap(struct session *s, struct image *image)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Of what it was when the watch began, the programs for Go were of no use. */
+static void warn_became_go(const struct image *image)
+{
+	log_warn("process %" PRIu32 " (%s) has become a Go program (%s): its call paths are not "
+		 "seen; watch it anew", image->pid, image->id.comm,
+		 go_runtime_version(image->go));
+}
+
 static void warn_unseen(const struct image *image)
 {
 	log_warn("process %" PRIu32 " (%s): the allocator of its Go runtime (%s) cannot be "
@@ -192,8 +200,13 @@ static void warn_unseen(const struct image *image)
 
 void session_sample_go(struct session *s, struct image *image)
 {
-	struct go_heap *heap = add_heap(s, image);
+	struct go_heap *heap;
 
+	if (!s->programs.go_refill) {
+		warn_became_go(image);
+		return;
+	}
+	heap = add_heap(s, image);
 	if (attach_sampling(s, image, heap))
 		return;
 	drop_heap(s, image);
@@ -214,6 +227,8 @@ bool session_track_go(struct session *s, struct image *image)
 	double per_s = up_s > 1 ? (double)s->runtime.f.Mallocs / up_s : 0;
 	struct go_heap *heap;
 
+	if (!s->programs.go_birth)
+		return false;
 	if (per_s > GO_EXACT_PER_S) {
 		warn_of_pace(image, per_s);
 		return false;
