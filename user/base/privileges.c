@@ -58,7 +58,8 @@ static void set(const struct capabilities *c)
 void privileges_reduce(unsigned int also)
 {
 	uint64_t awake = kept_capabilities() | (also & PRIVILEGES_KILL ? BIT(CAP_KILL) : 0) |
-			 (also & PRIVILEGES_NICE ? BIT(CAP_SYS_NICE) : 0);
+			 (also & PRIVILEGES_NICE ? BIT(CAP_SYS_NICE) : 0) |
+			 (also & PRIVILEGES_PROBES ? BIT(CAP_SYS_ADMIN) : 0);
 	uint64_t left = awake | (also & PRIVILEGES_FILES ? file_capabilities() : 0);
 	struct capabilities c;
 

@@ -163,6 +163,12 @@ static void carry_out(const struct order *order)
 	eventfd_write(order->done_fd, 1);
 }
 
+/* By the keeper itself, and so for all whom it forks. */
+static void reduce_itself(void *arg)
+{
+	privileges_reduce((unsigned int)(uintptr_t)arg);
+}
+
 /* Several at once: each waits for a grace period of the kernel. */
 static void take_order(const struct order *order)
 {
@@ -198,7 +204,10 @@ static bool serve_order(void)
 
 	if (read(keeper.orders[0], &order, sizeof(order)) != sizeof(order) || !order.fn)
 		return false;
-	take_order(&order);
+	if (order.fn == reduce_itself)
+		carry_out(&order);
+	else
+		take_order(&order);
 	return true;
 }
 
@@ -212,7 +221,6 @@ static void __attribute__((noreturn)) keep(void)
 
 	/* Nothing for an OOM killer. */
 	hold_life(-1000);
-	privileges_reduce(PRIVILEGES_NICE);
 	stand_apart();
 	while (poll(fds, 2, -1) > 0 && !fds[0].revents && serve_order())
 		;
@@ -288,13 +296,26 @@ static bool do_by_keeper(const struct order *order)
 	return is_done(order->done_fd, BEGUN_MS);
 }
 
-void run_aside(void (*fn)(void *arg), void *arg)
+/* Whether the keeper did it. */
+static bool order(void (*fn)(void *arg), void *arg)
 {
 	struct order order = { fn, arg, eventfd(0, EFD_CLOEXEC) };
+	bool done;
 
 	aside_begin();
-	if (!do_by_keeper(&order))
-		fn(arg);
+	done = do_by_keeper(&order);
 	if (order.done_fd >= 0)
 		close(order.done_fd);
+	return done;
+}
+
+void run_aside(void (*fn)(void *arg), void *arg)
+{
+	if (!order(fn, arg))
+		fn(arg);
+}
+
+void aside_reduce(unsigned int also)
+{
+	order(reduce_itself, (void *)(uintptr_t)also);
 }

@@ -51,6 +51,9 @@ static inline void aside_freep(void *p)
  */
 void run_aside(void (*fn)(void *arg), void *arg);
 
+/* The keeper gives up what privileges_reduce(@also) does not leave. */
+void aside_reduce(unsigned int also);
+
 /* For fn: forks with shared descriptors; nobody need wait for the child. */
 pid_t aside_fork(void);
 

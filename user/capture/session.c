@@ -667,8 +667,10 @@ static struct error *load(struct session *s)
 	err = features_check(&s->features);
 	if (!err)
 		err = choose_method(s, &s->features);
-	if (!err)
-		err = load_programs(s, &s->features, &maps);
+	if (err)
+		return err;
+	aside_reduce(PRIVILEGES_NICE | (s->method == ATTACH_SINGLE ? PRIVILEGES_PROBES : 0));
+	err = load_programs(s, &s->features, &maps);
 	if (!err)
 		err = unwinder_load(s->unwinder, &maps);
 	if (err)
