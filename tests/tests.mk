@@ -33,8 +33,9 @@ $(O)/tests/fuzz/usdt: $(addprefix user/symbol/,usdt.c usdt_arguments.c elfread.c
 $(O)/tests/fuzz/proc: user/symbol/maps.c user/capture/ledger/smaps.c user/base/alloc.c
 $(O)/tests/fuzz/demangle: user/symbol/demangle.c \
 	$(addprefix user/base/,alloc.c format.c strbuf.c utf8.c)
-$(O)/tests/fuzz/jitmap: $(addprefix user/symbol/,jitmap.c elfread.c safeopen.c) \
-	$(addprefix user/base/,alloc.c strpool.c)
+$(O)/tests/fuzz/jitmap: $(addprefix user/symbol/,jitmap.c name_stream.c elfread.c safeopen.c) \
+	$(wildcard user/base/*.c)
+$(O)/tests/fuzz/name_stream: user/symbol/name_stream.c $(wildcard user/base/*.c)
 $(O)/tests/fuzz/lines: $(addprefix user/symbol/,dwarf_lines.c dwarf_safe.c dwarf_unit.c \
 		demangle.c elfread.c safeopen.c) $(wildcard user/base/*.c)
 $(O)/tests/fuzz/records: $(wildcard user/model/*.c user/base/*.c)

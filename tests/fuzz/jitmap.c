@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/reader.h"
 #include "symbol/jitmap.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,6 +43,8 @@ static void make_root(void)
 	int len = snprintf(status, sizeof(status), "Name:\tx\nUid:\t0\t0\t0\t%u\nNSpid:\t9\t7\n",
 			   geteuid());
 
+	reader_stay_here();
+	log_set_quiet(true);
 	if (!mkdtemp(dir) || (dir_fd = open(dir, O_RDONLY | O_DIRECTORY)) < 0)
 		abort();
 	write_file("status", status, (size_t)len, 0);
@@ -78,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ask(map);
 	write_file("tmp/perf-7.map", data + first, size - first, O_APPEND);
 	ask(map);
+	reader_await_guests();
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/reader.h"
 #include "symbol/object.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -71,6 +73,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct error *err __cleanup_error = NULL;
 	int fd = memfd_create("object", MFD_CLOEXEC);
 
+	reader_stay_here();
+	log_set_quiet(true);
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	err = object_create(fd, "object", &obj);
@@ -78,5 +82,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	check_addresses(obj);
 	check_symbols(obj);
+	reader_await_guests();
 	return 0;
 }

@@ -5,6 +5,7 @@
 import os
 import shutil
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
@@ -211,6 +212,39 @@ def a_command_keeps_its_user_s_power():
     await_few(watch.pid, "kill", command=command)
     watch.stdin.close()
     check_equal("status", watch.wait(), 0)
+
+
+@case()
+def readers_that_die():
+    """Whatever becomes of who reads lines, the numbers are whole and the report says it."""
+    w = Workload("family")
+    watch = Watch(w.pid)
+    books = w.work()
+    over = threading.Event()
+
+    def kill_readers():
+        steward = next(pid for pid in family_of(watch.proc.pid)
+                       if status_of(f"/proc/{pid}")["Name"] == "heapsonde-read")
+        while not over.is_set():
+            try:
+                for reader in family_of(steward)[1:]:
+                    os.kill(reader, signal.SIGKILL)
+            except OSError:
+                pass
+
+    killer = threading.Thread(target=kill_readers)
+    killer.start()
+    try:
+        report = watch.finish()
+    finally:
+        over.set()
+        killer.join()
+    check_books(report, books)
+    lost = report.data["unwind"]["unreadable_files"]
+    check(lost > 0, "no reader was killed")
+    check("crashed, or took too long" in watch.errors(), watch.errors())
+    check_equal("the workload's status", w.quit(), 0)
+    remark(f"{lost} files")
 
 
 need_root()

@@ -119,6 +119,58 @@ TEST(gets_no_more_memory_than_it_may)
 }
 #endif
 
+/* --- hanging ones --- */
+
+static void loop_without_end(int socket, int file)
+{
+	int pid = getpid();
+
+	tell(socket, pid);
+	for (;;)
+		__asm__ volatile("" ::: "memory");
+}
+
+/* Also where it does not hear that it was left. */
+static void loop_deaf(int socket, int file)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	loop_without_end(socket, file);
+}
+
+static bool is_gone(int pid)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (kill(pid, 0) && errno == ESRCH)
+			return true;
+		usleep(10000);
+	}
+	return false;
+}
+
+static void check_hang(void (*serve)(int socket, int file))
+{
+	int file __cleanup_close = open_self();
+	int socket = reader_start(serve, file), pid, more;
+
+	check(reader_receive(socket, &pid, sizeof(pid)));
+	check(!reader_receive(socket, &more, sizeof(more)));
+	close(socket);
+	check(is_gone(pid));
+	check_int(ask(read_file), 1);
+}
+
+TEST(hangs_alone)
+{
+	reader_set_patience(100, 600);
+	check_hang(loop_without_end);
+	reader_set_patience(100, 1);
+	check_hang(loop_deaf);
+	reader_set_patience(30000, 60);
+}
+
 TEST(failures_are_counted)
 {
 	int64_t before = reader_failures();

@@ -20,21 +20,23 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/cleanup.h"
-#include "base/reader.h"
 #include "base/format.h"
 #include "base/log.h"
+#include "base/reader.h"
 #include "base/strbuf.h"
 
 #define MEMORY_DEFAULT (1ull << 30)
 #define MEMORY_MIN (8ull << 20)
-#define CPU_S 60
-#define SILENCE_MS 30000	/* for what a loaded machine does in seconds */
+#define CPU_S 60		/* for what a loaded machine does in seconds */
+#define SILENCE_MS 30000
 #define NOBODY 65534
 
 struct start {
 	void (*serve)(int socket, int file);
 	uint64_t memory_bytes;
+	int cpu_s;
 };
 
 static struct {
@@ -42,11 +44,13 @@ static struct {
 	pthread_mutex_t lock;	/* one start is sent whole */
 	int socket;		/* -1: there is no steward */
 	pid_t pid, owner;
+	bool stay_here;
 	atomic_ullong memory_bytes;
+	atomic_int silence_ms, cpu_s;
 	atomic_llong failures;
 } steward = {
 	.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1,
-	.memory_bytes = MEMORY_DEFAULT,
+	.memory_bytes = MEMORY_DEFAULT, .silence_ms = SILENCE_MS, .cpu_s = CPU_S,
 };
 
 /* --- messages with descriptors -------------------------------------------- */
@@ -195,6 +199,27 @@ static void close_all_but(int socket)
 
 /* --- the steward's side --------------------------------------------------- */
 
+static int served;
+
+static void on_io(int sig)
+{
+	struct pollfd fd = { .fd = served };
+
+	if (poll(&fd, 1, 0) > 0 && fd.revents & POLLHUP)
+		_exit(0);
+}
+
+/* Also one that is in a loop without end: nobody waits for its answer any more. */
+static void end_when_left(int socket)
+{
+	struct sigaction action = { .sa_handler = on_io, .sa_flags = SA_RESTART };
+
+	served = socket;
+	sigaction(SIGIO, &action, NULL);
+	fcntl(socket, F_SETOWN, getpid());
+	fcntl(socket, F_SETFL, O_ASYNC);
+}
+
 static void __attribute__((noreturn)) read_and_end(const struct start *start, const int fds[])
 {
 	close(3);
@@ -202,8 +227,9 @@ static void __attribute__((noreturn)) read_and_end(const struct start *start, co
 #ifndef __SANITIZE_ADDRESS__
 	bound(RLIMIT_DATA, start->memory_bytes);
 #endif
-	bound(RLIMIT_CPU, CPU_S);
+	bound(RLIMIT_CPU, (uint64_t)start->cpu_s);
 	bound(RLIMIT_FSIZE, 0);
+	end_when_left(fds[0]);
 	filter_calls();
 	start->serve(fds[0], fds[1]);
 	_exit(0);
@@ -270,17 +296,72 @@ void reader_begin(void)
 	pthread_once(&steward.once, start_steward);
 }
 
+void reader_set_patience(int silence_ms, int cpu_s)
+{
+	steward.silence_ms = silence_ms;
+	steward.cpu_s = cpu_s;
+}
+
 void reader_set_memory(uint64_t bytes)
 {
 	steward.memory_bytes = bytes > MEMORY_MIN ? bytes : MEMORY_MIN;
 }
 
+void reader_stay_here(void)
+{
+	steward.stay_here = true;
+}
+
+/* A reader that is a thread. */
+struct guest {
+	void (*serve)(int socket, int file);
+	int socket, file;
+};
+
+#define GUESTS_MAX 64
+
+static pthread_t guests[GUESTS_MAX];
+static int guests_count;
+
+static void *be_guest(void *arg)
+{
+	struct guest guest = *(struct guest *)arg;
+
+	free(arg);
+	guest.serve(guest.socket, guest.file);
+	close(guest.file);
+	close(guest.socket);
+	return NULL;
+}
+
+void reader_await_guests(void)
+{
+	while (guests_count)
+		pthread_join(guests[--guests_count], NULL);
+}
+
+static int start_here(void (*serve)(int socket, int file), int file)
+{
+	struct guest *guest = xmalloc(sizeof(*guest));
+	int ends[2];
+
+	if (guests_count == GUESTS_MAX ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+		abort();
+	*guest = (struct guest){ serve, ends[1], fcntl(file, F_DUPFD_CLOEXEC, 0) };
+	if (pthread_create(&guests[guests_count++], NULL, be_guest, guest))
+		abort();
+	return ends[0];
+}
+
 int reader_start(void (*serve)(int socket, int file), int file)
 {
-	const struct start start = { serve, steward.memory_bytes };
+	const struct start start = { serve, steward.memory_bytes, steward.cpu_s };
 	int ends[2], fds[START_FDS];
 	bool sent;
 
+	if (steward.stay_here)
+		return start_here(serve, file);
 	reader_begin();
 	if (steward.socket < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
 		return -1;
@@ -320,7 +401,7 @@ static bool is_heard(int socket)
 	int ret;
 
 	do
-		ret = poll(&fd, 1, SILENCE_MS);
+		ret = poll(&fd, 1, steward.silence_ms);
 	while (ret < 0 && errno == EINTR);
 	return ret > 0;
 }

@@ -22,8 +22,21 @@
 /* Makes the steward, if there is none yet. The sooner, the less it knows. */
 void reader_begin(void);
 
+/*
+ * How long a reader may be silent when it is asked, and how much processor time it may
+ * take: half a minute, and a minute, unless a test has less patience.
+ */
+void reader_set_patience(int silence_ms, int cpu_s);
+
 /* How much memory each reader that is started from here on may take. */
 void reader_set_memory(uint64_t bytes);
+
+/*
+ * For fuzzers, which want to see what crashes: readers are threads of ours from here on.
+ * When all sockets are closed, their end can be awaited. One thread's.
+ */
+void reader_stay_here(void);
+void reader_await_guests(void);
 
 /*
  * Starts a reader, which runs serve(socket, file) and ends after it: whatever

@@ -19,6 +19,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "capture/discovery/candidate.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
 #include "capture/ledger/pagemap.h"
@@ -504,6 +505,8 @@ struct error *session_add_pid(struct session *s, uint32_t pid)
 	err = address_space_refresh(image->names, NULL);
 	if (err)
 		return error_wrap(err, "process %" PRIu32, pid);
+	if (!s->settings.growth)
+		candidates_expect(image->names);
 	unwinder_compile(s->unwinder, image->names);
 	return NULL;
 }

@@ -368,8 +368,9 @@ static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
 		fprintf(f, " (of %" PRId64 ").\n", unwind->complete + unwind->truncated +
 			unwind->guessed + unwind->failed);
 	if (unwind->unreadable_files)
-		fprintf(f, "Debug data: of %" PRId64 " files it could not be read (whoever did"
-			" crashed, or took too\nlong or too much).\n", unwind->unreadable_files);
+		fprintf(f, "Files: of %" PRId64 " the symbols, lines or unwind tables could not be"
+			" read (whoever did crashed,\nor took too long or too much): they are"
+			" left out.\n", unwind->unreadable_files);
 }
 
 

@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/reader.h"
 #include "base/strpool.h"
 #include "base/vec.h"
 #include "symbol/elfread.h"
 #include "symbol/jitmap.h"
+#include "symbol/name_stream.h"
 #include "symbol/safeopen.h"
 
 #define FILE_MAX (64ULL << 20)
@@ -34,6 +36,7 @@ struct jitmap {
 	uid_t uid;
 	uint64_t dev, ino;	/* of the file last read */
 	uint64_t read_to;	/* its lines up to here are known */
+	uint64_t looked_to;	/* its size when it was read: an unfinished line may be behind */
 	uint64_t read_total;
 	uint32_t lines;
 	struct entry_vec entries;	/* sorted by start, then age */
@@ -86,7 +89,14 @@ void jitmap_destroy(struct jitmap *map)
 	free(map);
 }
 
-static void parse_line(struct jitmap *map, char *line)
+/* --- in the confined process ---------------------------------------------- */
+
+/* The part of the file that is asked for; the answer's result is where whole lines end. */
+struct question { uint64_t from, to; };
+
+#define CHUNK (64u << 10)	/* a line that is longer is none */
+
+static void parse_line(struct name_sender *sender, char *line)
 {
 	char *name;
 	uint64_t start = strtoull(line, &name, 16), size;
@@ -95,13 +105,60 @@ static void parse_line(struct jitmap *map, char *line)
 		return;
 	line = name + 1;
 	size = strtoull(line, &name, 16);
-	if (name == line || *name != ' ' || !name[1] || !size || start > UINT64_MAX - size)
+	if (name == line || *name != ' ' || !name[1])
 		return;
 	name++;
 	if (strlen(name) > NAME_MAX_BYTES)
 		name[NAME_MAX_BYTES] = '\0';
+	name_sender_put(sender, &(struct named_range){ .start = start, .size = size }, name);
+}
+
+/* The whole lines of @text; where they end. */
+static size_t parse_lines(struct name_sender *sender, char *text, size_t len)
+{
+	char *line = text, *newline;
+
+	for (; (newline = memchr(line, '\n', len - (size_t)(line - text))); line = newline + 1) {
+		*newline = '\0';
+		parse_line(sender, line);
+	}
+	return (size_t)(line - text);
+}
+
+static void serve_lines(int socket, int file)
+{
+	struct name_sender sender = { .socket = socket };
+	char text[CHUNK];
+	struct question q;
+
+	if (!reader_receive(socket, &q, sizeof(q)))
+		return;
+	while (q.from < q.to && !sender.failed) {
+		size_t want = q.to - q.from < CHUNK ? q.to - q.from : CHUNK;
+		size_t len = elfread_some(file, q.from, text, want);
+		size_t whole = parse_lines(&sender, text, len);
+
+		if (!whole && len < CHUNK)
+			break;
+		q.from += whole ? whole : len;
+	}
+	name_sender_end(&sender, q.from);
+}
+
+/* --- on our side ---------------------------------------------------------- */
+
+static bool take_line(void *arg, const struct named_range *range, const char *name)
+{
+	struct jitmap *map = arg;
+
+	if (!range->size || range->start > UINT64_MAX - range->size)
+		return true;
+	if (!*name || strlen(name) > NAME_MAX_BYTES || map->lines == UINT32_MAX)
+		return false;
 	entry_vec_push(&map->entries, (struct entry){
-		start, start + size, map->lines++, strpool_intern(map->names, name) });
+		range->start, range->start + range->size, map->lines++,
+		strpool_intern(map->names, name) });
+	return true;
 }
 
 static int by_start(const void *va, const void *vb)
@@ -116,17 +173,23 @@ static int by_start(const void *va, const void *vb)
 /* Takes over the whole lines of [read_to, @size) of @fd. */
 static void read_lines(struct jitmap *map, int fd, uint64_t size)
 {
-	__cleanup_free char *text = elfread_whole(fd, map->read_to, size - map->read_to, FILE_MAX);
-	char *line = text, *newline;
+	const struct question question = { map->read_to, size };
+	int socket __cleanup_close = reader_start(serve_lines, fd);
+	size_t before = map->entries.len;
+	uint64_t end;
 
 	map->read_total += size - map->read_to;
-	if (!text)
+	map->looked_to = size;
+	if (socket < 0 || !reader_send(socket, &question, sizeof(question)) ||
+	    !name_stream_receive(socket, take_line, map, &end) || end < map->read_to ||
+	    end > size) {
+		/* Whatever made its reader fail stays in it. */
+		reader_note_failure(map->path, "names");
+		map->entries.len = before;
+		map->read_total = READ_MAX;
 		return;
-	for (; (newline = strchr(line, '\n')); line = newline + 1) {
-		*newline = '\0';
-		parse_line(map, line);
 	}
-	map->read_to += line - text;
+	map->read_to = end;
 	if (map->entries.len)
 		qsort(map->entries.data, map->entries.len, sizeof(*map->entries.data), by_start);
 }
@@ -149,13 +212,13 @@ static bool refresh(struct jitmap *map)
 	if (fd < 0 || fstat(fd, &st) || !is_trusted(map, &st))
 		return false;
 	size = (uint64_t)st.st_size < FILE_MAX ? (uint64_t)st.st_size : FILE_MAX;
-	if (st.st_dev != map->dev || st.st_ino != map->ino || size < map->read_to) {
+	if (st.st_dev != map->dev || st.st_ino != map->ino || size < map->looked_to) {
 		map->dev = st.st_dev;
 		map->ino = st.st_ino;
-		map->entries.len = map->read_to = 0;
+		map->entries.len = map->read_to = map->looked_to = 0;
 	}
 	before = map->read_to;
-	if (size > before && map->read_total + (size - before) <= READ_MAX)
+	if (size > map->looked_to && map->read_total + (size - before) <= READ_MAX)
 		read_lines(map, fd, size);
 	return map->read_to > before;
 }

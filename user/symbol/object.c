@@ -30,6 +30,7 @@ struct object_private {
 	struct load_vec loads;
 	struct segment_vec segments;
 	struct symtab *symtab;		/* NULL until the first question */
+	int expected;			/* from symtab_ask(), or -1 */
 	struct line_reader *lines;	/* NULL until then too, or if there is no DWARF */
 	bool lines_tried;
 	struct go_lines *go;		/* NULL until then too, or if it is no Go program */
@@ -187,7 +188,7 @@ struct error *object_create(int fd, const char *path, struct object **ret)
 	obj->fd = fd;
 	obj->path = xstrdup(path);
 	obj->priv = xcalloc(1, sizeof(*obj->priv));
-	obj->priv->root_fd = -1;
+	obj->priv->root_fd = obj->priv->expected = -1;
 	obj->priv->refs = 1;
 	if (fstat(fd, &st))
 		return error_errno(errno, "%s", path);
@@ -214,6 +215,8 @@ void object_destroy(struct object *obj)
 	if (!obj || --obj->priv->refs)
 		return;
 	symtab_destroy(obj->priv->symtab);
+	if (obj->priv->expected >= 0)
+		close(obj->priv->expected);
 	line_reader_destroy(obj->priv->lines);
 	go_lines_destroy(obj->priv->go);
 	load_vec_deinit(&obj->priv->loads);
@@ -336,11 +339,11 @@ static void add_debug_symbols(const struct object *obj, struct symtab *symtab)
 	__cleanup_close int separate = debugfile_open(obj, obj->priv->root_fd);
 	__cleanup_close int embedded = -1;
 
-	if (separate >= 0 && symtab_add_file(symtab, separate))
+	if (separate >= 0 && symtab_add_file(symtab, separate, obj->path))
 		return;
 	embedded = debugfile_open_embedded(obj);
 	if (embedded >= 0)
-		symtab_add_file(symtab, embedded);
+		symtab_add_file(symtab, embedded, obj->path);
 }
 
 static struct go_lines *go_of(struct object *obj)
@@ -367,18 +370,37 @@ static void add_go_symbols(struct object *obj, struct symtab *symtab)
 		go_lines_functions(go, add_go_function, symtab);
 }
 
-static struct symtab *symtab_of(struct object *obj)
+void object_expect_symbols(struct object *obj)
 {
 	struct object_private *priv = obj->priv;
 
+	if (!priv->symtab && priv->expected < 0)
+		priv->expected = symtab_ask(priv->segments.data, priv->segments.len, obj->fd);
+}
+
+static bool add_own_symbols(struct object *obj, struct symtab *symtab)
+{
+	int socket __cleanup_close = -1;
+
+	object_expect_symbols(obj);
+	socket = obj->priv->expected;
+	obj->priv->expected = -1;
+	return symtab_take(symtab, socket, obj->path);
+}
+
+static struct symtab *symtab_of(struct object *obj)
+{
+	struct object_private *priv = obj->priv;
+	struct symtab *symtab;
+
 	if (priv->symtab)
 		return priv->symtab;
-	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
-	if (!symtab_add_file(priv->symtab, obj->fd))
-		add_debug_symbols(obj, priv->symtab);
-	add_go_symbols(obj, priv->symtab);
-	symtab_finish(priv->symtab);
-	return priv->symtab;
+	symtab = symtab_create(priv->segments.data, priv->segments.len);
+	if (!add_own_symbols(obj, symtab))
+		add_debug_symbols(obj, symtab);
+	add_go_symbols(obj, symtab);
+	symtab_finish(symtab);
+	return priv->symtab = symtab;
 }
 
 size_t object_symbols(struct object *obj, const struct object_symbol **ret)
@@ -497,8 +519,8 @@ void object_set_debug_file(struct object *obj, int debug_fd)
 	priv->lines_tried = true;
 	symtab_destroy(priv->symtab);
 	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
-	symtab_add_file(priv->symtab, obj->fd);
-	symtab_add_file(priv->symtab, debug_fd);
+	symtab_add_file(priv->symtab, obj->fd, obj->path);
+	symtab_add_file(priv->symtab, debug_fd, obj->path);
 	add_go_symbols(obj, priv->symtab);
 	symtab_finish(priv->symtab);
 }

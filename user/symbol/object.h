@@ -88,6 +88,9 @@ struct object_symbol {
  */
 size_t object_symbols(struct object *obj, const struct object_symbol **ret);
 
+/* They will be asked for soon: a reader begins with the file, if none has yet. */
+void object_expect_symbols(struct object *obj);
+
 /*
  * The symbol that holds @vaddr, or NULL: the innermost whose size covers it,
  * of aliases GLOBAL before WEAK before LOCAL, then the shortest. A symbol

@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Gathering, indexing and asking for function symbols; see symtab.h. */
-#include <elf.h>
-#include <gelf.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/reader.h"
 #include "base/vec.h"
 #include "symbol/demangle.h"
-#include "symbol/elfread.h"
+#include "symbol/elf_symbols.h"
 #include "symbol/symtab.h"
 
-/*
- * The largest string tables known (browsers with all symbols) have 250 MB. A
- * sparse file can claim any size.
- */
-#define STRINGS_MAX (512ULL << 20)
-#define SYMBOLS_MAX (8ULL << 20)
-#define NAME_LEN_MAX 65536
-#define CHUNK 2048
+#define NAMES_BYTES (64u << 10)
 
 #define NONE UINT32_MAX
-
-enum binding_rank { RANK_TOLD, RANK_GLOBAL, RANK_WEAK, RANK_LOCAL };
 
 /* A symbol on its way into the index. */
 struct entry {
@@ -55,7 +45,9 @@ struct symtab {
 	const struct object_segment *segments;
 	size_t segments_count;
 	struct entry_vec entries;	/* empty once finished */
-	struct string_vec strings;	/* string tables, which the names point into */
+	struct string_vec names;	/* pieces, which the names point into */
+	char *names_at;			/* where the next one goes in the last piece */
+	size_t names_left;
 	struct symbol_vec functions, labels;
 	struct range_vec ranges;
 	char **demangled;		/* by index; NULL: not asked for yet */
@@ -95,13 +87,13 @@ void symtab_destroy(struct symtab *symtab)
 				free(symtab->demangled[i]);
 		}
 	}
-	vec_for_each(s, &symtab->strings)
+	vec_for_each(s, &symtab->names)
 		free(*s);
 	free(symtab->demangled);
 	free(symtab->buckets);
 	free(symtab->chain);
 	entry_vec_deinit(&symtab->entries);
-	string_vec_deinit(&symtab->strings);
+	string_vec_deinit(&symtab->names);
 	symbol_vec_deinit(&symtab->functions);
 	symbol_vec_deinit(&symtab->labels);
 	range_vec_deinit(&symtab->ranges);
@@ -110,128 +102,119 @@ void symtab_destroy(struct symtab *symtab)
 
 /* ---- Gathering ---- */
 
-/* A symbol table inside a file, and what is needed to read it. */
-struct source {
-	int fd;
-	uint64_t offset, count;
-	const Elf64_Shdr *sections;	/* NULL if there are none */
-	size_t sections_count;
-	char *strings;
-	uint64_t strings_size;
-	bool exported;
-};
+/* What a reader is asked: so many segments follow. */
+struct question { uint32_t segments; };
 
-static const struct object_segment *segment_of(const struct symtab *symtab, uint64_t vaddr)
+#define SEGMENTS_MAX 65536
+
+static void send_name(void *arg, const struct named_range *range, const char *name)
 {
-	const struct object_segment *segments = symtab->segments;
-	size_t lo = 0, hi = symtab->segments_count;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (vaddr < segments[mid].vaddr)
-			hi = mid;
-		else if (vaddr - segments[mid].vaddr >= segments[mid].size)
-			lo = mid + 1;
-		else
-			return &segments[mid];
-	}
-	return NULL;
+	name_sender_put(arg, range, name);
 }
 
-/* "name@VERSION" and "name@@VERSION"; an @ may also be part of a name. */
-static void strip_version(char *name)
+/* In the confined process. */
+static void serve_symbols(int socket, int file)
 {
-	char *at = strchr(name + 1, '@');
+	struct name_sender sender = { .socket = socket };
+	struct elf_symbols_wish wish = { .take = send_name, .arg = &sender };
+	struct object_segment *segments;
+	struct question question;
 
-	if (at && (at[1] == '@' || at[1] == '_' || (at[1] >= 'A' && at[1] <= 'Z') ||
-		   (at[1] >= 'a' && at[1] <= 'z')))
-		*at = '\0';
-}
-
-/* What arm64's assembler (mapping symbols) and compilers leave behind. */
-static bool is_local_marker(const char *name)
-{
-	return !strncmp(name, ".L", 2) ||
-	       (name[0] == '$' && (name[1] == 'x' || name[1] == 'd') &&
-		(!name[2] || name[2] == '.'));
-}
-
-static bool is_label(const struct source *src, const Elf64_Sym *sym)
-{
-	return ELF64_ST_TYPE(sym->st_info) == STT_NOTYPE &&
-	       sym->st_shndx < src->sections_count &&
-	       src->sections[sym->st_shndx].sh_flags & SHF_EXECINSTR;
-}
-
-static uint8_t rank_of(const Elf64_Sym *sym)
-{
-	switch (ELF64_ST_BIND(sym->st_info)) {
-	case STB_LOCAL:
-		return RANK_LOCAL;
-	case STB_WEAK:
-		return RANK_WEAK;
-	default:
-		return RANK_GLOBAL;
-	}
-}
-
-/* Where the section or, failing that, the segment ends in which @sym lies. */
-static uint64_t limit_of(const struct source *src, const Elf64_Sym *sym,
-			 const struct object_segment *seg)
-{
-	uint64_t limit = seg->vaddr + seg->size;
-
-	if (sym->st_shndx < src->sections_count) {
-		const Elf64_Shdr *shdr = &src->sections[sym->st_shndx];
-
-		if (sym->st_value - shdr->sh_addr < shdr->sh_size &&
-		    shdr->sh_size < limit - shdr->sh_addr)
-			limit = shdr->sh_addr + shdr->sh_size;
-	}
-	return limit;
-}
-
-static void add_symbol(struct symtab *symtab, const struct source *src, const Elf64_Sym *sym)
-{
-	bool function = ELF64_ST_TYPE(sym->st_info) == STT_FUNC;
-	const struct object_segment *seg;
-	struct entry *entry;
-	uint64_t limit;
-	char *name;
-
-	if (sym->st_shndx == SHN_UNDEF || sym->st_name >= src->strings_size ||
-	    (!function && !is_label(src, sym)))
+	if (!reader_receive(socket, &question, sizeof(question)))
 		return;
-	seg = segment_of(symtab, sym->st_value);
-	name = src->strings + sym->st_name;
-	if (!seg || !*name || strnlen(name, NAME_LEN_MAX) == NAME_LEN_MAX ||
-	    (!function && is_local_marker(name)))
-		return;
-	strip_version(name);
-	limit = limit_of(src, sym, seg);
-	entry = entry_vec_append(&symtab->entries);
-	*entry = (struct entry){
+	segments = xcalloc(question.segments, sizeof(*segments));
+	wish.segments = segments;
+	wish.segments_count = question.segments;
+	if (reader_receive(socket, segments, question.segments * sizeof(*segments)))
+		name_sender_end(&sender, elf_symbols_take(file, &wish));
+	free(segments);
+}
+
+/* Where they lie one behind the other, in pieces that never move. */
+static const char *keep_name(struct symtab *symtab, const char *name)
+{
+	size_t size = strlen(name) + 1;
+	char *copy;
+
+	if (size > symtab->names_left) {
+		symtab->names_left = size > NAMES_BYTES ? size : NAMES_BYTES;
+		symtab->names_at = xmalloc(symtab->names_left);
+		string_vec_push(&symtab->names, symtab->names_at);
+	}
+	copy = memcpy(symtab->names_at, name, size);
+	symtab->names_at += size;
+	symtab->names_left -= size;
+	return copy;
+}
+
+/* Nothing that a reader says is believed: it may have fallen for the file. */
+static bool is_sound(const struct symtab *symtab, const struct named_range *range)
+{
+	const struct object_segment *seg = elf_symbols_segment(
+		symtab->segments, symtab->segments_count, range->start);
+
+	return seg && range->limit > range->start && range->limit <= seg->vaddr + seg->size &&
+	       range->size <= range->limit - range->start && range->rank > RANK_TOLD &&
+	       range->rank <= RANK_LOCAL && range->is_label <= 1 && range->is_exported <= 1;
+}
+
+static bool take_symbol(void *arg, const struct named_range *range, const char *name)
+{
+	struct symtab *symtab = arg;
+
+	if (!is_sound(symtab, range) || !*name || symtab->entries.len >= 4 * SYMBOLS_MAX)
+		return false;
+	entry_vec_push(&symtab->entries, (struct entry){
 		.sym = {
-			.vaddr = sym->st_value,
-			.size = sym->st_size,
-			.name = name,
-			.exported = src->exported && function && rank_of(sym) != RANK_LOCAL,
+			.vaddr = range->start,
+			.size = range->size,
+			.name = keep_name(symtab, name),
+			.exported = range->is_exported,
 		},
-		.limit = limit,
-		.rank = rank_of(sym),
-		.label = !function,
-	};
-	if (entry->sym.size > limit - sym->st_value)
-		entry->sym.size = limit - sym->st_value;
+		.limit = range->limit,
+		.rank = range->rank,
+		.label = range->is_label,
+	});
+	return true;
+}
+
+int symtab_ask(const struct object_segment *segments, size_t count, int fd)
+{
+	const struct question question = { (uint32_t)count };
+	int socket __cleanup_close = count > SEGMENTS_MAX ? -1 : reader_start(serve_symbols, fd);
+
+	if (socket < 0 || !reader_send(socket, &question, sizeof(question)) ||
+	    !reader_send(socket, segments, count * sizeof(*segments)))
+		return -1;
+	return steal_fd(&socket);
+}
+
+bool symtab_take(struct symtab *symtab, int socket, const char *path)
+{
+	size_t before = symtab->entries.len;
+	uint64_t has_symtab;
+
+	if (socket >= 0 && name_stream_receive(socket, take_symbol, symtab, &has_symtab))
+		return has_symtab;
+	symtab->entries.len = before;
+	reader_note_failure(path, "symbols");
+	return false;
+}
+
+bool symtab_add_file(struct symtab *symtab, int fd, const char *path)
+{
+	int socket __cleanup_close = symtab_ask(symtab->segments, symtab->segments_count, fd);
+
+	return symtab_take(symtab, socket, path);
 }
 
 void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, const char *name)
 {
-	const struct object_segment *seg = segment_of(symtab, vaddr);
+	const struct object_segment *seg = elf_symbols_segment(
+		symtab->segments, symtab->segments_count, vaddr);
 	uint64_t limit = seg ? seg->vaddr + seg->size : 0;
 
-	if (!seg || strnlen(name, NAME_LEN_MAX) == NAME_LEN_MAX)
+	if (!seg || strnlen(name, STREAM_NAME_MAX + 1) > STREAM_NAME_MAX)
 		return;
 	entry_vec_push(&symtab->entries, (struct entry){
 		.sym = {
@@ -242,208 +225,6 @@ void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, c
 		.limit = limit,
 		.rank = RANK_TOLD,
 	});
-}
-
-static void add_source(struct symtab *symtab, const struct source *src)
-{
-	Elf64_Sym chunk[CHUNK];
-	uint64_t done = 0, count = src->count < SYMBOLS_MAX ? src->count : SYMBOLS_MAX;
-
-	while (done < count) {
-		size_t want = count - done < CHUNK ? count - done : CHUNK;
-		size_t n = elfread_some(src->fd, src->offset + done * sizeof(*chunk),
-					chunk, want * sizeof(*chunk)) / sizeof(*chunk);
-
-		for (size_t i = 0; i < n; i++)
-			add_symbol(symtab, src, &chunk[i]);
-		if (n < want)
-			break;
-		done += n;
-	}
-}
-
-/* All section headers, so that symbols can be asked for theirs. */
-static size_t read_sections(Elf *elf, Elf64_Shdr **ret)
-{
-	size_t count = 0;
-
-	*ret = NULL;
-	if (elf_getshdrnum(elf, &count) || !count)
-		return 0;
-	*ret = xcalloc(count, sizeof(**ret));
-	for (size_t i = 0; i < count; i++) {
-		const Elf64_Shdr *shdr = elf64_getshdr(elf_getscn(elf, i));
-
-		if (shdr)
-			(*ret)[i] = *shdr;
-	}
-	return count;
-}
-
-static bool add_section(struct symtab *symtab, int fd, const Elf64_Shdr *sections,
-			size_t sections_count, const Elf64_Shdr *shdr)
-{
-	const Elf64_Shdr *strings;
-	struct source src = {
-		.fd = fd,
-		.offset = shdr->sh_offset,
-		.count = shdr->sh_size / sizeof(Elf64_Sym),
-		.sections = sections,
-		.sections_count = sections_count,
-		.exported = shdr->sh_type == SHT_DYNSYM,
-	};
-
-	if (shdr->sh_link >= sections_count)
-		return false;
-	strings = &sections[shdr->sh_link];
-	if (strings->sh_type != SHT_STRTAB)
-		return false;
-	src.strings = elfread_whole(fd, strings->sh_offset, strings->sh_size, STRINGS_MAX);
-	if (!src.strings)
-		return false;
-	src.strings_size = strings->sh_size;
-	string_vec_push(&symtab->strings, src.strings);
-	add_source(symtab, &src);
-	return true;
-}
-
-/* What the dynamic segment says of .dynsym, as virtual addresses. */
-struct dynamic { uint64_t symtab, strtab, strsz, hash, gnu_hash; };
-
-static bool read_dynamic(Elf *elf, int fd, struct dynamic *ret)
-{
-	GElf_Phdr phdr = { 0 };
-	size_t count = 0;
-	Elf64_Dyn dyn;
-
-	elf_getphdrnum(elf, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (gelf_getphdr(elf, i, &phdr) && phdr.p_type == PT_DYNAMIC)
-			break;
-	}
-	if (phdr.p_type != PT_DYNAMIC)
-		return false;
-	for (uint64_t at = 0; at + sizeof(dyn) <= phdr.p_filesz; at += sizeof(dyn)) {
-		if (!elfread_at(fd, phdr.p_offset + at, &dyn, sizeof(dyn)) ||
-		    dyn.d_tag == DT_NULL)
-			break;
-		switch (dyn.d_tag) {
-		case DT_SYMTAB:
-			ret->symtab = dyn.d_un.d_ptr;
-			break;
-		case DT_STRTAB:
-			ret->strtab = dyn.d_un.d_ptr;
-			break;
-		case DT_STRSZ:
-			ret->strsz = dyn.d_un.d_val;
-			break;
-		case DT_HASH:
-			ret->hash = dyn.d_un.d_ptr;
-			break;
-		case DT_GNU_HASH:
-			ret->gnu_hash = dyn.d_un.d_ptr;
-			break;
-		}
-	}
-	return ret->symtab && ret->strtab && (ret->hash || ret->gnu_hash);
-}
-
-/* The hash chain that begins with symbol @i ends where the lowest bit is set. */
-static uint64_t gnu_chain_end(int fd, uint64_t chain, uint64_t i)
-{
-	uint32_t words[CHUNK];
-
-	for (;;) {
-		size_t n = elfread_some(fd, chain + i * 4, words, sizeof(words)) / 4;
-
-		for (size_t w = 0; w < n; w++, i++) {
-			if (words[w] & 1)
-				return i + 1;
-		}
-		if (n < CHUNK)
-			return i;
-	}
-}
-
-/*
- * DT_GNU_HASH does not tell the number of symbols: the last one ends the
- * chain of the highest bucket.
- */
-static uint64_t gnu_hash_count(int fd, uint64_t offset)
-{
-	uint32_t head[4], *buckets, highest = 0;
-	__cleanup_free void *data = NULL;
-	uint64_t buckets_at, chain;
-
-	if (!elfread_at(fd, offset, head, sizeof(head)))
-		return 0;
-	buckets_at = offset + sizeof(head) + head[2] * 8ULL;
-	chain = buckets_at + head[0] * 4ULL;
-	data = elfread_whole(fd, buckets_at, head[0] * 4ULL, STRINGS_MAX);
-	if (!data)
-		return 0;
-	buckets = data;
-	for (uint32_t i = 0; i < head[0]; i++) {
-		if (buckets[i] > highest)
-			highest = buckets[i];
-	}
-	if (highest < head[1])
-		return head[1];
-	return gnu_chain_end(fd, chain - head[1] * 4ULL, highest);
-}
-
-static uint64_t dynamic_symbol_count(Elf *elf, int fd, const struct dynamic *dyn)
-{
-	uint32_t head[2];
-	uint64_t offset;
-
-	if (dyn->hash)
-		return elfread_vaddr_to_offset(elf, dyn->hash, &offset) &&
-		       elfread_at(fd, offset, head, sizeof(head)) ? head[1] : 0;
-	return elfread_vaddr_to_offset(elf, dyn->gnu_hash, &offset) ?
-	       gnu_hash_count(fd, offset) : 0;
-}
-
-static void add_dynamic(struct symtab *symtab, Elf *elf, int fd)
-{
-	struct source src = { .fd = fd, .exported = true };
-	struct dynamic dyn = { 0 };
-	uint64_t strings;
-
-	if (!read_dynamic(elf, fd, &dyn) ||
-	    !elfread_vaddr_to_offset(elf, dyn.symtab, &src.offset) ||
-	    !elfread_vaddr_to_offset(elf, dyn.strtab, &strings))
-		return;
-	src.count = dynamic_symbol_count(elf, fd, &dyn);
-	src.strings = elfread_whole(fd, strings, dyn.strsz, STRINGS_MAX);
-	if (!src.strings)
-		return;
-	src.strings_size = dyn.strsz;
-	string_vec_push(&symtab->strings, src.strings);
-	add_source(symtab, &src);
-}
-
-bool symtab_add_file(struct symtab *symtab, int fd)
-{
-	__cleanup_free Elf64_Shdr *sections = NULL;
-	__cleanup_elf Elf *elf = elfread_open(fd);
-	bool symtab_found = false, dynsym_found = false;
-	size_t count;
-
-	if (!elf)
-		return false;
-	count = read_sections(elf, &sections);
-	for (size_t i = 0; i < count; i++) {
-		bool *found = sections[i].sh_type == SHT_SYMTAB ? &symtab_found :
-			      sections[i].sh_type == SHT_DYNSYM ? &dynsym_found : NULL;
-
-		/* There is one of each; a second one is somebody's joke. */
-		if (found && !*found)
-			*found = add_section(symtab, fd, sections, count, &sections[i]);
-	}
-	if (!dynsym_found)
-		add_dynamic(symtab, elf, fd);
-	return symtab_found;
 }
 
 /* ---- Indexing ---- */

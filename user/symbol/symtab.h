@@ -27,11 +27,17 @@ void symtab_destroy(struct symtab *symtab);
 DEFINE_CLEANUP(struct symtab *, symtab_destroy);
 
 /*
- * Adds .symtab and .dynsym of the ELF file @fd (borrowed), or what
- * PT_DYNAMIC tells of the latter if there are no section headers. What makes
- * no sense is left out. Returns whether the file has a .symtab.
+ * Adds what elf_symbols.h finds in the ELF file @fd (borrowed), by a process that may do
+ * nothing else (base/reader.h); @path is for messages. Returns whether the file has a
+ * .symtab; false too if its reader failed.
  */
-bool symtab_add_file(struct symtab *symtab, int fd);
+bool symtab_add_file(struct symtab *symtab, int fd, const char *path);
+/*
+ * The same in two steps, between which the reader is at work: what symtab_ask() gives, a
+ * descriptor to be closed or -1, is for symtab_take() of a table with the same segments.
+ */
+int symtab_ask(const struct object_segment *segments, size_t count, int fd);
+bool symtab_take(struct symtab *symtab, int socket, const char *path);
 /*
  * Adds a function that another table tells of; of several names of an address
  * it is the best. @name is borrowed.

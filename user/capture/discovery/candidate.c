@@ -259,6 +259,22 @@ static void note_indirect(struct note_vec *notes, const struct candidate *c)
 			notes_add(notes, text, c->object->path, d->function.symbol);
 }
 
+#define READERS_AHEAD 8		/* at work while the symbols of one file are looked at */
+
+static void expect_next(const struct mapping *m, const struct mapping *end)
+{
+	for (int i = 0; i < READERS_AHEAD && m + i < end; i++)
+		if (m[i].object)
+			object_expect_symbols(m[i].object);
+}
+
+void candidates_expect(const struct address_space *as)
+{
+	const struct mapping_vec *mappings = address_space_mappings(as);
+
+	expect_next(mappings->data, mappings->data + mappings->len);
+}
+
 static void find_candidates(struct candidate_vec *candidates, const struct address_space *as,
 			    const struct allocator_choice *choice, struct note_vec *notes)
 {
@@ -276,6 +292,7 @@ static void find_candidates(struct candidate_vec *candidates, const struct addre
 
 		if (!c.object || has_candidate(candidates, c.object))
 			continue;
+		expect_next(m, mappings->data + mappings->len);
 		c.is_static = object_is_static_program(c.object);
 		look_for_names(&c, &names);
 		examine(&c);

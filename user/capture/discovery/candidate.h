@@ -45,6 +45,9 @@ struct candidate {
 
 DEFINE_VEC(candidate_vec, struct candidate);
 
+/* They will be examined soon: readers begin with the first files (object_expect_symbols()). */
+void candidates_expect(const struct address_space *as);
+
 /*
  * Examines every object that is mapped executable, by address. What is in the
  * way of watching one goes into @notes.
