@@ -168,4 +168,35 @@ def ending_when_too_dear():
     check(0 < report["totals"]["alloc_count"] < books["pairs"], "no number of the time before")
 
 
+@case()
+def own_cost_is_watched():
+    """Steps, each told: looks more seldom, samples, lets go; the target runs on unprobed."""
+    path = scratch("own.heapsonde")
+    w = Workload("churn", "-t", "1", "-S", "60", "-w")
+    tool = spawn([TOOL, "record", "-p", w.pid, "-o", path, "--mode", "auto", "-i", "0.1",
+                  "--max-size", "1G", "--max-own-cpu", "0.01"], stderr=subprocess.PIPE)
+    w.say("go")
+    said = text(tool.communicate(timeout=30)[1])
+    check_equal("status", tool.returncode, 0)
+    wait_unprobed(w.pid)
+    check(w.proc.poll() is None, "the target ended")
+    steps = re.findall(r"more than --max-own-cpu 0.01: (.*)", said)
+    check_equal("steps", [step.split()[0:3] for step in steps],
+                [["it", "looks", "four"], ["one", "allocation", "in"], ["the", "watching", "ends"]])
+    report = json.loads(run([TOOL, "report", path, "--json"]).stdout)
+    check(report["totals"]["alloc_count"] > 0, "nothing was recorded")
+    check(3 < report["duration_s"] < 15, f"watched for {report['duration_s']} s")
+
+
+@case()
+def own_cost_within_its_share():
+    """Nothing is said and nothing is left out where it is little."""
+    w = Workload("family")
+    watch = Watch(w.pid, "-d", "2", mode="auto")
+    books = w.work()
+    report = watch.wait()
+    check_books(report, books)
+    check("--max-own-cpu" not in watch.errors(), watch.errors())
+
+
 main()

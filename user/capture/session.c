@@ -455,7 +455,8 @@ struct error *session_run(struct session *s, double seconds,
 			if (s->next_sample_s < now)
 				s->next_sample_s = now + s->settings.interval_s;
 		}
-		if (!session_move_level(s) && !session_keep_budget(s)) {
+		if ((!session_move_level(s) && !session_keep_budget(s)) ||
+		    !session_keep_own_cost(s, now)) {
 			*ret = SESSION_TOO_DEAR;
 			return NULL;
 		}
@@ -595,7 +596,8 @@ static void set_settings(struct session *s, const struct features *features)
 	s->skel->bss->sample_bytes = settings->sample_bytes;
 	bpf_map__set_max_entries(s->skel->maps.live_samples,
 				 settings->sample_bytes ? LIVE_SAMPLES_MAX :
-				 settings->may_sample || settings->max_share > 0 ?
+				 settings->may_sample || settings->max_share > 0 ||
+				 settings->max_own_cpu > 0 ?
 				 LIVE_SAMPLES_LATER : 1);
 }
 
@@ -750,6 +752,8 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->command_status = -1;
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	s->own_cpu_start_s = session_own_cpu_s();
+	s->watchdog.most = settings->max_own_cpu > 0 ? settings->max_own_cpu : watchdog_default();
+	s->thinner = 1;
 	session_init_growth(s);
 	pthread_mutex_init(&s->lock, NULL);
 	warden_init(&s->warden);
@@ -777,6 +781,8 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	err = attach_targets(s);
 	/* Attaching may have taken longer than that. */
 	session_time_programs(s);
+	s->watchdog.since_s = session_watched_s(s);
+	s->watchdog.since_cpu_s = session_own_cpu_s();
 	if (!err && s->governor)
 		err = begin_windows(s);
 	if (!err && session_may_move(s))

@@ -41,6 +41,7 @@ struct session_settings {
 	bool auto_level;		/* exact, and in windows once that is too dear */
 	bool windows;			/* allocators are probed in short windows only */
 	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
+	double max_own_cpu;		/* processors, for heapsonde itself; 0: cost/watchdog.h's */
 	uint64_t ring_bytes;		/* 0: by the limit; rounded up to a power of two */
 	uint64_t memory_limit;		/* of our own, see cost/thrift.h; 0: its default */
 };
@@ -66,7 +67,7 @@ enum session_state {
 	SESSION_RUNNING,	/* @seconds are over */
 	SESSION_ENDED,		/* all targets have exited */
 	SESSION_INTERRUPTED,	/* *interrupted became true */
-	SESSION_TOO_DEAR,	/* no level keeps settings.max_share: call session_stop() */
+	SESSION_TOO_DEAR,	/* max_share or max_own_cpu cannot be kept: call session_stop() */
 	SESSION_ALARMED,	/* memory runs short: session_alarm() */
 };
 
@@ -96,6 +97,8 @@ const char *session_alarm(struct session *session);
 double session_watched_s(const struct session *session);
 /* Another time between samples; between calls of session_run() only. */
 void session_set_interval(struct session *session, double seconds);
+/* How many times longer than wished the intervals are, as we took too much ourselves. */
+double session_thinner(const struct session *session);
 
 /*
  * Another mean between samples from now on; 0: every allocation is recorded.

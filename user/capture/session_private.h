@@ -15,6 +15,7 @@
 #include "capture/rewalk.h"
 #include "capture/cost/cost.h"
 #include "capture/cost/thrift.h"
+#include "capture/cost/watchdog.h"
 #include "capture/features.h"
 #include "capture/go/live.h"
 #include "capture/go/events.h"
@@ -240,6 +241,8 @@ struct session {
 	double called_s;		/* when something urgent was last told */
 	double own_cpu_start_s;
 	struct cost cost;
+	struct watchdog watchdog;
+	double thinner;			/* than settings.interval_s was: 1, or more */
 	struct thrift thrift;
 	double next_thrift_s;
 	bool told_of_thrift;
@@ -360,6 +363,9 @@ void session_finish_removal(struct session *s);
  * they do not; false if no level is left. Warns of both.
  */
 bool session_keep_budget(struct session *s);
+
+/* Keeps to what we may take of the processors; false: the watching is to end. */
+bool session_keep_own_cost(struct session *s, double now_s);
 
 /* --- go/session.c --- */
 

@@ -20,6 +20,7 @@ static const char format_choices[] = FORMAT_CHOICES(X);
 static const char diff_format_choices[] = DIFF_FORMAT_CHOICES(X);
 #undef X
 
+#define OWN_CPU_MAX 102400	/* percent: a thousand processors */
 #define PID_MAX (1u << 22)	/* the kernel's PID_MAX_LIMIT on 64 bits */
 
 const struct option_row option_rows[] = {
@@ -46,6 +47,11 @@ const struct option_row option_rows[] = {
 	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
 	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
 		  "and where none keeps it the watching ends (default: auto 5, windows 2)" },
+	{ "max-own-cpu", 0, OPTION_PERCENT, WATCHES, AT(target.max_own_cpu), "PCT",
+	  .max = OWN_CPU_MAX,
+	  .help = "what heapsonde itself may take of a processor for some seconds: beyond it looks "
+		  "more seldom, samples where it may, and at last ends the watching (default: "
+		  "75 % of all processors, 200 at most)" },
 	{ "stack", 0, OPTION_CHOICE, WATCHES, AT(target.stack), "HOW", "auto", stack_choices + 1,
 	  .help = "how stacks are walked (dwarf: by unwind tables; fp: by frame pointers)" },
 	{ "debuginfod", 0, OPTION_FLAG, WATCHES, AT(target.debuginfod),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Parsing the command line; see options.h. */
 #include <getopt.h>
+#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,11 +71,12 @@ static struct error *set_percent(struct options *opts, const struct option_row *
 				 const char *value)
 {
 	double *ret = (double *)((char *)opts + row->offset);
+	uint64_t most = row->max ? row->max : 100;
 
-	if (!parse_seconds(value, ret) || *ret <= 0 || *ret > 100)
+	if (!parse_seconds(value, ret) || *ret <= 0 || *ret > (double)most)
 		return usage_error(opts->command,
-				   "--%s: '%s' is not a percentage above 0 and up to 100",
-				   row->name, value);
+				   "--%s: '%s' is not a percentage above 0 and up to %" PRIu64,
+				   row->name, value, most);
 	return NULL;
 }
 

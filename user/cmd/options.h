@@ -81,6 +81,7 @@ struct target_options {
 	double interval_s;
 	int mode;			/* enum mode_choice */
 	uint64_t sample_bytes;		/* mean between samples; 0 unless mode is sampled */
+	double max_own_cpu;		/* percent of a processor; 0: the default */
 	double max_overhead;		/* percent; 0: no bound */
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */

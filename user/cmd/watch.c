@@ -83,6 +83,7 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.auto_level = target->mode == MODE_AUTO,
 		.windows = target->mode == MODE_WINDOWS,
 		.max_share = target->max_overhead / 100,
+		.max_own_cpu = target->max_own_cpu / 100,
 		.growth = target->mode == MODE_GROWTH,
 		.exact = target->mode == MODE_EXACT,
 		.min_size = target->min_size,
@@ -169,17 +170,18 @@ struct watch_times {
 	double tick_s, end_s;
 };
 
-static struct error *tick_if_due(const struct watch_calls *calls, const struct options *opts,
-				 struct watch_times *times)
+static struct error *tick_if_due(const struct session *session, const struct watch_calls *calls,
+				 const struct options *opts, struct watch_times *times)
 {
+	double interval_s = opts->target.interval_s * session_thinner(session);
 	double now_s = clock_s();
 
 	if (now_s < times->tick_s)
 		return NULL;
 	/* Intervals follow the clock, however long a tick takes. */
-	times->tick_s += opts->target.interval_s;
+	times->tick_s += interval_s;
 	if (times->tick_s < now_s)
-		times->tick_s = now_s + opts->target.interval_s;
+		times->tick_s = now_s + interval_s;
 	return calls->tick ? calls->tick(calls->arg) : NULL;
 }
 
@@ -213,7 +215,7 @@ struct error *watch_run_with(struct session *session, const struct options *opts
 		}
 		ends = clock_s() >= times.end_s;
 		if (!ends)
-			err = tick_if_due(calls, opts, &times);
+			err = tick_if_due(session, calls, opts, &times);
 	}
 	return err;
 }

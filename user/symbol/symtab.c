@@ -10,7 +10,9 @@
 #include "symbol/elf_symbols.h"
 #include "symbol/symtab.h"
 
-#define NAMES_BYTES (64u << 10)
+/* Of a piece of names: a small table must not cost what a large one is worth. */
+#define NAMES_MIN_BYTES 2000
+#define NAMES_MAX_BYTES (60u << 10)
 
 #define NONE UINT32_MAX
 
@@ -47,7 +49,7 @@ struct symtab {
 	struct entry_vec entries;	/* empty once finished */
 	struct string_vec names;	/* pieces, which the names point into */
 	char *names_at;			/* where the next one goes in the last piece */
-	size_t names_left;
+	size_t names_left, piece_bytes;
 	struct symbol_vec functions, labels;
 	struct range_vec ranges;
 	char **demangled;		/* by index; NULL: not asked for yet */
@@ -137,7 +139,9 @@ static const char *keep_name(struct symtab *symtab, const char *name)
 	char *copy;
 
 	if (size > symtab->names_left) {
-		symtab->names_left = size > NAMES_BYTES ? size : NAMES_BYTES;
+		if (symtab->piece_bytes < NAMES_MAX_BYTES)
+			symtab->piece_bytes = 2 * symtab->piece_bytes + NAMES_MIN_BYTES;
+		symtab->names_left = size > symtab->piece_bytes ? size : symtab->piece_bytes;
 		symtab->names_at = xmalloc(symtab->names_left);
 		string_vec_push(&symtab->names, symtab->names_at);
 	}
