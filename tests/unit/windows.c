@@ -152,6 +152,27 @@ TEST(what_no_stack_can_be_given_is_told_in_bytes_asked_for)
 	end();
 }
 
+/* Half of them asked for 10 bytes, half for 24: which half is a matter of the draw. */
+TEST(a_sum_of_known_chunks_is_as_sure_as_what_was_asked_for)
+{
+	double alike, mixed;
+
+	begin();
+	keep(40, 4, 24, S1, 32);
+	hold(32, 1600 * 32);
+	row(S1);
+	alike = total.live_bytes_error;
+	begin();
+	keep(20, 4, 10, S1, 32);
+	keep(20, 4, 24, S2, 32);
+	hold(32, 1600 * 32);
+	row(S1);
+	mixed = total.live_bytes_error;
+	check(fabs((double)total.live_bytes - 800 * (10 + 24)) < mixed);
+	check(mixed > 1.5 * alike && mixed < total.live_bytes);
+	end();
+}
+
 TEST(what_two_walks_do_not_meet_has_ended)
 {
 	uint64_t lost;

@@ -11,40 +11,16 @@
 #include <string.h>
 
 #include "model/estimate.h"
-#include "model/window_strata.h"
-#include "model/windows_private.h"
+#include "model/window_estimate.h"
 
 #define CONTROLS_ENOUGH 60	/* for a curve of a class's own */
 #define PRIOR_BLOCKS 0.5	/* of all stacks, in a stack's lifetimes */
 #define PRIOR_OF_ROW 3		/* of the stack, in those of its blocks of one size */
 #define STEPS_FIRST 60
 #define STEPS_AGAIN 12		/* from where the last fit ended */
-#define GROWS 1.01		/* a heap that does not leaks nothing */
 #define SAMPLES_MIN 3
 #define NONE_SEEN 3		/* samples: of as many expected, there is one in 95 of 100 cases */
 #define DOUBT_WEIGHT 2
-#define CENSUS_LASTS_S 5
-#define CHUNK_OVERHEAD 16
-#define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
-
-/* What an estimate needs on its way. */
-struct estimate {
-	struct windows *w;
-	uint64_t now_ns, old_ns;	/* blocks from before old_ns count as old */
-	struct fate_counts *waiting;	/* of each cell */
-	double *alive;			/* of each block; 0 if it has ended */
-	struct fate_kernel *kernel;	/* of the class at hand */
-	double ghosts, unnoticed;	/* blocks */
-	double factor[WINDOW_CLASSES];
-	bool grows[WINDOW_CLASSES], any_grows;
-	double held_variance, unattributed, held, older;
-};
-
-/* A heap too busy to be read again is another one by now. */
-static bool has_census(const struct windows *w, uint64_t now_ns)
-{
-	return w->census && age_s(w->census_ns, now_ns) < CENSUS_LASTS_S;
-}
 
 /* --- controls --- */
 
@@ -179,161 +155,6 @@ static double fit_lifetimes(struct estimate *e)
 		fit_class(e, class);
 	}
 	return delay_mean_s(&pooled);
-}
-
-/* --- the census --- */
-
-/* Than the first window: known, or not even that. */
-static bool is_older(const struct follow *block)
-{
-	return block->known || block->row == OLDER_ROW;
-}
-
-/* Often 16 more than were asked for need: what would be left is too small for a chunk. */
-static double chunk_bytes(const struct follow *block)
-{
-	return block->f.head > 7 ? (double)(block->f.head & ~7ull) :
-	       (double)window_chunk_bytes(block->size);
-}
-
-/* Sums by class of what is younger and older, and by group of the windows' variance. */
-struct class_sums {
-	double count[WINDOW_CLASSES], bytes[WINDOW_CLASSES];
-	struct stratum strata[WINDOW_CLASSES];
-	unsigned short group[WINDOW_CLASSES];
-};
-
-static double class_bytes(int class)
-{
-	return class <= 65 ? class * 16.0 :
-	       ldexp(16 + (class - 66) % 16, 10 + (class - 66) / 16 - 4);
-}
-
-static void count_classes(const struct estimate *e, struct class_sums *sums)
-{
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		sums->bytes[i] = class_bytes(i);
-	for (size_t i = 0; i < e->w->blocks.len; i++)
-		if (e->alive[i] > 0 && !is_older(&e->w->blocks.data[i]))
-			sums->count[e->w->blocks.data[i].chunk_class] += e->alive[i];
-}
-
-/* Blocks stand in the order of their windows: each group's windows come one by one. */
-static void fill_strata(const struct estimate *e, struct class_sums *sums)
-{
-	double in_window[WINDOW_CLASSES] = { 0 };
-	uint32_t window[WINDOW_CLASSES] = { 0 };
-
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		sums->strata[sums->group[i]].held += e->w->census->bytes[i];
-	for (size_t i = 0; i < e->w->blocks.len; i++) {
-		const struct follow *block = &e->w->blocks.data[i];
-		unsigned short g = sums->group[block->chunk_class];
-		struct stratum *s = &sums->strata[g];
-		double z = block->weight * chunk_bytes(block) * e->alive[i];
-
-		if (is_older(block)) {
-			s->older += z;
-			continue;
-		}
-		if (window[g] != block->window) {
-			s->variance += in_window[g] * in_window[g];
-			in_window[g] = 0;
-			window[g] = block->window;
-		}
-		in_window[g] += z;
-		s->estimate += z;
-	}
-	for (int g = 0; g < WINDOW_CLASSES; g++)
-		sums->strata[g].variance += in_window[g] * in_window[g];
-}
-
-/*
- * Of chunks of @bytes in all, what the program may have asked for: the rest is
- * their heads, and 8 bytes each that were rounded up.
- */
-static double asked_for(double bytes, double chunk)
-{
-	return bytes * fmax(1 - CHUNK_OVERHEAD / chunk, 0);
-}
-
-/* Of the chunks of a group that are held. */
-static double mean_chunk(const struct estimate *e, const struct class_sums *sums, size_t group)
-{
-	double bytes = 0, count = 0;
-
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		if (sums->group[i] == group && sums->bytes[i] > 0) {
-			bytes += e->w->census->bytes[i];
-			count += e->w->census->bytes[i] / sums->bytes[i];
-		}
-	return count > 0 ? bytes / count : CHUNK_OVERHEAD;
-}
-
-static void calibrate(struct estimate *e)
-{
-	struct class_sums *sums __cleanup_free = NULL;
-	size_t groups;
-
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		e->factor[i] = 1;
-	if (!has_census(e->w, e->now_ns))
-		return;
-	sums = xcalloc(1, sizeof(*sums));
-	count_classes(e, sums);
-	groups = strata_group(sums->count, sums->bytes, WINDOW_CLASSES, sums->group);
-	fill_strata(e, sums);
-	for (int i = 0; i < WINDOW_CLASSES; i++) {
-		double variance;
-
-		e->factor[i] = stratum_factor(&sums->strata[sums->group[i]], &variance);
-	}
-	for (size_t g = 0; g < groups; g++) {
-		double variance;
-
-		stratum_factor(&sums->strata[g], &variance);
-		e->held_variance += variance;
-		e->unattributed += asked_for(stratum_unattributed(&sums->strata[g]),
-					     mean_chunk(e, sums, g));
-		e->held += sums->strata[g].held;
-		e->older += sums->strata[g].older;
-	}
-}
-
-static double mean_held(const struct windows *w, double from_s, double to_s, int class)
-{
-	double sum = 0;
-	int n = 0;
-
-	for (size_t i = 0; i < w->censuses_len; i++) {
-		double t = age_s(w->start_ns, w->censuses[i].time_ns);
-
-		if (t < from_s || t > to_s)
-			continue;
-		n++;
-		for (int c = 0; c < WINDOW_CLASSES; c++)
-			if (class < 0 || c == class)
-				sum += w->censuses[i].census.bytes[c];
-	}
-	return n ? sum / n : -1;
-}
-
-/* Of all, or of a class: whether more is held at the end than half-way. */
-static bool has_grown(const struct windows *w, double now_s, int class)
-{
-	double middle = mean_held(w, now_s / 4, now_s / 2, class);
-	double end = mean_held(w, now_s * 3 / 4, now_s, class);
-
-	return middle < 0 || end < 0 || end > GROWS * middle;
-}
-
-static void judge_growth(struct estimate *e)
-{
-	double now_s = age_s(e->w->start_ns, e->now_ns);
-
-	e->any_grows = has_grown(e->w, now_s, -1);
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		e->grows[i] = has_grown(e->w, now_s, i);
 }
 
 /* --- rows --- */
@@ -567,11 +388,11 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	struct live_row *live __cleanup_free = NULL;
 
 	judge_quality(&e, fit_lifetimes(&e), quality);
-	calibrate(&e);
+	estimate_calibrate(&e);
 	quality->unattributed = e.unattributed;
 	quality->held = e.held;
 	quality->older = e.older;
-	judge_growth(&e);
+	estimate_judge_growth(&e);
 	live = sum_rows(&e);
 	note_peak(&e, live, total_live(&e, live));
 	*total = (struct metrics){ 0 };
@@ -679,7 +500,7 @@ double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 	struct live_row *live __cleanup_free = NULL;
 
 	fit_lifetimes(&e);
-	calibrate(&e);
+	estimate_calibrate(&e);
 	live = sum_rows(&e);
 	note_peak(&e, live, total_live(&e, live));
 	for (size_t i = 1; i < w->rows.len; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of windows.h, for its two files: windows.c (records in, what is
- * followed), window_rows.c (estimates out).
+ * The inside of windows.h, for its files: windows.c (records in, what is
+ * followed), window_rows.c and window_census.c (estimates out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H

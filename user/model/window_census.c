@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What reading the heap says of estimates out of windows; see window_estimate.h. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "model/window_estimate.h"
+#include "model/window_strata.h"
+
+#define GROWS 1.01		/* a heap that does not leaks nothing */
+#define CHUNK_OVERHEAD 16
+
+/* Than the first window: known, or not even that. */
+static bool is_older(const struct follow *block)
+{
+	return block->known || block->row == OLDER_ROW;
+}
+
+/* Often 16 more than were asked for need: what would be left is too small for a chunk. */
+static double chunk_bytes(const struct follow *block)
+{
+	return block->f.head > 7 ? (double)(block->f.head & ~7ull) :
+	       (double)window_chunk_bytes(block->size);
+}
+
+/*
+ * Of a group's chunks, what was asked for: the open window's sums, those of all, and
+ * of the windows' squares and products, for the variance of their ratio.
+ */
+struct asked {
+	double in_chunks, in_asked;
+	double chunks, asked, chunks2, asked2, both;
+};
+
+/* Sums by class of what is younger and older, and by group of the windows' variance. */
+struct class_sums {
+	double count[WINDOW_CLASSES], bytes[WINDOW_CLASSES];
+	struct stratum strata[WINDOW_CLASSES];
+	struct asked asked[WINDOW_CLASSES];
+	unsigned short group[WINDOW_CLASSES];
+};
+
+static double class_bytes(int class)
+{
+	return class <= 65 ? class * 16.0 :
+	       ldexp(16 + (class - 66) % 16, 10 + (class - 66) / 16 - 4);
+}
+
+static void count_classes(const struct estimate *e, struct class_sums *sums)
+{
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		sums->bytes[i] = class_bytes(i);
+	for (size_t i = 0; i < e->w->blocks.len; i++)
+		if (e->alive[i] > 0 && !is_older(&e->w->blocks.data[i]))
+			sums->count[e->w->blocks.data[i].chunk_class] += e->alive[i];
+}
+
+static void end_asked(struct asked *a)
+{
+	a->chunks += a->in_chunks;
+	a->asked += a->in_asked;
+	a->chunks2 += a->in_chunks * a->in_chunks;
+	a->asked2 += a->in_asked * a->in_asked;
+	a->both += a->in_chunks * a->in_asked;
+	a->in_chunks = a->in_asked = 0;
+}
+
+/* Of the bytes asked for in chunks whose sum is known (a ratio estimate; Cochran, 1977). */
+static double asked_variance(const struct asked *a, double factor)
+{
+	double ratio = a->chunks > 0 ? a->asked / a->chunks : 0;
+	double variance = a->asked2 - 2 * ratio * a->both + ratio * ratio * a->chunks2;
+
+	return factor * factor * fmax(variance, 0);
+}
+
+/* Blocks stand in the order of their windows: each group's windows come one by one. */
+static void fill_strata(const struct estimate *e, struct class_sums *sums)
+{
+	uint32_t window[WINDOW_CLASSES] = { 0 };
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		sums->strata[sums->group[i]].held += e->w->census->bytes[i];
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+		unsigned short g = sums->group[block->chunk_class];
+		struct stratum *s = &sums->strata[g];
+		double z = block->weight * chunk_bytes(block) * e->alive[i];
+
+		if (is_older(block)) {
+			s->older += z;
+			continue;
+		}
+		if (window[g] != block->window) {
+			end_asked(&sums->asked[g]);
+			window[g] = block->window;
+		}
+		sums->asked[g].in_chunks += z;
+		sums->asked[g].in_asked += block->weight * (double)block->size * e->alive[i];
+		s->estimate += z;
+	}
+	for (int g = 0; g < WINDOW_CLASSES; g++) {
+		end_asked(&sums->asked[g]);
+		sums->strata[g].variance = sums->asked[g].chunks2;
+	}
+}
+
+/*
+ * Of chunks of @bytes in all, what the program may have asked for: the rest is
+ * their heads, and 8 bytes each that were rounded up.
+ */
+static double asked_for(double bytes, double chunk)
+{
+	return bytes * fmax(1 - CHUNK_OVERHEAD / chunk, 0);
+}
+
+/* Of the chunks of a group that are held. */
+static double mean_chunk(const struct estimate *e, const struct class_sums *sums, size_t group)
+{
+	double bytes = 0, count = 0;
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		if (sums->group[i] == group && sums->bytes[i] > 0) {
+			bytes += e->w->census->bytes[i];
+			count += e->w->census->bytes[i] / sums->bytes[i];
+		}
+	return count > 0 ? bytes / count : CHUNK_OVERHEAD;
+}
+
+void estimate_calibrate(struct estimate *e)
+{
+	struct class_sums *sums __cleanup_free = NULL;
+	size_t groups;
+
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		e->factor[i] = 1;
+	if (!has_census(e->w, e->now_ns))
+		return;
+	sums = xcalloc(1, sizeof(*sums));
+	count_classes(e, sums);
+	groups = strata_group(sums->count, sums->bytes, WINDOW_CLASSES, sums->group);
+	fill_strata(e, sums);
+	for (int i = 0; i < WINDOW_CLASSES; i++) {
+		double variance;
+
+		e->factor[i] = stratum_factor(&sums->strata[sums->group[i]], &variance);
+	}
+	for (size_t g = 0; g < groups; g++) {
+		double variance, factor;
+
+		factor = stratum_factor(&sums->strata[g], &variance);
+		e->held_variance += variance + asked_variance(&sums->asked[g], factor);
+		e->unattributed += asked_for(stratum_unattributed(&sums->strata[g]),
+					     mean_chunk(e, sums, g));
+		e->held += sums->strata[g].held;
+		e->older += sums->strata[g].older;
+	}
+}
+
+static double mean_held(const struct windows *w, double from_s, double to_s, int class)
+{
+	double sum = 0;
+	int n = 0;
+
+	for (size_t i = 0; i < w->censuses_len; i++) {
+		double t = age_s(w->start_ns, w->censuses[i].time_ns);
+
+		if (t < from_s || t > to_s)
+			continue;
+		n++;
+		for (int c = 0; c < WINDOW_CLASSES; c++)
+			if (class < 0 || c == class)
+				sum += w->censuses[i].census.bytes[c];
+	}
+	return n ? sum / n : -1;
+}
+
+/* Of all, or of a class: whether more is held at the end than half-way. */
+static bool has_grown(const struct windows *w, double now_s, int class)
+{
+	double middle = mean_held(w, now_s / 4, now_s / 2, class);
+	double end = mean_held(w, now_s * 3 / 4, now_s, class);
+
+	return middle < 0 || end < 0 || end > GROWS * middle;
+}
+
+void estimate_judge_growth(struct estimate *e)
+{
+	double now_s = age_s(e->w->start_ns, e->now_ns);
+
+	e->any_grows = has_grown(e->w, now_s, -1);
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		e->grows[i] = has_grown(e->w, now_s, i);
+}
