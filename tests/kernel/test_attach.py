@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Each way to attach counts the same, comes quickly and leaves nothing behind."""
 
+import json
 import os
 import sys
 
@@ -73,11 +74,13 @@ def without(features, method, *args):
         del os.environ["HEAPSONDE_WITHOUT"]
 
 
+# Our programs keep their stacks too small for private ones: what is refused can be tested.
+PLAIN = ["preempt_guard", "private_stacks"]
 for args in WORK:
-    add_case(f"plain_single_{'_'.join(args)}", without, ["preempt_guard"], "single", *args)
-add_case("plain_multi_family", without, ["preempt_guard"], "multi", "family")
+    add_case(f"plain_single_{'_'.join(args)}", without, PLAIN, "single", *args)
+add_case("plain_multi_family", without, PLAIN, "multi", "family")
 add_case("best_of_an_old_kernel", without,
-         ["uprobe_multi", "uprobe_session", "preempt_guard"], None, "family")
+         ["uprobe_multi", "uprobe_session", *PLAIN], None, "family")
 
 
 @case()
@@ -93,6 +96,58 @@ def refuses_what_the_kernel_lacks():
         check(words in out.stderr, f"without {lacking} it says {out.stderr!r}")
         check_equal(f"lines of complaint without {lacking}", out.stderr.count("\n"), 1)
         check_equal(f"stdout without {lacking}", out.stdout, "")
+
+
+@case()
+def refuses_where_the_kernel_may_panic():
+    """Without the guard, on a kernel whose programs have stacks that are not their own."""
+    guarded = json.loads(heapsonde("doctor", "--json").stdout)
+    env = dict(os.environ, HEAPSONDE_WITHOUT="preempt_guard")
+    doctor = json.loads(heapsonde("doctor", "--json", env=env).stdout)
+    if tuple(int(n) for n in os.uname().release.split(".")[:2]) < (6, 13):
+        check_equal("private stacks", doctor["hazards"]["private_stacks"], False)
+        return
+    check_equal("a hazard with the guard", guarded["hazards"]["private_stacks"], False)
+    check_equal("a hazard without it", doctor["hazards"]["private_stacks"], True)
+    w = Workload("family")
+    out = heapsonde("report", "-p", w.pid, "-d", "0.1", env=env)
+    check_equal("status", out.returncode, 1)
+    check("may panic" in out.stderr, f"it says {out.stderr!r}")
+    check_equal("lines of complaint", out.stderr.count("\n"), 1)
+    check_equal("code of the target", changed_code(w.pid), [])
+
+
+def in_a_host_where(mounts, *command):
+    """Runs it where files say something else, in a mount namespace of its own."""
+    return run(["unshare", "-m", "sh", "-c", f"{mounts} && exec \"$@\"", "-", *command])
+
+
+@case()
+def refuses_a_host_that_is_locked_down():
+    w = Workload("family")
+    locked = ("mount -t tmpfs none /sys/kernel/security && "
+              "echo 'none integrity [confidentiality]' > /sys/kernel/security/lockdown")
+    out = in_a_host_where(locked, TOOL, "report", "-p", str(w.pid), "-d", "0.1")
+    check_equal("status", out.returncode, 1)
+    check("locked down" in out.stderr, f"it says {out.stderr!r}")
+    doctor = in_a_host_where(locked, TOOL, "doctor")
+    check_equal("doctor's status", doctor.returncode, 1)
+    check("cannot run  this kernel is locked down" in doctor.stdout, doctor.stdout)
+
+
+@case()
+def warns_of_a_kernel_that_panics_at_warnings():
+    """By a file in its place: nobody's kernel is set so for a test."""
+    w = Workload("family")
+    one = scratch("one")
+    with open(one, "w") as file:
+        file.write("1\n")
+    out = in_a_host_where(f"mount --bind {one} /proc/sys/kernel/panic_on_warn", TOOL, "report",
+                          "-p", str(w.pid), "-d", "0.1")
+    check_equal("status", out.returncode, 0)
+    check("panic_on_warn is set" in out.stderr, f"it says {out.stderr!r}")
+    doctor = in_a_host_where(f"mount --bind {one} /proc/sys/kernel/panic_on_warn", TOOL, "doctor")
+    check("hazard      kernel.panic_on_warn is set" in doctor.stdout, doctor.stdout)
 
 
 @case()

@@ -29,7 +29,7 @@
 enum privileges {
 	PRIVILEGES_FILES = 1 << 0,	/* FILE_CAPABILITIES, asleep */
 	PRIVILEGES_NICE = 1 << 1,	/* a processor at once, for who sets probes */
-	PRIVILEGES_PROBES = 1 << 2,	/* CAP_SYS_ADMIN: newer kernels want it for single probes */
+	PRIVILEGES_PROBES = 1 << 2,	/* CAP_SYS_ADMIN: many kernels want it for single probes */
 	PRIVILEGES_KILL = 1 << 3,	/* signals to a command that may become another user */
 };
 

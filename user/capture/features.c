@@ -162,8 +162,41 @@ static void take_for_absent(struct features *features, const char *list)
 #define X(member, name, without) features->member &= !is_listed(list, #member);
 	FEATURES(X)
 #undef X
+#define X(member, refused, why) features->hazards.member &= !is_listed(list, #member);
+	HOST_HAZARDS(X)
+#undef X
 	/* The session's program has no twin that does without. */
 	features->uprobe_session &= features->preempt_guard;
+}
+
+/* --- hazards ------------------------------------------------------------- */
+
+static bool has_member(const struct btf *btf, const char *type_name, const char *name)
+{
+	int id = btf__find_by_name_kind(btf, type_name, BTF_KIND_STRUCT);
+	const struct btf_type *type = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+	for (int i = 0; type && i < btf_vlen(type); i++)
+		if (!strcmp(btf__name_by_offset(btf, btf_members(type)[i].name_off), name))
+			return true;
+	return false;
+}
+
+/* Whether the first line of the file at @path, if there is one, has @words in it. */
+static bool file_says(const char *path, const char *words)
+{
+	FILE *f __cleanup_fclose = fopen(path, "re");
+	char line[256] = "";
+
+	return f && fgets(line, sizeof(line), f) && strstr(line, words);
+}
+
+static void detect_hazards(const struct btf *btf, struct features *ret)
+{
+	/* a76ab5731e32 ("bpf: Find eligible subprogs for private stack support") */
+	ret->hazards.private_stacks = btf && has_member(btf, "bpf_prog_aux", "priv_stack_ptr");
+	ret->hazards.lockdown = file_says("/sys/kernel/security/lockdown", "[confidentiality]");
+	ret->hazards.panic_on_warn = file_says("/proc/sys/kernel/panic_on_warn", "1");
 }
 
 struct error *features_check(const struct features *features)
@@ -177,6 +210,11 @@ struct error *features_check(const struct features *features)
 				    "this kernel is too old: its probes have no %s, "
 				    "Linux 5.15 or newer is needed",
 				    features->task_storage ? "attach cookies" : "task storage");
+#define X(member, refused, why)						\
+	if (refused && features->hazards.member)			\
+		return error_create(ERROR_UNSUPPORTED, why);
+	HOST_HAZARDS(X)
+#undef X
 	return NULL;
 }
 
@@ -200,6 +238,7 @@ struct error *features_detect(struct features *ret)
 	ret->attach_cookie = can_call(BPF_FUNC_get_attach_cookie);
 	btf = btf__load_vmlinux_btf();
 	ret->btf = btf;
+	detect_hazards(btf, ret);
 	if (btf) {
 		/* fc7566ad0a82 ("bpf: Introduce bpf_preempt_[disable,enable] kfuncs") */
 		ret->preempt_guard = kernel_has_function(btf, "bpf_preempt_disable");
@@ -217,5 +256,7 @@ struct error *features_detect(struct features *ret)
 	ret->uprobe_multi = ret->uprobe_session || can_link(ATTACH_TYPE_UPROBE_MULTI, site);
 	ret->return_passes = confined_ask_kernel();
 	take_for_absent(ret, getenv("HEAPSONDE_WITHOUT"));
+	/* Programs that cannot be interrupted do not meet on such a stack. */
+	ret->hazards.private_stacks &= !ret->preempt_guard;
 	return NULL;
 }

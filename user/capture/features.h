@@ -37,20 +37,41 @@
 	X(return_passes, "return probes under seccomp",			\
 	  "6.11 to 6.13 end a confined target there: return instructions are probed")
 
+/*
+ * X(member, refused, what there is, and why that matters): what makes a kernel or host
+ * dangerous to watch on, or to be watched on. Where @refused, nothing is attached.
+ */
+#define HOST_HAZARDS(X)							\
+	X(private_stacks, true,						\
+	  "this kernel gives probes' programs one stack a processor (6.13 and newer) and "	\
+	  "lets them interrupt each other there: it may panic under load, use one with "	\
+	  "bpf_preempt_disable()")					\
+	X(lockdown, true,						\
+	  "this kernel is locked down for confidentiality, programs may read no memory "	\
+	  "and would see nothing: boot it with lockdown=integrity or without")	\
+	X(panic_on_warn, false,						\
+	  "kernel.panic_on_warn is set: what other kernels would only note in their log, "	\
+	  "about probes too, ends this machine")
+
 struct features {
 #define X(member, name, without) bool member;
 	FEATURES(X)
 #undef X
+	struct {
+#define X(member, refused, why) bool member;
+		HOST_HAZARDS(X)
+#undef X
+	} hazards;
 };
 
 /*
- * Fails only when nothing can be tried: no permission, no bpf(2). Members named
+ * Fails only when nothing can be tried: no permission, no bpf(2). Members, hazards too, named
  * in the environment's HEAPSONDE_WITHOUT (commas between) are taken for absent:
  * so every fallback can be had, and tested, on a newer kernel.
  */
 struct error *features_detect(struct features *ret) __must_check;
 
-/* An error if something is missing that there is no fallback for. */
+/* An error if something is missing that there is no fallback for, or a hazard is there. */
 struct error *features_check(const struct features *features) __must_check;
 
 #endif

@@ -659,6 +659,16 @@ static struct error *load_programs(struct session *s, const struct features *fea
 	return ret ? error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')") : NULL;
 }
 
+/* Those that nothing is refused for. */
+static void warn_of_hazards(const struct features *features)
+{
+#define X(member, refused, why)						\
+	if (!(refused) && features->hazards.member)			\
+		log_warn("%s", why);
+	HOST_HAZARDS(X)
+#undef X
+}
+
 static struct error *load(struct session *s)
 {
 	struct unwinder_maps maps;
@@ -667,6 +677,8 @@ static struct error *load(struct session *s)
 	if (err)
 		return err;
 	err = features_check(&s->features);
+	if (!err)
+		warn_of_hazards(&s->features);
 	if (!err)
 		err = choose_method(s, &s->features);
 	if (err)

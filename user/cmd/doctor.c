@@ -161,6 +161,12 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 		d->features.member ? "yes" : "no: " without);
 	FEATURES(X)
 #undef X
+	/* Those that are refused have been told above. */
+#define X(member, refused, why)						\
+	if (!(refused) && d->features.hazards.member)			\
+		fprintf(f, "hazard      %s\n", why);
+	HOST_HAZARDS(X)
+#undef X
 	if (d->features_error)
 		return;
 	fprintf(f, "attach      %s\n", attach_method_name(d->method));
@@ -351,6 +357,7 @@ static void print_json(const struct diagnosis *d, FILE *f)
 {
 	struct json_object *root = json_object_new_object();
 	struct json_object *features = json_object_new_object();
+	struct json_object *hazards = json_object_new_object();
 	struct json_object *targets = json_object_new_array();
 
 	add_string(root, "heapsonde", heapsonde_version);
@@ -363,6 +370,12 @@ static void print_json(const struct diagnosis *d, FILE *f)
 	FEATURES(X)
 #undef X
 	json_object_object_add(root, "features", features);
+#define X(member, refused, why)						\
+	json_object_object_add(hazards, #member,			\
+			       json_object_new_boolean(d->features.hazards.member));
+	HOST_HAZARDS(X)
+#undef X
+	json_object_object_add(root, "hazards", hazards);
 	add_string(root, "attach", attach_method_name(d->method));
 	json_object_object_add(root, "system_call_ns", json_object_new_double(
 		d->slows_calls ? d->kernel_price.call_ns : 0));
