@@ -9,7 +9,7 @@
 #include "model/windows_private.h"
 
 #define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
-#define CENSUS_LASTS_S 5
+#define CENSUS_LASTS_S 10
 
 /* What an estimate needs on its way. */
 struct estimate {

@@ -45,7 +45,7 @@
 #define POLL_MIN_S 0.020
 #define POLL_SHARE 0.03		/* of one core, for the poller at most */
 #define CENSUS_MIN_S 1.0
-#define CENSUS_SHARE 0.05
+#define CENSUS_SHARE 0.025
 
 /* What the kernel side looks at. */
 struct window_switch {
@@ -656,7 +656,7 @@ struct window_pace governor_pace(const struct governor *g)
 	return pace;
 }
 
-#define ESTIMATE_SHARE 0.05	/* of a core */
+#define ESTIMATE_SHARE 0.02	/* of a core */
 #define ESTIMATE_AGE_S 0.2
 
 const struct window_estimate *governor_estimate(struct governor *g, uint64_t now_ns, bool fresh)
