@@ -5,8 +5,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -169,6 +171,29 @@ TEST(hangs_alone)
 	reader_set_patience(100, 1);
 	check_hang(loop_deaf);
 	reader_set_patience(30000, 60);
+}
+
+/* --- as nice as we are --- */
+
+static void tell_who(int socket, int file)
+{
+	char c;
+
+	tell(socket, getpid());
+	reader_receive(socket, &c, 1);
+}
+
+TEST(is_as_nice_as_who_asks)
+{
+	int file __cleanup_close = open_self(), pid;
+	int socket __cleanup_close = -1;
+
+	check(!setpriority(PRIO_PROCESS, 0, 3));
+	check(!syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6));
+	socket = reader_start(tell_who, file);
+	check(reader_receive(socket, &pid, sizeof(pid)));
+	check_int(getpriority(PRIO_PROCESS, (id_t)pid), 3);
+	check_int(syscall(SYS_ioprio_get, 1, pid), 2 << 13 | 6);
 }
 
 TEST(failures_are_counted)

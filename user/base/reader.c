@@ -32,11 +32,13 @@
 #define CPU_S 60		/* for what a loaded machine does in seconds */
 #define SILENCE_MS 30000
 #define NOBODY 65534
+#define IOPRIO_WHO_PROCESS 1	/* linux/ioprio.h, which older headers keep to the kernel */
 
 struct start {
 	void (*serve)(int socket, int file);
 	uint64_t memory_bytes;
 	int cpu_s;
+	int nice, io_priority;		/* of who asks */
 };
 
 static struct {
@@ -228,6 +230,8 @@ static void __attribute__((noreturn)) read_and_end(const struct start *start, co
 	bound(RLIMIT_DATA, start->memory_bytes);
 #endif
 	bound(RLIMIT_CPU, (uint64_t)start->cpu_s);
+	setpriority(PRIO_PROCESS, 0, start->nice);
+	syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, start->io_priority);
 	bound(RLIMIT_FSIZE, 0);
 	end_when_left(fds[0]);
 	filter_calls();
@@ -356,7 +360,10 @@ static int start_here(void (*serve)(int socket, int file), int file)
 
 int reader_start(void (*serve)(int socket, int file), int file)
 {
-	const struct start start = { serve, steward.memory_bytes, steward.cpu_s };
+	const struct start start = {
+		serve, steward.memory_bytes, steward.cpu_s, getpriority(PRIO_PROCESS, 0),
+		(int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0),
+	};
 	int ends[2], fds[START_FDS];
 	bool sent;
 

@@ -42,7 +42,7 @@ void reader_await_guests(void);
  * Starts a reader, which runs serve(socket, file) and ends after it: whatever
  * serve needs was there at reader_begin(). @file is borrowed. Gives our end of
  * the socket, for the caller to close, which ends the reader; -1 if there can
- * be none.
+ * be none. It waits for a processor and for the disk behind as many others as this thread.
  */
 int reader_start(void (*serve)(int socket, int file), int file);
 
