@@ -88,6 +88,12 @@ def same_tables(name, ours, own):
                   f"{name}: {which} of {function} is {mine.get(function)}, not {value}")
 
 
+def start_lines(path):
+    """{function: the line it begins at}"""
+    return {row[1]: int(row[2]) for row in
+            re.finditer(r" (\S+) \S+:\d+(?::\d+)? s=(\d+)", pprof("-raw", path))}
+
+
 def as_its_own(path):
     """What go tool pprof shows of our profile and of the one that the program writes."""
     program, file, ours = Sites(path), scratch("go.heapsonde"), scratch("ours.pb.gz")
@@ -107,6 +113,12 @@ def as_its_own(path):
     # What it shows when nothing is asked for: types, the default among them, the period.
     for line in ("Type: inuse_space", "File: sites-profile"):
         check(line in pprof("-top", ours) and line in pprof("-top", program.heap_file), line)
+    shown, own = start_lines(ours), start_lines(program.heap_file)
+    sites = [name for name in own if name.startswith("main.")]
+    check(len(sites) > 5, f"its own profile has only {own}")
+    for name in sites:
+        check_equal(f"first line of {name}", shown.get(name), own[name])
+    remark(f"{sites[0]} begins at line {own[sites[0]]}")
     shown, own = (re.search("PeriodType: .*\nPeriod: .*", pprof("-raw", p))[0]
                   for p in (ours, program.heap_file))
     check_equal("period", shown, own)

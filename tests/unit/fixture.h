@@ -127,7 +127,8 @@ static inline void fixture_cache_stack(struct snapshot *snap)
 	fixture_frame(snap, (struct frame){ .pc = 0x55d0000012a4, .offset = 0x12a4,
 		.function = "entry_create(cache&, int)", .raw = "_Z12entry_createR5cachei",
 		.module = "server", .path = "/usr/bin/server", .build_id = id,
-		.file = "/src/server/cache.cc", .line = 120, .column = 9, .inlined = true });
+		.file = "/src/server/cache.cc", .line = 120, .column = 9,
+		.start_line = 97, .inlined = true });
 	fixture_frame(snap, (struct frame){ .pc = 0x55d0000012a4, .offset = 0x12a4,
 		.function = "cache_insert", .raw = "cache_insert",
 		.module = "server", .path = "/usr/bin/server", .build_id = id,

@@ -82,6 +82,7 @@ static bool same_frame(const struct frame *a, const struct frame *b)
 {
 	return a->pc == b->pc && a->offset == b->offset && a->line == b->line &&
 	       a->column == b->column && a->inlined == b->inlined &&
+	       a->start_line == b->start_line &&
 	       same_string(a->function, b->function) && same_string(a->raw, b->raw) &&
 	       same_string(a->module, b->module) && same_string(a->path, b->path) &&
 	       same_string(a->build_id, b->build_id) && same_string(a->file, b->file);
@@ -863,6 +864,7 @@ TEST(earlier_schema)
 	      "DROP TABLE process_account; DROP TABLE cgroup;"
 	      "DROP TABLE thread; DROP TABLE share;"
 	      "ALTER TABLE frame DROP COLUMN type;"
+	      "ALTER TABLE frame DROP COLUMN start_line;"
 	      "PRAGMA user_version=4");
 	err = recording_open(file, &rec);
 	check(!err);

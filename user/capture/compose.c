@@ -99,6 +99,7 @@ static void add_frame(struct frame_vec *frames, struct strpool *strings, uint64_
 		.type = intern(strings, named->type),
 		.line = named->line,
 		.column = named->column,
+		.start_line = named->start_line,
 		.inlined = named->inlined,
 	};
 }

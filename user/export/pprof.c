@@ -134,6 +134,7 @@ static uint64_t function_id(struct builder *b, const struct frame *frame)
 	function.name = text(b, frame_text(b, frame));
 	function.system_name = frame->raw ? text(b, frame->raw) : function.name;
 	function.filename = text(b, frame->file);
+	function.start_line = frame->start_line;
 	function_msg_vec_push(&b->functions, function);
 	return function.id;
 }

@@ -55,6 +55,7 @@ struct frame {
 	const char *file;	/* source file; NULL if unknown */
 	const char *type;	/* of what the call there allocates; NULL if unknown */
 	uint32_t line, column;	/* 0 if unknown */
+	uint32_t start_line;	/* of the function; 0 if unknown */
 	bool inlined;
 };
 

@@ -39,8 +39,9 @@ static void bind_frame(sqlite3_stmt *st, size_t number, const struct frame_key *
 	column_bind_text(st, 7, key->file);
 	sqlite3_bind_int64(st, 8, key->line);
 	sqlite3_bind_int64(st, 9, key->column);
-	sqlite3_bind_int64(st, 10, (int64_t)key->inlined);
+	sqlite3_bind_int64(st, 10, key->inlined);
 	column_bind_text(st, 11, key->type);
+	sqlite3_bind_int64(st, 12, key->start_line);
 }
 
 static struct error *write_frame(struct recording *rec, const struct frame *frame,
@@ -50,7 +51,8 @@ static struct error *write_frame(struct recording *rec, const struct frame *fram
 		.pc = frame->pc, .offset = frame->offset,
 		.function = pooled(rec, frame->function), .raw = pooled(rec, frame->raw),
 		.file = pooled(rec, frame->file), .type = pooled(rec, frame->type),
-		.line = frame->line, .column = frame->column, .inlined = frame->inlined,
+		.line = frame->line, .column = frame->column,
+		.start_line = frame->start_line, .inlined = frame->inlined,
 	};
 	struct error *err = write_object(rec, frame, &key.object);
 	bool is_new;

@@ -216,9 +216,19 @@ static struct error *object_row(struct reading *rd, sqlite3_stmt *st)
 	return NULL;
 }
 
-#define FRAMES_SQL(type)						\
-	"SELECT frame, pc, offset, object, function, raw, file, line, column, inlined, " \
-	type " FROM frame ORDER BY frame"
+/* What older recordings do not have is NULL. */
+static const char *frames_sql(struct reading *rd, struct strbuf *sql)
+{
+	static const char *const newer[] = { "type", "start_line" };
+
+	strbuf_addstr(sql, "SELECT frame, pc, offset, object, function, raw, file, line,"
+		      " column, inlined");
+	for (size_t i = 0; i < sizeof(newer) / sizeof(newer[0]); i++)
+		strbuf_addf(sql, ", %s", column_exists(rd->rec->older, "frame", newer[i]) ?
+			    newer[i] : "NULL");
+	strbuf_addstr(sql, " FROM frame ORDER BY frame");
+	return strbuf_str(sql);
+}
 
 static struct error *frame_row(struct reading *rd, sqlite3_stmt *st)
 {
@@ -241,6 +251,7 @@ static struct error *frame_row(struct reading *rd, sqlite3_stmt *st)
 		.column = (uint32_t)sqlite3_column_int64(st, 8),
 		.inlined = sqlite3_column_int64(st, 9) != 0,
 		.type = column_string(rd->snap, st, 10),
+		.start_line = (uint32_t)sqlite3_column_int64(st, 11),
 	};
 	return NULL;
 }
@@ -451,6 +462,7 @@ static struct error *version_row(struct reading *rd, sqlite3_stmt *st)
 
 static struct error *read_moment(struct reading *rd)
 {
+	struct strbuf frames __cleanup_strbuf = { 0 };
 	struct error *err;
 
 	err = for_each_row(rd, "SELECT value FROM meta WHERE key = 'version'",
@@ -463,8 +475,7 @@ static struct error *read_moment(struct reading *rd)
 		err = for_each_row(rd, "SELECT object, module, path, build_id FROM object"
 				   " ORDER BY object", 0, 0, object_row);
 	if (!err)
-		err = for_each_row(rd, column_exists(rd->rec->older, "frame", "type") ?
-				   FRAMES_SQL("type") : FRAMES_SQL("NULL"), 0, 0, frame_row);
+		err = for_each_row(rd, frames_sql(rd, &frames), 0, 0, frame_row);
 	if (!err)
 		err = read_stacks(rd);
 	if (!err)

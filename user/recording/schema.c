@@ -92,7 +92,7 @@ void schema_sql(struct strbuf *sql)
 		    " build_id TEXT);\n"
 		    "CREATE TABLE frame(frame INTEGER PRIMARY KEY, pc INTEGER, offset INTEGER,"
 		    " object INTEGER, function TEXT, raw TEXT, file TEXT, line INTEGER,"
-		    " column INTEGER, inlined INTEGER, type TEXT);\n"
+		    " column INTEGER, inlined INTEGER, type TEXT, start_line INTEGER);\n"
 		    "CREATE TABLE stack(stack INTEGER PRIMARY KEY, target INTEGER, id INTEGER,"
 		    " kind TEXT, status TEXT, frames TEXT);\n"
 		    "CREATE TABLE delta(snapshot INTEGER PRIMARY KEY, data BLOB);\n",

@@ -15,7 +15,8 @@
  *
  *	meta(key, value)				"version": of heapsonde
  *	object(object, module, path, build_id)		an ELF file
- *	frame(frame, pc, offset, object, function, raw, file, line, column, inlined, type)
+ *	frame(frame, pc, offset, object, function, raw, file, line, column, inlined, type,
+ *	      start_line)
  *	stack(stack, target, id, kind, status, frames)	frames: JSON array of frame
  *							numbers, leaf first
  *

@@ -34,7 +34,7 @@ static struct error *prepare_all(struct recording *rec)
 	static const char *const fixed[STATEMENTS_COUNT] = {
 		[INSERT_DELTA] = "INSERT INTO delta VALUES(?,?)",
 		[INSERT_OBJECT] = "INSERT INTO object VALUES(?,?,?,?)",
-		[INSERT_FRAME] = "INSERT INTO frame VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+		[INSERT_FRAME] = "INSERT INTO frame VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
 		[INSERT_STACK] = "INSERT INTO stack VALUES(?,?,?,?,?,?)",
 		[UPDATE_STACK] = "UPDATE stack SET status=?2, frames=?3 WHERE stack=?1",
 	};

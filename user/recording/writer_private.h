@@ -34,8 +34,7 @@ struct object_key { const char *module, *path, *build_id; };
 struct frame_key {
 	uint64_t pc, offset, object;
 	const char *function, *raw, *file, *type;
-	uint32_t line, column;
-	uint64_t inlined;
+	uint32_t line, column, start_line, inlined;
 };
 struct stack_key { uint64_t id; uint32_t target, kind; };
 

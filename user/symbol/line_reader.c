@@ -21,7 +21,7 @@ struct answer_head { uint32_t frames, bytes; };
 #define ANSWER_MAX (16u << 20)
 
 struct answer_frame {
-	uint32_t line, column;
+	uint32_t line, column, start_line;
 	uint32_t is_called;
 	uint32_t lens[3];		/* of function, raw and file; 0: unknown, else with NUL */
 };
@@ -79,7 +79,7 @@ static void put_strings(struct strbuf *ret, const struct source_frame *frame)
 static void put_frame(struct strbuf *ret, const struct source_frame *frame)
 {
 	const struct answer_frame packed = {
-		frame->line, frame->column, frame->is_called,
+		frame->line, frame->column, frame->start_line, frame->is_called,
 		{ string_len(frame->function), string_len(frame->raw), string_len(frame->file) },
 	};
 
@@ -144,6 +144,7 @@ static bool unpack(struct line_reader *r, const char *body, const struct answer_
 
 		memcpy(&packed, body + i * sizeof(packed), sizeof(packed));
 		*frame = (struct source_frame){ .line = packed.line, .column = packed.column,
+						.start_line = packed.start_line,
 						.is_called = packed.is_called };
 		if (!take_string(r, &at, end, packed.lens[0], &frame->function) ||
 		    !take_string(r, &at, end, packed.lens[1], &frame->raw) ||

@@ -78,6 +78,7 @@ static void add_source(struct symbol_frame *frame, const struct source_frame *so
 	frame->file = source->file;
 	frame->line = source->line;
 	frame->column = source->column;
+	frame->start_line = source->start_line;
 }
 
 size_t symbol_frames_compose(const struct symbol *symbol, const struct source_frame *sources,

@@ -90,6 +90,7 @@ struct symbol_frame {
 	const char *file;	/* source file by DWARF; NULL if unknown */
 	const char *type;	/* of what the call there allocates; NULL if unknown */
 	uint32_t line, column;	/* 0 if unknown */
+	uint32_t start_line;	/* of the function; 0 if unknown */
 	bool inlined;
 };
 

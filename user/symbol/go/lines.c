@@ -72,14 +72,15 @@ static const char *display_name(struct go_lines *lines, const char *name)
 
 /* Where the instruction at @offset comes from, whatever function is written there. */
 static void add_source(struct go_lines *lines, const struct go_function *f, uint64_t offset,
-		       const char *name, size_t *count)
+		       const char *name, uint32_t start_line, size_t *count)
 {
 	const struct go_pclntab *table = &lines->module.table;
 	struct source_frame *frame = &lines->frames[(*count)++];
 	int32_t value;
 
 	*frame = (struct source_frame){
-		.function = display_name(lines, name), .raw = name, .is_called = true };
+		.function = display_name(lines, name), .raw = name, .start_line = start_line,
+		.is_called = true };
 	if (go_value_at(table, f, GO_FILE, offset, &value))
 		frame->file = go_pclntab_file(table, f, value);
 	if (go_value_at(table, f, GO_LINE, offset, &value) && value > 0)
@@ -105,12 +106,12 @@ size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source
 		    !go_module_inlined(m, &f, index, &call))
 			break;
 		if (!count || call.id != lines->wrapper_id)
-			add_source(lines, &f, offset, call.name, &count);
+			add_source(lines, &f, offset, call.name, call.start_line, &count);
 		offset = call.parent;
 	}
 	/* 1.19 does show the outermost. */
 	if (!count || f.id != lines->wrapper_id || m->table.before_1_20)
-		add_source(lines, &f, offset, f.name, &count);
+		add_source(lines, &f, offset, f.name, f.start_line, &count);
 	return count;
 }
 
