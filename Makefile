@@ -286,10 +286,23 @@ packaging = O='$(O)' VERSION='$(VERSION)' SOURCE_DATE_EPOCH='$(SOURCE_DATE_EPOCH
 deb: $(program) $(man_pages) $(completions)
 	+$(Q)$(packaging) scripts/package/deb
 
+# What libdw.a wants of compression libraries differs from release to release. glibc's
+# warnings are about name services and dlopen(), which the tarball's script speaks of.
+static_extra = $(foreach lib,lzma bz2 zstd,$(if $(filter /%,$(shell $(CC) \
+	-print-file-name=lib$(lib).a)),-l$(lib)))
+$(O)/heapsonde-static: $(O)/user/main.o $(library)
+	$(say) LINK $@
+	$(Q)$(CC) -static $(LDFLAGS) -o $@ $^ -Wl,--start-group $(LDLIBS) $(static_extra) \
+		-Wl,--end-group
+
+tarball: $(program) $(O)/heapsonde-static $(man_pages) $(completions)
+	+$(Q)$(packaging) scripts/package/tarball
+
 help:
 	@echo 'make                 build $(program)'
 	@echo 'make install         into $$(DESTDIR)$$(PREFIX) (PREFIX=$(PREFIX))'
 	@echo 'make deb             a Debian package, in $(O)/'
+	@echo 'make tarball         statically linked, for any distribution, in $(O)/'
 	@echo 'make man             the manual pages, in $(O)/man'
 	@echo 'make test            all tests (root; see scripts/check)'
 	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
@@ -304,6 +317,6 @@ help:
 	@echo 'HTML=0 builds without npm and without export --format html.'
 	@echo 'O=DIR builds there; CC, CLANG, BPFTOOL name the tools.'
 
-.PHONY: all arm64 bpf-arm64 clean deb force help install man workloads
+.PHONY: all arm64 bpf-arm64 clean deb force help install man tarball workloads
 
 -include $(shell find $(O)/user $(O)/bpf $(O)/tests -type f -name '*.d' 2>/dev/null)

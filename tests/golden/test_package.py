@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The Debian package: what is in it, that it runs, and that it can be made again."""
+"""The packages: what is in them, that they run, and that they can be made again."""
 
 import glob
 import os
@@ -60,6 +60,29 @@ def made_twice():
     here, there = (open(make_deb(*where), "rb").read()
                    for where in ((ROOT, os.path.relpath(BUILD, ROOT)), (source, "build")))
     check(here == there, "the packages differ")
+
+
+@case(timeout=300)
+def tarball_needs_no_library():
+    """It runs, and watches, where there is nothing but itself."""
+    done = run(["make", "-s", "-j2", "-C", ROOT, f"O={BUILD}", "tarball"], timeout=250)
+    check_equal(f"status of make tarball ({done.stderr[-500:]})", done.returncode, 0)
+    packed = os.path.join(ROOT, done.stdout.strip().splitlines()[-1])
+    root = scratch("bare")
+    os.mkdir(root)
+    check_equal("unpacking", run(["tar", "-C", root, "-xf", packed]).returncode, 0)
+    name = os.listdir(root)[0]
+    for path in ("share/man/man1/heapsonde-top.1", "README.md", "LICENSE",
+                 "share/bash-completion/completions/heapsonde"):
+        check(os.path.exists(os.path.join(root, name, path)), f"{path} is not in it")
+    if os.geteuid():
+        raise Skip("chroot needs root")
+    out = run(["chroot", root, f"/{name}/bin/heapsonde", "--version"])
+    check_equal("the program's version", out.stdout, heapsonde("--version").stdout)
+    w = Workload("family")
+    watch = Watch(w.pid, tool=[os.path.join(root, name, "bin/heapsonde")])
+    books = w.work()
+    check_books(watch.finish(), books)
 
 
 main()
