@@ -500,6 +500,15 @@ def plain_name(function):
     return re.sub(r"(\(.*\)|\.(part|isra|constprop|cold)\.?\d*)+$", "", function)
 
 
+def check_account(memory):
+    """Its lines: together they are the RSS, and at least 95 % of it is explained."""
+    lines, rss = {a["kind"]: a["bytes"] for a in memory["account"]}, memory["rss_bytes"]
+    check_equal("the kinds, each once", len(lines), len(memory["account"]))
+    check_equal("the lines' sum", sum(lines.values()), rss)
+    check(0 <= lines["unexplained"] <= 0.05 * rss, f"{lines['unexplained']} of {rss} unexplained")
+    return lines
+
+
 class Report:
     """The JSON of heapsonde report."""
 

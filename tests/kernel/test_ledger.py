@@ -21,15 +21,6 @@ def smaps_rss(pid):
         return sum(int(line.split()[1]) * 1024 for line in smaps if line.startswith("Rss:"))
 
 
-def check_account(memory):
-    """Its lines: together they are the RSS, and at least 95 % of it is explained."""
-    lines, rss = {a["kind"]: a["bytes"] for a in memory["account"]}, memory["rss_bytes"]
-    check_equal("the kinds, each once", len(lines), len(memory["account"]))
-    check_equal("the lines' sum", sum(lines.values()), rss)
-    check(0 <= lines["unexplained"] <= 0.05 * rss, f"{lines['unexplained']} of {rss} unexplained")
-    return lines
-
-
 def account_of(kind, mode="exact"):
     """(the lines, the report, the books) of the workload of that kind, at rest."""
     w = Workload("ledger", kind, cwd=scratch())

@@ -68,6 +68,7 @@ def cycles(pid, ask, options=(), seen=True):
             check_equal(f"status of report ({out.stderr.strip()[:200]})", out.returncode, 0)
             report = Report(json.loads(out.stdout))
             check_consistent(report)
+            check_account(report.data["memory"])
             allocations += report.totals["alloc_count"]
             if not fullest or report.totals["alloc_count"] > fullest.totals["alloc_count"]:
                 fullest = report
