@@ -43,8 +43,10 @@ static void feed(struct model *model, const uint8_t *data, size_t size)
 	for (size_t i = sizeof(struct ev_header) + 6; i < size; i += 8)
 		record[i] = record[i + 1 < size ? i + 1 : i] = 0;
 	/* Those that are held back are small, and told of before they are many. */
-	if (size >= sizeof(struct ev_pairs) && *(uint16_t *)record == EV_PAIRS)
+	if (size >= sizeof(struct ev_pairs) && *(uint16_t *)record == EV_PAIRS) {
 		((struct ev_pairs *)record)->count %= 1 << 14;
+		((struct ev_pairs *)record)->size %= 1ull << 32;
+	}
 	model_feed(model, record, size);
 	free(record);
 }

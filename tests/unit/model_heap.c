@@ -624,6 +624,15 @@ TEST(pairs_count_and_leave_nothing)
 	check_int(m_totals().m.live_bytes, 1000);
 }
 
+TEST(no_pairs_make_no_sense)
+{
+	m_begin();
+	m_alloc(T1, 0xa000, 1000, S2);
+	m_pairs(T1, 100, S1, 0, 0);
+	check_int(m_totals().malformed, 1);
+	check_int(m_totals().m.alloc_count, 1);
+}
+
 /* One of them was live at some moment; that more were is not known. */
 TEST(pairs_raise_the_peak_by_one)
 {

@@ -210,8 +210,13 @@ void heap_on_held_later(struct model *model, struct image *image, const struct e
 void heap_on_pairs(struct model *model, struct image *image, const struct ev_pairs *ev)
 {
 	const struct origin origin = { ev->stack_id, ev->h.tid, size_class(ev->size) };
-	uint32_t row = model_row_of(model, image, &origin, MEMORY_HEAP);
+	uint32_t row;
 
+	if (!ev->count) {
+		model->counts.malformed++;
+		return;
+	}
+	row = model_row_of(model, image, &origin, MEMORY_HEAP);
 	if (!row) {
 		model->counts.untracked_allocs += ev->count;
 		return;
