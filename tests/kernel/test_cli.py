@@ -506,6 +506,20 @@ def doctor():
 
 
 @case()
+def doctor_says_where_auto_begins():
+    busy = spawn([workload_path("churn"), "-S", "60"], stdout=subprocess.DEVNULL)
+    want = {busy.pid: "windows", spawn(["sleep", "60"]).pid: "exact"}
+    wait_until("they are there", lambda: all(
+        os.readlink(f"/proc/{pid}/exe").endswith(("churn", "sleep")) for pid in want))
+    for pid, level in want.items():
+        told = json.loads(heapsonde("doctor", "-p", pid, "--json").stdout)["targets"][0]
+        check_equal("where it begins", (told["auto_begins"], told["no_windows_because"]),
+                    (level, None))
+        shown = heapsonde("doctor", "-p", pid).stdout
+        check("few short windows" in shown if level == "windows" else "at rest" in shown, shown)
+
+
+@case()
 def doctor_of_a_dead_process():
     gone = spawn(["true"])
     gone.wait()

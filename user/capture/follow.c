@@ -19,6 +19,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
+#include "capture/cost/choice.h"
 #include "capture/discovery/candidate.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
@@ -231,23 +232,6 @@ static bool wants_reports(const struct session *s, const struct probe_plan *plan
 	return false;
 }
 
-static bool has_malloc(const struct object_plan *object)
-{
-	vec_for_each(probe, &object->probes)
-		if (probe->function->group == GROUP_MALLOC)
-			return true;
-	return false;
-}
-
-/* Whether another allocator than glibc's stands in front of it, or instead. */
-static bool is_foreign(const struct probe_plan *plan)
-{
-	vec_for_each(object, &plan->objects)
-		if (has_malloc(object) && strcmp(object->allocator ?: "", "glibc"))
-			return true;
-	return false;
-}
-
 static struct error *attach_part_to(struct session *s, struct attachment *att,
 				    const struct attach_job *job, enum attach_part part)
 {
@@ -264,7 +248,7 @@ static struct error *attach_heap(struct session *s, struct watched *w,
 	struct error *err = NULL;
 
 	if (in_windows(s)) {
-		if (has_malloc(job->object))
+		if (choice_has_malloc(job->object))
 			governor_add_probes(s->governor, job, s->foreign);
 		return NULL;
 	}
@@ -349,8 +333,7 @@ bool session_suits_windows(struct session *s, uint32_t pid)
 	const struct image *image = session_image(s, pid);
 	struct error *err = probe_plan_init(&plan, image->names, s->settings.allocators,
 					    may_have_return_probes(s, pid));
-	bool suits = !err && !plan.has_go && probe_plan_has_heap(&plan) && !is_foreign(&plan) &&
-		     !probe_plan_has_reports(&plan) && !attach_windows_blind(&plan);
+	bool suits = !err && !choice_no_windows(&plan, s->method);
 
 	/* What is wrong with it is told when it is attached to. */
 	error_destroy(err);
@@ -386,7 +369,7 @@ static struct error *attach_new_objects(struct session *s, const struct image *i
 		drop_probes(s, w);
 	w->frees_nest = frees_nest;
 	reports = wants_reports(s, &plan);
-	s->foreign |= is_foreign(&plan);
+	s->foreign |= choice_is_foreign(&plan);
 	s->watches_functions |= probe_plan_has_heap(&plan);
 	s->watches_reports |= reports;
 	if (!may_hold(&plan, reports))

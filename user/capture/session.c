@@ -35,6 +35,7 @@
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
 #define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
 #define LIVE_SAMPLES_LATER (1u << 16)	/* where it is not sure that there will be any */
+#define LIVE_SAMPLES_OWN (1u << 14)	/* where nobody has asked for them */
 #define TIMING_S 0.05		/* after each sample programs are timed for so long */
 #define SLICE_RECORDS 65536	/* fed under one lock, so that others get it */
 
@@ -598,7 +599,9 @@ static void set_settings(struct session *s, const struct features *features)
 				 settings->sample_bytes ? LIVE_SAMPLES_MAX :
 				 settings->may_sample || settings->max_share > 0 ||
 				 settings->max_own_cpu > 0 ?
-				 LIVE_SAMPLES_LATER : 1);
+				 LIVE_SAMPLES_LATER :
+				 settings->auto_level && !settings->command ?
+				 LIVE_SAMPLES_OWN : 1);
 }
 
 /* Opens and loads the programs, with those of @growth or (NULL) without; 0 or -errno. */

@@ -248,6 +248,7 @@ struct session {
 	bool told_of_thrift;
 	struct cost_mark budget_from;	/* what the budget is looked at from */
 	double next_budget_s;
+	double overspent_ns;	/* of auto's own budget, where none was given */
 	bool told_of_saving;		/* that fewer samples of Go heaps are taken */
 	double timed_until_s;	/* the programs take their own time until then */
 	double timed_since_s, timed_s;	/* ... since when, and how long before that */
@@ -457,6 +458,18 @@ bool session_move_level(struct session *s);
 bool session_may_move(const struct session *s);
 /* What a hit costs the target: as measured, or on the safe side. */
 double session_hit_ns(const struct session *s);
+/*
+ * Whether recording all has fitted into the budget for long enough; @fits: it would
+ * now. What was believed in vain is believed more slowly after session_note_fall().
+ */
+bool session_has_fitted(struct session *s, bool fits);
+void session_note_fall(struct session *s);
+/*
+ * Whether recording all would fit where sampling takes @share of the CPU time, which is
+ * @cpu_share of a core.
+ */
+bool session_sampling_leaves_room(const struct session *s, double share, double cpu_share);
+void session_tell_of_return(const struct session *s);
 /* Whether sampling would keep the budget, where recording everything does not. */
 bool session_sampling_would_do(const struct session *s);
 

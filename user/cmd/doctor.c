@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <json-c/json.h>
@@ -17,6 +18,8 @@
 #include "capture/cost/thrift.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
+#include "capture/cost/choice.h"
+#include "capture/cost/cost.h"
 #include "capture/features.h"
 #include "capture/go/runtime.h"
 #include "capture/session.h"
@@ -37,6 +40,8 @@ struct patient {
 	bool go_readable;
 	struct error *error;
 	struct preflight flight;
+	const char *no_windows;	/* why; NULL: windows could watch it */
+	double cpu_share;	/* of a core that it takes now */
 };
 
 DEFINE_VEC(patient_vec, struct patient);
@@ -80,6 +85,18 @@ static struct error *examine_runtime(struct patient *p)
 	return err;
 }
 
+#define LOOK_NS 100000000
+
+static double look_at_cpu(uint32_t pid)
+{
+	const struct timespec look = { 0, LOOK_NS };
+	uint64_t before = cost_process_cpu_ns(pid), after;
+
+	nanosleep(&look, NULL);
+	after = cost_process_cpu_ns(pid);
+	return after > before ? (double)(after - before) / LOOK_NS : 0;
+}
+
 static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
 		    const struct allocator_choice *choice)
 {
@@ -110,6 +127,8 @@ static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
 	if (!p->error)
 		preflight_init(&p->flight, pid, &p->plan, p->names, p->seccomp,
 			       d->price_known ? &d->price : NULL);
+	p->no_windows = choice_no_windows(&p->plan, d->method);
+	p->cpu_share = look_at_cpu(pid);
 }
 
 static void diagnose(struct diagnosis *d, const struct options *opts)
@@ -214,6 +233,26 @@ static void print_price(const struct preflight *flight, FILE *f)
 	fprintf(f, "\n");
 }
 
+static bool begins_in_windows(const struct patient *p)
+{
+	return !p->no_windows && p->cpu_share > CHOICE_BUSY;
+}
+
+/* Where --mode auto begins, and why. */
+static void print_auto(const struct patient *p, FILE *f)
+{
+	fprintf(f, "  auto        ");
+	if (p->no_windows)
+		fprintf(f, "exact, and sampled where that is too dear: windows cannot watch it, "
+			"%s\n", p->no_windows);
+	else if (begins_in_windows(p))
+		fprintf(f, "a few short windows, for it is busy (%.0f %% of a core), then exact if "
+			"the budget allows it\n", 100 * p->cpu_share);
+	else
+		fprintf(f, "exact, for it is at rest (%.1f %% of a core), and in windows where "
+			"that is too dear\n", 100 * p->cpu_share);
+}
+
 static void print_preflight(const struct patient *p, FILE *f)
 {
 	const struct preflight *flight = &p->flight;
@@ -223,6 +262,7 @@ static void print_preflight(const struct patient *p, FILE *f)
 		return;
 	if (p->plan.objects.len)
 		print_price(flight, f);
+	print_auto(p, f);
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
 		flight->frames, flight->frames + flight->no_frames);
 	vec_for_each(hazard, &flight->hazards)
@@ -330,6 +370,9 @@ static void add_preflight(struct json_object *obj, const struct patient *p)
 	json_object_object_add(obj, "objects_without_call_frames",
 			       json_object_new_int64(flight->no_frames));
 	json_object_object_add(obj, "hazards", hazards_json(flight));
+	add_string(obj, "auto_begins", begins_in_windows(p) ? "windows" : "exact");
+	add_string(obj, "no_windows_because", p->no_windows);
+	json_object_object_add(obj, "cpu_share", json_object_new_double(p->cpu_share));
 }
 
 static struct json_object *patient_json(const struct patient *p)

@@ -38,7 +38,7 @@ const struct option_row option_rows[] = {
 	{ "interval", 'i', OPTION_SECONDS, WATCHES, AT(target.interval_s), "SECONDS", "1",
 	  .help = "time between snapshots and refreshes" },
 	{ "mode", 0, OPTION_CHOICE, WATCHES, AT(target.mode), "LEVEL", "auto", mode_choices + 1,
-	  .help = "how allocations are seen (auto: exactly, and in windows once that is too dear; "
+	  .help = "how allocations are seen (auto: exactly, and in windows while that is too dear; "
 		  "growth: not at all, only who maps and touches memory, which is often not who "
 		  "leaks it, at next to no price)" },
 	{ "sample-bytes", 0, OPTION_BYTES, WATCHES, AT(target.sample_bytes), "BYTES",

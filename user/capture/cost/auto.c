@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "capture/cost/choice.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
@@ -24,7 +25,6 @@
 #define FOLLOWED_MAX 500000	/* of the blocks that are live then; windows.c thins them */
 #define HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
 
-#define BUSY 0.01		/* share of a core: then it is looked at before it is probed */
 #define LOOK_WINDOWS 3		/* of which the first is but a millisecond */
 #define LOOK_MAX_S 0.8
 #define LOOK_PAUSE_NS 5000000
@@ -206,7 +206,7 @@ bool session_begins_in_windows(struct session *s)
 	if (!session_may_move(s))
 		return false;
 	cpu_ns = cost_process_cpu_ns(s->settings.pids[0]) - state->first_cpu_ns;
-	return (double)cpu_ns > BUSY * (double)(session_now_ns() - state->first_ns) &&
+	return (double)cpu_ns > CHOICE_BUSY * (double)(session_now_ns() - state->first_ns) &&
 	       session_suits_windows(s, s->settings.pids[0]);
 }
 
@@ -292,12 +292,12 @@ static struct window_pace sampled_pace(const struct session *s)
 	};
 }
 
-static bool has_fitted(struct session *s, const struct window_pace *pace, double part)
+bool session_has_fitted(struct session *s, bool fits)
 {
 	struct auto_state *state = &s->auto_state;
 	double now_s = session_watched_s(s);
 
-	if (pace->windows < LOOK_WINDOWS || pace->debt_ns > 0 || !would_fit(s, pace, part)) {
+	if (!fits) {
 		state->fits_since_s = 0;
 		return false;
 	}
@@ -306,8 +306,26 @@ static bool has_fitted(struct session *s, const struct window_pace *pace, double
 	return now_s - state->fits_since_s >= state->hold_s;
 }
 
-/* What is believed in vain is believed more slowly the next time. */
-static void note_fall(struct session *s)
+static bool has_fitted(struct session *s, const struct window_pace *pace, double part)
+{
+	return session_has_fitted(s, pace->windows >= LOOK_WINDOWS && pace->debt_ns <= 0 &&
+				  would_fit(s, pace, part));
+}
+
+bool session_sampling_leaves_room(const struct session *s, double share, double cpu_share)
+{
+	double over = share / (1 - SAMPLING_SAVES) * ROOM - session_budget(s);
+
+	return over * cpu_share * NS_PER_S < warden_credit_ns(s) / LAST_S;
+}
+
+void session_tell_of_return(const struct session *s)
+{
+	log_info("recording every allocation would keep the budget of %g %% of the target's CPU "
+		 "time, and begins", 100 * session_budget(s));
+}
+
+void session_note_fall(struct session *s)
 {
 	struct auto_state *state = &s->auto_state;
 	bool in_vain = state->risen_s > 0 && session_watched_s(s) - state->risen_s < IN_VAIN_S;
@@ -411,7 +429,7 @@ static void look_up(struct session *s)
 	if (!has_fitted(s, &pace, can_sample ? sampled : 1))
 		return;
 	exactly = would_fit(s, &pace, 1);
-	log_info("%s would take less than %g %% of the target's CPU time, and begins",
+	log_info("%s would keep the budget of %g %% of the target's CPU time, and begins",
 		 exactly ? "recording every allocation" : "sampling",
 		 100 * session_budget(s));
 	err = rise(s);
@@ -431,7 +449,7 @@ static void go_down(struct session *s)
 		 "now on (--mode exact goes on)",
 		 s->sample_bytes ? "sampling" : "recording every allocation",
 		 100 * session_budget(s));
-	note_fall(s);
+	session_note_fall(s);
 	err = move(s);
 	if (err)
 		give_up(s, "windows cannot be had", err);
@@ -453,8 +471,7 @@ static void look_sideways(struct session *s)
 	}
 	if (!s->auto_state.chosen_sampling || !has_fitted(s, &pace, 1))
 		return;
-	log_info("recording every allocation would take less than %g %% of the target's CPU "
-		 "time, and begins", 100 * session_budget(s));
+	session_tell_of_return(s);
 	session_set_sampling(s, 0);
 	s->auto_state.chosen_sampling = false;
 	s->auto_state.risen_s = session_watched_s(s);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Which allocations are recorded, changed while targets run; see session.h. */
+#include <math.h>
 #include <string.h>
 
 #include <bpf/bpf.h>
@@ -126,7 +127,7 @@ static bool lower_level(struct session *s, double share, double max)
 
 	if (all_of_c || all_of_go) {
 		log_warn("recording every allocation takes %.1f %% of the target's CPU time, more "
-			 "than --max-overhead %g: sampling from now on", 100 * share, 100 * max);
+			 "than %g (--max-overhead): sampling from now on", 100 * share, 100 * max);
 		if (all_of_c)
 			session_set_sampling(s, SESSION_SAMPLE_BYTES);
 		session_end_go_tracking(s);
@@ -146,18 +147,81 @@ static bool lower_level(struct session *s, double share, double max)
 }
 
 #define ROOM_TO_SPARE 0.5	/* of the budget that is used when more samples are taken again */
+#define CREDIT_NS 1e9		/* of CPU time, where nobody has named a budget */
+
+/* Where auto has a budget of its own: C's allocators of processes that are attached to. */
+static bool has_own_budget(const struct session *s)
+{
+	if (!s->settings.auto_level || s->settings.command || !session_can_sample(s))
+		return false;
+	vec_for_each(image, &s->images)
+		if (image->go)
+			return false;
+	return session_probes_allocations(s);
+}
+
+/*
+ * Since the last look @share was taken of the CPU time. A budget that was given is
+ * kept at each look; of auto's own so much may be overspent, and where sampling is
+ * too dear as well, that is told and goes on.
+ */
+static bool is_too_dear(struct session *s, double share)
+{
+	double cpu_ns = (double)(s->cost.cpu_ns - s->budget_from.cpu_ns), max = session_budget(s);
+
+	if (s->settings.max_share > 0)
+		return share > max;
+	s->overspent_ns = fmax(s->overspent_ns + (share - max) * cpu_ns, 0);
+	if (s->overspent_ns < CREDIT_NS)
+		return false;
+	s->overspent_ns = 0;
+	if (s->sample_bytes && !s->told_of_saving)
+		log_warn("even sampling takes %.1f %% of the target's CPU time: --max-overhead "
+			 "bounds it", 100 * share);
+	s->told_of_saving |= s->sample_bytes != 0;
+	return !s->sample_bytes;
+}
+
+/* All is recorded again where that has fitted into the budget for long enough. */
+static void come_back(struct session *s, double share)
+{
+	double cpu_s = (double)(s->cost.cpu_ns - s->budget_from.cpu_ns) / NS_PER_S;
+	double look_s = session_watched_s(s) - s->next_budget_s + BUDGET_LOOK_S;
+
+	if (!s->auto_state.chosen_sampling || !s->sample_bytes ||
+	    !session_has_fitted(s, session_sampling_leaves_room(s, share, cpu_s / look_s)))
+		return;
+	session_tell_of_return(s);
+	session_set_sampling(s, 0);
+	s->auto_state.chosen_sampling = false;
+	s->auto_state.risen_s = session_watched_s(s);
+}
+
+static bool lower(struct session *s, double share)
+{
+	bool sampled = s->sample_bytes;
+
+	if (!lower_level(s, share, session_budget(s)))
+		return false;
+	s->auto_state.chosen_sampling |= s->settings.auto_level && !sampled && s->sample_bytes;
+	session_note_fall(s);
+	return true;
+}
 
 bool session_keep_budget(struct session *s)
 {
 	double max = s->settings.max_share, share;
 
-	if (max <= 0 || s->governor || session_watched_s(s) < s->next_budget_s)
+	if (s->governor || session_watched_s(s) < s->next_budget_s ||
+	    (max <= 0 && !has_own_budget(s)))
 		return true;
 	session_update_cost(s);
 	share = cost_share_since(&s->cost, &s->budget_from);
 	if (share < 0)
 		return true;
-	if (share > max && !lower_level(s, share, max))
+	if (!is_too_dear(s, share))
+		come_back(s, share);
+	else if (!lower(s, share))
 		return false;
 	if (share < ROOM_TO_SPARE * max)
 		session_spend_go_samples(s);
