@@ -152,6 +152,7 @@ def reduced(*options):
 
 add_case("root_gives_up_the_rest", reduced)
 add_case("root_gives_up_the_rest_in_windows", reduced, "--mode", "windows")
+add_case("root_gives_up_the_rest_in_auto", reduced, "--mode", "auto")
 
 
 def kept_for(directory, owner, *asleep):

@@ -6,6 +6,7 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "base/privileges.h"
 #include "capture/session_private.h"
 
 #define LOOK_NS 5000000
@@ -82,6 +83,7 @@ static void *watch(void *arg)
 	struct session *s = arg;
 	struct moment before = moment_of(s);
 
+	privileges_reduce(0);
 	while (!s->warden.stop) {
 		struct moment now;
 
