@@ -136,10 +136,10 @@ static void note_target(struct ui *ui, const struct snapshot *before,
 			    target->stopped ? "stopped" : "continued");
 }
 
+/* That a Go heap's samples follow its pace is no news. */
 static void note_level(struct ui *ui, const struct snapshot *before, const struct snapshot *now)
 {
-	if (!before->targets.len || (before->sample_bytes == now->sample_bytes &&
-				     !strcmp(before->mode, now->mode)))
+	if (!before->targets.len || !strcmp(before->mode, now->mode))
 		return;
 	ui->level_since_s = now->duration_s;
 	note_format(ui, now->duration_s, NOTE_WARN, "level: %s, after %s", now->mode, before->mode);
