@@ -297,7 +297,7 @@ double session_timed_s(const struct session *s);
 /* For a moment from now on, the programs tell how long they take. */
 void session_time_programs(struct session *s);
 
-/* --- follow.c --- */
+/* --- watched.c --- */
 
 /* The newest image of @pid, or NULL. Dies at the next image. */
 struct image *session_image(struct session *s, uint32_t pid);
@@ -309,6 +309,15 @@ bool session_has_probes(const struct session *s);
 struct error *session_find_runtime(struct image *image) __must_check;
 /* A new image of @pid: its identity and an empty address space. */
 struct image *session_add_image(struct session *s, uint32_t pid);
+/* Probes the allocators among objects that have none yet. */
+struct error *session_probe_objects(struct session *s, const struct image *image) __must_check;
+/* For probes that no longer serve; what the target does meanwhile is missed. */
+void session_drop_probes(struct session *s, struct watched *w);
+/*
+ * How often the loader of @pid has changed what is mapped. What is read of the
+ * mappings counts only if that is the same before and after.
+ */
+uint32_t session_loader_changes(const struct session *s, uint32_t pid);
 /* Has the kernel tell of the process's life. */
 struct error *session_watch_pid(struct session *s, uint32_t pid) __must_check;
 /* What is mapped now: to the walker, and probes to the allocators among it. */
@@ -327,6 +336,12 @@ bool session_suits_windows(struct session *s, uint32_t pid);
  */
 void session_unset_heap(struct session *s, uint32_t pid);
 struct error *session_set_heap(struct session *s, uint32_t pid) __must_check;
+bool session_all_ended(const struct session *s);
+void session_detach(struct session *s);
+void session_free_targets(struct session *s);
+
+/* --- follow.c --- */
+
 /* Execs, exits, and objects that were mapped: their names, tables, allocators. */
 void session_follow(struct session *s);
 /* The same, without naming anything. */
@@ -339,9 +354,6 @@ void session_free_news(struct session *s);
 void session_end_pid(struct session *s, uint32_t pid, int status);
 /* Exits that nobody told of. */
 void session_follow_exits(struct session *s);
-bool session_all_ended(const struct session *s);
-void session_detach(struct session *s);
-void session_free_targets(struct session *s);
 
 /* --- children.c --- */
 
