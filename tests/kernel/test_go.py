@@ -183,6 +183,19 @@ def its_own_debug_data_tells_it():
 
 
 @case()
+def samples_are_no_line_of_the_account():
+    """Of a heap that is sampled, the few blocks that are known are not what is live."""
+    for mode, known in ("auto", False), ("exact", True):
+        server = Server(any_program())
+        watch = Watch(server.proc.pid, mode=mode)
+        server.tell("nodes 300000")
+        memory = watch.finish().data["memory"]
+        live = check_account(memory).get("live", 0)
+        check(live >= 0.9 * 48 * 300000 if known else live == 0,
+              f"{live} bytes live in mode {mode}: {memory['account']}")
+
+
+@case()
 def recorded_and_told_in_words():
     server, file = Server(any_program()), scratch("go.heapsonde")
     server.tell("keep 107 100000")

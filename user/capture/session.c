@@ -275,7 +275,11 @@ static void find_live(void *arg, uint32_t pid, struct account_block *blocks, siz
 static void each_live(void *arg, uint32_t pid, account_block_visitor *fn, void *fn_arg)
 {
 	struct session *s = arg;
+	const struct go_heap *heap = session_go_heap(s, pid);
 
+	/* Of a Go heap that is sampled, what is known is next to nothing of what is live. */
+	if (heap && !heap->exact)
+		return;
 	/* The reader of the ring waits for a part at most. */
 	for (unsigned int part = 0; part < MODEL_PARTS; part++) {
 		pthread_mutex_lock(&s->lock);
