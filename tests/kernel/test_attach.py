@@ -150,16 +150,6 @@ def warns_of_a_kernel_that_panics_at_warnings():
     check("hazard      kernel.panic_on_warn is set" in doctor.stdout, doctor.stdout)
 
 
-@case()
-def attaches_within_a_second():
-    w = Workload("threads", "churn")
-    begun = time.monotonic()
-    watch = Watch(w.pid, settle=0.05)
-    took = time.monotonic() - begun
-    watch.finish()
-    check(took < 1.5, f"attaching took {took:.2f} s")
-
-
 @case(timeout=120)
 def again_and_again():
     """Twenty times attached and detached, the target allocating all the while."""
