@@ -404,6 +404,24 @@ TEST(debuglink_below_the_targets_root)
 	check_debuglink_below(root, path, moved, global);
 }
 
+/* Whoever makes a file chooses it: what spells a path is digits here, and no more than a few. */
+TEST(build_id_of_somebody_hostile)
+{
+	__cleanup_free char *path = scratch("hostile.so");
+	struct object *obj __cleanup(object_destroyp) = NULL;
+
+	/* "../../e" */
+	check(compile(path, library_source, "-shared -fPIC -Wl,--build-id=0x2e2e2f2e2e2f65"));
+	obj = open_object(path);
+	check_str(obj->build_id, "2e2e2f2e2e2f65");
+	object_destroy(steal_ptr(obj));
+	check(compile(path, library_source,
+		      "-shared -fPIC -Wl,--build-id=0x$(printf '%0600d' 7)"));
+	obj = open_object(path);
+	check_str(obj->build_id, "");
+	check(count_named(obj, "hidden") == 1);
+}
+
 TEST(build_id_directory)
 {
 	__cleanup_free char *path = scratch("identified.so");
