@@ -566,8 +566,11 @@ void model_add_older_pages(struct model *model, uint32_t tgid, uint64_t start,
 
 void model_set_huge_pages(struct model *model, uint32_t tgid, enum huge_pages when)
 {
-	struct image *image = model_image_of(model, tgid);
+	struct image *image;
 
+	/* What is told of the process's birth comes first. */
+	model_drain(model);
+	image = model_image_of(model, tgid);
 	if (image)
 		image->residence.huge_pages = when;
 }
