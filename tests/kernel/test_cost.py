@@ -200,9 +200,10 @@ def ending_when_too_dear():
 def own_cost_is_watched():
     """Steps, each told: looks more seldom, samples, lets go; the target runs on unprobed."""
     path = scratch("own.heapsonde")
-    w = Workload("churn", "-t", "1", "-S", "60", "-w")
+    w = Workload("churn", "-t", "1", "-S", "60", "-b", "2000", "-w")
     tool = spawn([TOOL, "record", "-p", w.pid, "-o", path, "--mode", "auto", "-i", "0.1",
-                  "--max-size", "1G", "--max-own-cpu", "0.01"], stderr=subprocess.PIPE)
+                  "--max-size", "1G", "--max-overhead", "100", "--max-own-cpu", "0.01"],
+                 stderr=subprocess.PIPE)
     w.say("go")
     said = text(tool.communicate(timeout=30)[1])
     check_equal("status", tool.returncode, 0)

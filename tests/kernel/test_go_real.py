@@ -122,7 +122,7 @@ def told_as_by_itself(name):
 
 # Where a goroutine begins, and where the runtime works on a stack of its own.
 ROOTS = ("runtime.goexit", "runtime.main", "runtime.systemstack", "runtime.mcall",
-         "runtime.mstart")
+         "runtime.mstart", "runtime.morestack")
 OWN_DEPTH = 32          # frames that a program's own profile keeps, before Go 1.23
 
 
