@@ -15,7 +15,9 @@ HERE = "/heapsonde"
 TOOL = "build/heapsonde"
 KERNEL = "build/tests/kernel/"
 SWAP = "/dev/nvme0n1"           # vm.py's
-OOM = ("outside_1", "within_the_same_cgroup_1", "without_the_tracepoint")
+# Not with heapsonde in the same cgroup: emulated, a kill takes so long to give back memory that
+# the next who asks for some is killed as well.
+OOM = ("outside_1", "without_the_tracepoint")
 METHODS = ("session", "multi", "single")
 # Growth as the kernel's ledger sees it: by system calls of libc and without, by faults.
 GROWTH = ("mmap", "raw", "dontneed")

@@ -41,7 +41,9 @@ static void settle_known(struct model *model, struct page_block *block,
 
 		if (!page->row)
 			continue;
-		settle_page(model, page, bit_of(truth->resident, i), weight);
+		/* Its fault was told before it was served, which may be going on. */
+		if (bit_of(truth->resident, i) || !(page->flags & PAGE_FRESH))
+			settle_page(model, page, bit_of(truth->resident, i), weight);
 		page->flags &= (uint16_t)~PAGE_FRESH;
 	}
 }

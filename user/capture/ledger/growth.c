@@ -205,9 +205,11 @@ void session_check_growth(struct session *s, bool now)
 	if (!s->growth.sees_pages || (!now && begun < s->growth.next_look_s))
 		return;
 	session_drain(s);
-	vec_for_each(image, &s->images)
-		if (!image->ended)
-			check_pages_of(s, image->pid);
+	/* What was not there at the first look may have been on its way. */
+	for (int looks = now ? 2 : 1; looks > 0; looks--)
+		vec_for_each(image, &s->images)
+			if (!image->ended)
+				check_pages_of(s, image->pid);
 	s->growth.next_look_s = begun + LOOK_PAUSE * (session_watched_s(s) - begun);
 }
 
