@@ -3,25 +3,13 @@
  * What is read from Go programs' files, against what their symbol tables say: the
  * programs of `make go-programs`, and copies of them without symbols or damaged.
  */
-#include <glob.h>
 #include <inttypes.h>
 
+#include "tests/unit/go_programs.h"
 #include "tests/unit/test.h"
 #include "tests/unit/symbol_helpers.h"
 #include "symbol/go/binary.h"
 #include "symbol/go/layout.h"
-
-static glob_t programs;
-
-static void find_programs(const char *kind)
-{
-	const char *o = getenv("O");
-	__cleanup_free char *pattern = xasprintf("%s/go/*/server-%s", o ? o : "build", kind);
-
-	globfree(&programs);
-	if (glob(pattern, 0, NULL, &programs))
-		test_skip("no Go program is there: make fetch-targets go-programs");
-}
 
 static struct error *open_go(const char *path, struct go_binary **go)
 {
@@ -112,9 +100,10 @@ static void check_found(const char *with_symbols, const char *path)
 
 static void check_kind(const char *kind)
 {
-	find_programs(kind);
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
-		const char *program = programs.gl_pathv[i];
+	const glob_t *programs = go_programs("server", kind);
+
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
+		const char *program = programs->gl_pathv[i];
 		__cleanup_free char *stripped = scratch("stripped");
 
 		check_found(program, program);
@@ -142,14 +131,15 @@ TEST(arm64_programs_too)
 
 TEST(versions_are_those_of_the_toolchains)
 {
-	find_programs("small");
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
+	const glob_t *programs = go_programs("server", "small");
+
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
 			__cleanup(go_binary_closep) struct go_binary *go = NULL;
 		unsigned int minor;
 
-		check(!open_go(programs.gl_pathv[i], &go));
+		check(!open_go(programs->gl_pathv[i], &go));
 		if (!go || sscanf(go->version, "go1.%u", &minor) != 1)
-			test_fail("%s: no version", programs.gl_pathv[i]);
+			test_fail("%s: no version", programs->gl_pathv[i]);
 		check_int(go->minor, minor);
 	}
 }
@@ -165,17 +155,17 @@ TEST(other_programs_are_none)
 /* Whatever the file claims: an error or wrong addresses, never a crash. */
 TEST(damaged_files_are_safe)
 {
+	const glob_t *programs = go_programs("server", "pie");
 	__cleanup_free char *copy = scratch("damaged");
 	uint32_t random = 1;
 
-	find_programs("pie");
 	for (int round = 0; round < 150; round++) {
 			__cleanup(go_binary_closep) struct go_binary *go = NULL;
 		__cleanup_error struct error *err = NULL;
 		FILE *f;
 		long size;
 
-		check(shell("cp '%s' '%s'", programs.gl_pathv[round % programs.gl_pathc], copy));
+		check(shell("cp '%s' '%s'", programs->gl_pathv[round % programs->gl_pathc], copy));
 		f = fopen(copy, "r+");
 		check(f && !fseek(f, 0, SEEK_END));
 		size = ftell(f);
@@ -214,9 +204,10 @@ static void check_layout(const char *path, const struct go_layout *table)
 
 static void check_layouts(const char *kind, const struct go_layout *table)
 {
-	find_programs(kind);
-	for (size_t i = 0; i < programs.gl_pathc; i++)
-		check_layout(programs.gl_pathv[i], table);
+	const glob_t *programs = go_programs("server", kind);
+
+	for (size_t i = 0; i < programs->gl_pathc; i++)
+		check_layout(programs->gl_pathv[i], table);
 }
 
 TEST(the_table_is_what_debug_data_says)
@@ -232,11 +223,12 @@ TEST(on_arm64_as_well)
 
 TEST(stripped_programs_have_no_layout_of_their_own)
 {
-	find_programs("small");
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
+	const glob_t *programs = go_programs("server", "small");
+
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
 		__cleanup(go_binary_closep) struct go_binary *go = NULL;
 
-		check(!open_go(programs.gl_pathv[i], &go) && go);
+		check(!open_go(programs->gl_pathv[i], &go) && go);
 		check(!go->has_layout);
 	}
 }

@@ -6,7 +6,6 @@
  * table is the same to the last byte.
  */
 #include <elf.h>
-#include <glob.h>
 #include <inttypes.h>
 
 #include "base/vec.h"
@@ -14,6 +13,7 @@
 #include "symbol/unwind_image.h"
 #include "symbol/unwind_table.h"
 #include "tests/unit/symbol_helpers.h"
+#include "tests/unit/go_programs.h"
 #include "tests/unit/test.h"
 
 DEFINE_VEC(row_vec, struct cfi_row);
@@ -144,17 +144,12 @@ static void check_stripped(const char *path)
 
 static void check_kind(const char *kind)
 {
-	const char *o = getenv("O");
-	__cleanup_free char *pattern = xasprintf("%s/go/*/server-%s", o ? o : "build", kind);
-	glob_t programs;
+	const glob_t *programs = go_programs("server", kind);
 
-	if (glob(pattern, 0, NULL, &programs))
-		test_skip("no Go program is there: make fetch-targets go-programs");
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
-		check_rows(programs.gl_pathv[i]);
-		check_stripped(programs.gl_pathv[i]);
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
+		check_rows(programs->gl_pathv[i]);
+		check_stripped(programs->gl_pathv[i]);
 	}
-	globfree(&programs);
 }
 
 TEST(rows_are_those_of_debug_frame)

@@ -4,13 +4,13 @@
  * file, line and every inlined call at 10,000 addresses all over lines.go's text, by
  * every toolchain there is, with its symbols and stripped of all.
  */
-#include <glob.h>
 #include <inttypes.h>
 
 #include "symbol/dwarf_lines.h"
 #include "symbol/go/lines.h"
 #include "symbol/object.h"
 #include "tests/unit/symbol_helpers.h"
+#include "tests/unit/go_programs.h"
 #include "tests/unit/test.h"
 
 #define SITES 10000
@@ -121,21 +121,16 @@ static void check_names(const char *asked, const char *path)
 
 static void check_kind(const char *kind)
 {
-	const char *o = getenv("O");
-	__cleanup_free char *pattern = xasprintf("%s/go/*/lines-%s", o ? o : "build", kind);
+	const glob_t *programs = go_programs("lines", kind);
 	__cleanup_free char *stripped = scratch("stripped");
-	glob_t programs;
 
-	if (glob(pattern, 0, NULL, &programs))
-		test_skip("no Go program is there: make fetch-targets go-programs");
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
-		const char *program = programs.gl_pathv[i];
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
+		const char *program = programs->gl_pathv[i];
 
 		check_names(program, program);
 		check(shell("strip -o '%s' '%s'", stripped, program));
 		check_names(program, stripped);
 	}
-	globfree(&programs);
 }
 
 TEST(every_address_is_named_as_the_runtime_names_it)
@@ -186,20 +181,15 @@ static size_t compare_symbols(const char *path, struct go_lines *lines)
 
 TEST(arm64_programs_are_read_as_well)
 {
-	const char *o = getenv("O");
-	__cleanup_free char *pattern = xasprintf("%s/go/*/server-arm64", o ? o : "build");
-	glob_t programs;
+	const glob_t *programs = go_programs("server", "arm64");
 
-	if (glob(pattern, 0, NULL, &programs))
-		test_skip("no Go program is there: make fetch-targets go-programs");
-	for (size_t i = 0; i < programs.gl_pathc; i++) {
-		__cleanup_close int fd = open(programs.gl_pathv[i], O_RDONLY | O_CLOEXEC);
+	for (size_t i = 0; i < programs->gl_pathc; i++) {
+		__cleanup_close int fd = open(programs->gl_pathv[i], O_RDONLY | O_CLOEXEC);
 		__cleanup(go_lines_destroyp) struct go_lines *lines = go_lines_create(fd);
 
 		check(lines);
-		check(compare_symbols(programs.gl_pathv[i], lines) > 1000);
+		check(compare_symbols(programs->gl_pathv[i], lines) > 1000);
 	}
-	globfree(&programs);
 }
 
 TEST(other_files_have_no_go_code)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Reading a running Go program's books: which layouts are believed, and which not. */
-#include <glob.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "tests/unit/go_programs.h"
 #include "tests/unit/test.h"
 #include "tests/unit/symbol_helpers.h"
 #include "capture/go/runtime.h"
@@ -68,21 +68,16 @@ static void start(struct program *p, const char *path)
 
 static void for_each_program(void (*body)(struct program *, unsigned int minor))
 {
-	const char *o = getenv("O");
-	__cleanup_free char *pattern = xasprintf("%s/go/*/server-small", o ? o : "build");
-	glob_t found = { 0 };
+	const glob_t *found = go_programs("server", "small");
 
-	if (glob(pattern, 0, NULL, &found))
-		test_skip("no Go program is there: make fetch-targets go-programs");
-	for (size_t i = 0; i < found.gl_pathc; i++) {
+	for (size_t i = 0; i < found->gl_pathc; i++) {
 		__cleanup(program_deinit) struct program p = { 0 };
 		unsigned int minor = 0;
 
-		start(&p, found.gl_pathv[i]);
+		start(&p, found->gl_pathv[i]);
 		check(sscanf(go_runtime_version(p.go), "go1.%u", &minor) == 1);
 		body(&p, minor);
 	}
-	globfree(&found);
 }
 
 static void check_own(struct program *p, unsigned int minor)
