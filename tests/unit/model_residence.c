@@ -311,6 +311,50 @@ TEST(child_copies)
 	check_int(row(S1).resident_bytes, 10 * PG);
 }
 
+/* What is told of its birth still waits, to be taken in by order of time. */
+TEST(child_whose_huge_pages_are_set_at_once)
+{
+	struct ev_process fork = { m_header(EV_FORK, T1), .child = PID + 1 };
+	const struct model_image *images;
+
+	m_begin();
+	fork.h = m_header(EV_FORK, T1);
+	model_feed(m, &fork, sizeof(fork));
+	model_set_huge_pages(m, PID + 1, HUGE_ALWAYS);
+	check_int(model_images(m, &images), 2);
+	check_int(images[1].tgid, PID + 1);
+	check_int(images[1].generation, 0);
+}
+
+TEST(huge_pages_count_whole_at_their_first_touch)
+{
+	m_begin();
+	map(BASE, 2 * PAGES_PER_BLOCK + 3, S1);
+	model_set_huge_pages(m, PID, HUGE_ADVISED);
+	touch(BASE, 1, TOUCH_WRITE, S2);
+	check_int(row(S2).resident_bytes, PG);
+	call(CALL_MADVISE, BASE, (2 * PAGES_PER_BLOCK + 3) * PG, 14 /* MADV_HUGEPAGE */, 0, S1);
+	touch(BASE + (PAGES_PER_BLOCK + 7) * PG, 1, TOUCH_WRITE, S2);
+	check_int(row(S2).resident_bytes, (1 + PAGES_PER_BLOCK) * PG);
+	/* Of the third block too little is mapped. */
+	touch(BASE + 2 * PAGES_PER_BLOCK * PG, 1, TOUCH_WRITE, S2);
+	check_int(row(S2).resident_bytes, (2 + PAGES_PER_BLOCK) * PG);
+	check_int(row(S1).mapped_bytes, (2 * PAGES_PER_BLOCK + 3) * PG);
+}
+
+/* The fault is told before it is served: one look is no proof that it was in vain. */
+TEST(huge_page_on_its_way)
+{
+	m_begin();
+	map(BASE, PAGES_PER_BLOCK, S1);
+	model_set_huge_pages(m, PID, HUGE_ALWAYS);
+	touch(BASE, 1, TOUCH_WRITE, S2);
+	check_pages(0, false);
+	check_int(row(S2).resident_bytes, PAGES_PER_BLOCK * PG);
+	check_pages(3, false);
+	check_int(row(S2).resident_bytes, 3 * PG);
+}
+
 TEST(nonsense_is_counted)
 {
 	struct model_totals totals;

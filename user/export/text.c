@@ -261,7 +261,8 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 	if (w->since_s > 0)
 		fprintf(f, "\n  %-10s %9.1fs watched exactly before, and what was live then "
 			"followed on", "", w->since_s);
-	fprintf(f, "\n  %-10s %10s estimates, with ± half of their 95 %% interval", "", "");
+	fprintf(f, "\n  %-10s %10s estimates, with ± the longer side of their 95 %% interval",
+		"", "");
 }
 
 /* From when to when it was seen how, where that has changed. */
