@@ -110,11 +110,7 @@ void session_retire(struct session *s, uint32_t pid)
 
 		if (w->pid != pid)
 			continue;
-		attachment_move(&s->retired, &w->attachment);
-		attachment_move(&s->retired, &w->heap);
-		attachment_move(&s->retired, &w->go);
-		attachment_move(&s->retired, &w->go_refill);
-		attachment_move(&s->retired, &w->go_births);
+		session_retire_probes(s, w);
 		file_id_vec_deinit(&w->probed);
 		*w = s->watched.data[--s->watched.len];
 		break;

@@ -313,6 +313,8 @@ struct image *session_add_image(struct session *s, uint32_t pid);
 struct error *session_probe_objects(struct session *s, const struct image *image) __must_check;
 /* For probes that no longer serve; what the target does meanwhile is missed. */
 void session_drop_probes(struct session *s, struct watched *w);
+/* All of a process's, to be removed when there is time. */
+void session_retire_probes(struct session *s, struct watched *w);
 /*
  * How often the loader of @pid has changed what is mapped. What is read of the
  * mappings counts only if that is the same before and after.

@@ -55,15 +55,19 @@ struct image *session_add_image(struct session *s, uint32_t pid)
 	return image;
 }
 
+void session_retire_probes(struct session *s, struct watched *w)
+{
+	attachment_move(&s->retired, &w->attachment);
+	attachment_move(&s->retired, &w->heap);
+	attachment_move(&s->retired, &w->go);
+	attachment_move(&s->retired, &w->go_refill);
+	attachment_move(&s->retired, &w->go_births);
+}
+
 void session_detach(struct session *s)
 {
-	vec_for_each(w, &s->watched) {
-		attachment_move(&s->retired, &w->attachment);
-		attachment_move(&s->retired, &w->heap);
-		attachment_move(&s->retired, &w->go);
-		attachment_move(&s->retired, &w->go_refill);
-		attachment_move(&s->retired, &w->go_births);
-	}
+	vec_for_each(w, &s->watched)
+		session_retire_probes(s, w);
 	session_finish_removal(s);
 }
 
