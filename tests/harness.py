@@ -362,11 +362,13 @@ def changed_code(pid):
 
 
 def wait_until(what, condition, timeout=10, every=0.02):
+    """Returns what the condition was true with."""
     deadline = time.monotonic() + timeout * PATIENCE
-    while not condition():
+    while not (found := condition()):
         if time.monotonic() > deadline:
             raise Failure(f"after {timeout} s still not so: {what}")
         time.sleep(every)
+    return found
 
 
 def wait_unprobed(pid, timeout=10):

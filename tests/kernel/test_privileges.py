@@ -38,6 +38,17 @@ def family_of(pid):
     return [pid, *(other for child in below for other in family_of(child))]
 
 
+def find_in_family(pid, name):
+    """The first of that name, as soon as there is one; its relatives come and go meanwhile."""
+    def look():
+        try:
+            return next((member for member in family_of(pid)
+                         if status_of(f"/proc/{member}")["Name"] == name), None)
+        except OSError:
+            return None
+    return wait_until(f"{name} is there", look)
+
+
 def threads_of(pid):
     return [f"/proc/{pid}/task/{task}" for task in os.listdir(f"/proc/{pid}/task")]
 
@@ -204,8 +215,7 @@ def a_command_keeps_its_user_s_power():
     watch.stdin.write(b"ready\n")
     watch.stdin.flush()
     check_equal("its output", watch.stdout.readline(), b"ready\n")
-    command = next(pid for pid in family_of(watch.pid)
-                   if status_of(f"/proc/{pid}")["Name"] == "cat")
+    command = find_in_family(watch.pid, "cat")
     alone = status_of("/proc/self")
     there = status_of(f"/proc/{command}")
     check_equal("the command's power", {f: there[f] for f in fields},
@@ -224,8 +234,7 @@ def readers_that_die():
     over = threading.Event()
 
     def kill_readers():
-        steward = next(pid for pid in family_of(watch.proc.pid)
-                       if status_of(f"/proc/{pid}")["Name"] == "heapsonde-read")
+        steward = find_in_family(watch.proc.pid, "heapsonde-read")
         while not over.is_set():
             try:
                 for reader in family_of(steward)[1:]:
