@@ -35,7 +35,7 @@ def part(name, *argv):
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     lines = done.stdout.decode(errors="replace").splitlines()
     for line in lines:
-        say(re.sub(r"^(ok|not ok|skip) ", rf"\1 {name}/", line))
+        say(re.sub(r"^(ok|not ok|skip|unsteady) ", rf"\1 {name}/", line))
     if done.returncode and not any(line.startswith("not ok ") for line in lines):
         say(f"not ok {name} - ended with status {done.returncode}")
     return lines

@@ -42,6 +42,8 @@ def digest(name, lines):
             if words[0] != "skip":
                 cases[words[at]] = cases.get(words[at], True) and words[0] == "ok"
             print(line.replace(words[at], f"{name}/{words[at]}", 1), flush=True)
+        elif line.startswith("unsteady "):
+            print(line.replace("unsteady ", f"unsteady {name}/", 1), flush=True)
         elif line.startswith("fact "):
             fact, value = line.split(" ", 2)[1:]
             facts[fact] = json.loads(value)

@@ -27,7 +27,7 @@ mount -t tmpfs none /tmp
 mount -t cgroup2 none /sys/fs/cgroup
 ip link set lo up
 export PATH=/bin:/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
-export TEST_PATIENCE=5
+export TEST_PATIENCE=5 TEST_UNSTEADY=tell
 stty -F /dev/LINES raw
 python3 -S /heapsonde/tests/kernels/guest.py > /dev/LINES 2>&1
 echo "guest ended with status $?" > /dev/LINES
