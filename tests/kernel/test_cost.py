@@ -141,12 +141,16 @@ def within_budget(budget, mode="auto"):
     return books, json.loads(out), text(err)
 
 
-@case()
+@case(timeout=150)
 def sampling_when_dear():
     """The level is lowered once, and the books go on: what leaked before and after it."""
     _, report = recorded("dear.heapsonde", workload_path("churn"), *LEAKS)
-    exact = report["cost"]["target_cpu_share"]
-    books, report, said = within_budget(round(80 * exact, 2))
+    for _ in range(4):
+        exact = report["cost"]["target_cpu_share"]
+        books, report, said = within_budget(round(80 * exact, 2))
+        if "sampling from now on" in said:
+            break
+        # A pair's price is not the same in each run: this one kept the budget, or nearly.
     check("sampling from now on" in said, f"stderr: {said}")
     # On a busy machine a pair's price may fall later, and all be recorded again.
     check_equal("levels", [at["level"] for at in report["levels"]][:2], ["exact", "sampled"])
