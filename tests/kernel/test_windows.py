@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 from harness import *           # noqa: E402,F403
+from musl import compile_musl   # noqa: E402
 
 
 def site_of(chain):
@@ -28,9 +29,10 @@ def by_site(report):
     return rows
 
 
-def watch(scenario, seconds, *options, budget="5", attach=None, rate="40000"):
+def watch(scenario, seconds, *options, budget="5", attach=None, rate="40000", program=None):
     """Its report and the books of its sites."""
-    w = Workload("services", scenario, str(seconds), rate)
+    argv = [program or workload_path("services"), scenario, str(seconds), rate]
+    w = Workload("services", argv=argv)
     watching = Watch(w.pid, "--max-overhead", budget, *options, mode="windows", attach=attach)
     books = w.work()
     report = watching.finish()
@@ -63,8 +65,8 @@ def intervals(report, books, metric):
     return sum(held), len(held)
 
 
-def sound(scenario, leaks, attach=None):
-    report, books = watch(scenario, 9, attach=attach)
+def sound(scenario, leaks, attach=None, program=None):
+    report, books = watch(scenario, 9, attach=attach, program=program)
     off = check_total(report, books)
     check_cost(report, 5)
     held, cases = intervals(report, books, "alloc_bytes")
@@ -79,12 +81,26 @@ def sound(scenario, leaks, attach=None):
     check("heap walk" in quality["evidence"], quality["evidence"])
     remark(f"total off by {100 * off:.1f} %, {held} of {cases} intervals hold, "
            f"{quality['windows']} windows")
+    return report, books
 
 
 # The leak that is worst by bytes.
 add_case("leak", sound, "leaky", ("site_10",))
 add_case("freed_by_other_threads", sound, "threads", ())
 add_case("without_sessions", sound, "leaky", ("site_10",), "multi")
+
+
+def musl(kind, scenario, leaks):
+    """Its heap is read as glibc's is: what slots in use hold is what was asked for, and slack."""
+    report, books = sound(scenario, leaks, program=compile_musl(kind, "services.c"))
+    live = sum(s["live_bytes"] for s in books.values())
+    held = report.data["windows"]["held_bytes"]
+    # Sizes are four to the octave, and few of the blocks are smaller than 32 bytes.
+    check(live <= held <= 1.4 * live, f"slots in use hold {held} bytes, blocks in them {live}")
+
+
+add_case("musl_leak", musl, "dynamic", "leaky", ("site_10",))
+add_case("musl_static_and_freed_by_other_threads", musl, "static", "threads", ())
 
 
 def moved(seconds, *options):

@@ -16,10 +16,10 @@ static bool is_older(const struct follow *block)
 }
 
 /* Often 16 more than were asked for need: what would be left is too small for a chunk. */
-static double chunk_bytes(const struct follow *block)
+static double chunk_bytes(const struct windows *w, const struct follow *block)
 {
 	return block->f.head > 7 ? (double)(block->f.head & ~7ull) :
-	       (double)window_chunk_bytes(block->size);
+	       (double)w->chunk_bytes(block->size);
 }
 
 /*
@@ -84,7 +84,7 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 		const struct follow *block = &e->w->blocks.data[i];
 		unsigned short g = sums->group[block->chunk_class];
 		struct stratum *s = &sums->strata[g];
-		double z = block->weight * chunk_bytes(block) * e->alive[i];
+		double z = block->weight * chunk_bytes(e->w, block) * e->alive[i];
 
 		if (is_older(block)) {
 			s->older += z;

@@ -13,7 +13,9 @@
 
 static void windows_init(struct windows *w, uint64_t start_ns)
 {
-	*w = (struct windows){ .start_ns = start_ns, .census_stride = 1 };
+	*w = (struct windows){
+		.start_ns = start_ns, .census_stride = 1, .chunk_bytes = window_chunk_bytes,
+	};
 	birth_row_vec_push(&w->rows, (struct birth_row){ 0 });
 }
 
@@ -55,16 +57,23 @@ void windows_clear(struct windows *w, uint64_t start_ns)
 {
 	uint64_t serial = w->serial;
 	bool by_contents = w->by_contents;
+	uint64_t (*chunk_bytes)(uint64_t size) = w->chunk_bytes;
 
 	windows_deinit(w);
 	windows_init(w, start_ns);
 	w->serial = serial;
 	w->by_contents = by_contents;
+	w->chunk_bytes = chunk_bytes;
 }
 
 void windows_follow_contents(struct windows *w)
 {
 	w->by_contents = true;
+}
+
+void windows_set_sizing(struct windows *w, uint64_t (*chunk_bytes)(uint64_t size))
+{
+	w->chunk_bytes = chunk_bytes;
 }
 
 int window_class(uint64_t chunk_bytes)
@@ -224,7 +233,7 @@ static void drop_control(struct windows *w, uint64_t addr)
 static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 {
 	struct thread_now *thread = thread_of(w, ev->h.tid);
-	uint16_t class = (uint16_t)window_class(window_chunk_bytes(ev->size));
+	uint16_t class = (uint16_t)window_class(w->chunk_bytes(ev->size));
 	uint64_t addr = untag(ev->addr);
 	struct birth_row *row;
 	uint32_t number;
@@ -571,7 +580,7 @@ void windows_add_known(struct windows *w, const struct given_block *known, uint6
 		       uint64_t now_ns)
 {
 	uint64_t size = known->bytes / known->count;
-	uint16_t class = (uint16_t)window_class(window_chunk_bytes(size));
+	uint16_t class = (uint16_t)window_class(w->chunk_bytes(size));
 	struct birth_row *row;
 	uint32_t number;
 

@@ -83,6 +83,8 @@ void windows_followed(struct windows *windows, struct followed_vec *ret);
  * there would be the new block's.
  */
 void windows_follow_contents(struct windows *windows);
+/* Of another allocator than glibc: how large a chunk a request is given. */
+void windows_set_sizing(struct windows *windows, uint64_t (*chunk_bytes)(uint64_t size));
 /* What was read of it first. Ignored if it is followed no longer. */
 void windows_note_first(struct windows *windows, const struct followed *followed);
 /* It is no more. */

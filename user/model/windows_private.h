@@ -95,6 +95,7 @@ struct windows {
 	struct map64 thread_of;		/* tid -> index + 1 */
 	uint32_t busiest;		/* tid, in the last window that had births */
 	bool by_contents;		/* see windows_follow_contents() */
+	uint64_t (*chunk_bytes)(uint64_t size);	/* see windows_set_sizing() */
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;
 	struct heap_census *census;	/* the newest; NULL: none */

@@ -8,18 +8,17 @@
 #include "base/procfs.h"
 #include "base/strbuf.h"
 #include "capture/ledger/glibc_heap.h"
-#include "capture/cost/window_polls.h"
+#include "capture/cost/window_musl.h"
+#include "capture/cost/window_polls_private.h"
 #include "model/map64.h"
 
 #define HEADER 16ull
-#define OLDER_MAX 20000		/* older blocks that are followed at most, but for large ones */
 #define LARGE_BYTES (64u << 10)
 #define READINGS 3		/* of a heap that grows while it is read */
 #define CONTROL_WORDS 4
 #define CONTENT_WORDS_MIN 2	/* in one alone there is too little to go by */
 #define CONTENT_READ 1		/* in the place of a chunk's head */
 #define TOP_ALWAYS (256 << 10)	/* as much lies there in any heap */
-#define BATCH 32		/* blocks read by one system call */
 
 static uint64_t now_ns(void)
 {
@@ -200,8 +199,8 @@ static void tell_walk(struct heap_look *look, struct windows *windows, pthread_m
 	pthread_mutex_unlock(lock);
 }
 
-bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		     struct poll_evidence *evidence, bool first, struct heap_census *ret)
+static bool read_glibc(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		       struct poll_evidence *evidence, bool first, struct heap_census *ret)
 {
 	__cleanup(followed_vec_deinit) struct followed_vec followed = { 0 };
 	bool whole = false;
@@ -222,6 +221,20 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 		end_look(&look);
 	}
 	return whole;
+}
+
+bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
+		     struct poll_evidence *evidence, bool first, struct heap_census *ret)
+{
+	switch (evidence->allocator) {
+	case POLL_GLIBC:
+		return read_glibc(pid, windows, lock, evidence, first, ret);
+	case POLL_MUSL:
+		return musl_polls_read_heap(pid, windows, lock, evidence, first, ret);
+	case POLL_ANY:
+		break;
+	}
+	return false;
 }
 
 /* --- what is followed --- */
@@ -312,12 +325,6 @@ static int content_words(const struct followed *f)
 
 	return words < CONTENT_WORDS ? (int)words : CONTENT_WORDS;
 }
-
-struct poll {
-	uint32_t pid;
-	const struct poll_evidence *evidence;
-	struct followed_vec first, ended;
-};
 
 /* A block is as long as was asked for when it is first read, or it has ended before. */
 static bool begins_ended(const struct followed *f, const struct looked *looked)
@@ -435,6 +442,19 @@ static void keep_new(struct followed_vec *all)
 	all->len = kept;
 }
 
+static bool look(struct poll *poll, const struct followed_vec *all)
+{
+	switch (poll->evidence->allocator) {
+	case POLL_GLIBC:
+		return look_at(poll, all->data, all->len);
+	case POLL_MUSL:
+		return musl_polls_look(poll, all->data, all->len);
+	case POLL_ANY:
+		break;
+	}
+	return look_at_contents(poll, all->data, all->len);
+}
+
 size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 		  const struct poll_evidence *evidence, bool only_new)
 {
@@ -446,8 +466,7 @@ size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 	pthread_mutex_unlock(lock);
 	if (only_new)
 		keep_new(&all);
-	if (evidence->heap ? look_at(&poll, all.data, all.len)
-			   : look_at_contents(&poll, all.data, all.len))
+	if (look(&poll, &all))
 		tell(&poll, windows, lock);
 	followed_vec_deinit(&poll.first);
 	followed_vec_deinit(&poll.ended);

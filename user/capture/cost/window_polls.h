@@ -4,9 +4,10 @@
  * (model/windows.h), and what the heap holds as a whole. Nothing is stopped or
  * locked for it: /proc and process_vm_readv() alone.
  *
- * Only the GNU C library's heap can be read, and only when a look at it makes
+ * The GNU C library's heap can be read, and only when a look at it makes
  * sense from its first chunk to its last, and a thread's cache proves where
- * freed blocks bear their mark. Of other allocators' blocks the first bytes are
+ * freed blocks bear their mark; and musl's (window_musl.h), once its groups and
+ * their descriptions name each other. Of other allocators' blocks the first bytes are
  * compared with what they were: a block of which less than half is the same
  * belongs to somebody else by now.
  */
@@ -20,17 +21,22 @@
 #include "capture/ledger/glibc_chunk.h"
 #include "model/windows.h"
 
+/* Whose blocks are followed. */
+enum poll_allocator { POLL_GLIBC, POLL_MUSL, POLL_ANY };
+
 /* What of the target can be read: its heap, or contents of blocks alone. */
 struct poll_evidence {
+	enum poll_allocator allocator;
 	bool heap;
-	struct tcache_key key;
+	struct tcache_key key;		/* glibc's */
+	uint64_t descriptions;		/* musl's: musl_heap_find() */
 };
 
 /*
  * Reads the heap of @pid into @ret, and tells @windows which of those that are
  * followed have a chunk in it. The @first time all blocks go there as older ones, a
  * sample of them if they are many. @lock is held for that. False if it is no heap
- * of glibc's, or could not be read whole.
+ * of that allocator's, or could not be read whole.
  */
 bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 		     struct poll_evidence *evidence, bool first, struct heap_census *ret);

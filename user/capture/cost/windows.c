@@ -18,6 +18,7 @@
 #include "capture/cost/progress.h"
 #include "capture/cost/window_polls.h"
 #include "capture/cost/windows.h"
+#include "capture/ledger/musl_heap.h"
 #include "heapsonde.skel.h"
 
 #define WINDOW_S 0.010
@@ -82,7 +83,7 @@ struct governor {
 	/* Under the lock. */
 	bool stop, begun, probed;
 	bool look;			/* there is something that was never polled */
-	bool foreign;			/* an allocator other than glibc's is probed */
+	enum poll_allocator allocator;	/* whose functions are probed */
 	atomic_bool fresh;		/* the target's program is one we know nothing of */
 
 	pthread_t windows_thread, polls_thread;
@@ -392,9 +393,37 @@ static void note_census(struct governor *g, bool first)
 static void meet_program(struct governor *g)
 {
 	g->fresh = false;
-	g->evidence = (struct poll_evidence){ 0 };
-	if (!g->foreign)
-		note_census(g, true);
+	g->evidence = (struct poll_evidence){ .allocator = g->allocator };
+	note_census(g, true);
+}
+
+/* There is no heap to be read. */
+static void follow_contents(struct governor *g)
+{
+	g->evidence.allocator = POLL_ANY;
+	pthread_mutex_lock(&g->s->lock);
+	windows_follow_contents(g->windows);
+	pthread_mutex_unlock(&g->s->lock);
+}
+
+/*
+ * musl's heap need not be there before the first block is. After a window with some of
+ * them it is, or else it is that of an older release, which is another one.
+ */
+static void look_for_heap(struct governor *g)
+{
+	bool seen;
+
+	if (g->evidence.allocator != POLL_MUSL || g->evidence.heap)
+		return;
+	pthread_mutex_lock(&g->s->lock);
+	seen = windows_hits(g->windows);
+	pthread_mutex_unlock(&g->s->lock);
+	if (!seen)
+		return;
+	note_census(g, true);
+	if (!g->evidence.heap)
+		follow_contents(g);
 }
 
 /*
@@ -429,6 +458,7 @@ static bool see_program(struct governor *g, uint64_t period_ns, uint64_t start_n
 	if (g->fresh)
 		meet_program(g);
 	goes_on = one_window(g, period_ns, start_ns);
+	look_for_heap(g);
 	pthread_mutex_unlock(&g->probes_lock);
 	return goes_on;
 }
@@ -475,7 +505,7 @@ static uint64_t do_polls(struct governor *g, bool only_new)
 {
 	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	if (g->evidence.heap || g->foreign)
+	if (g->evidence.heap || g->evidence.allocator == POLL_ANY)
 		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, only_new);
 	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, POLL_SHARE);
 }
@@ -484,7 +514,7 @@ static uint64_t do_census(struct governor *g)
 {
 	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
-	if (!g->foreign && !g->fresh)
+	if (!g->fresh)
 		note_census(g, false);
 	return now + max_ns(CENSUS_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, CENSUS_SHARE);
 }
@@ -570,6 +600,20 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/* musl's blocks where all are; of any others nothing is known but what they hold. */
+static void take_for_foreign(struct governor *g, const char *allocator)
+{
+	if (g->allocator != POLL_ANY && !strcmp(allocator ?: "", "musl")) {
+		g->allocator = POLL_MUSL;
+		pthread_mutex_lock(&g->s->lock);
+		windows_set_sizing(g->windows, musl_slot_bytes);
+		pthread_mutex_unlock(&g->s->lock);
+		return;
+	}
+	g->allocator = POLL_ANY;
+	follow_contents(g);
+}
+
 void governor_add_probes(struct governor *g, const struct attach_job *job, bool foreign)
 {
 	bool added;
@@ -582,12 +626,8 @@ void governor_add_probes(struct governor *g, const struct attach_job *job, bool 
 	pthread_mutex_lock(&g->lock);
 	g->pid = job->pid;
 	g->probed = true;
-	g->foreign |= foreign;
-	if (g->foreign) {
-		pthread_mutex_lock(&g->s->lock);
-		windows_follow_contents(g->windows);
-		pthread_mutex_unlock(&g->s->lock);
-	}
+	if (foreign)
+		take_for_foreign(g, job->object->allocator);
 	pthread_cond_broadcast(&g->wake);
 	pthread_mutex_unlock(&g->lock);
 }

@@ -34,7 +34,7 @@ struct error *governor_start(struct governor *governor) __must_check;
 void governor_begin(struct governor *governor, uint64_t since_ns, double debt_ns);
 /*
  * Takes an object's probes in, of those that windows set. @foreign: there is an
- * allocator in front of glibc's, whose heap cannot be read.
+ * allocator in front of glibc's, or in its place.
  */
 void governor_add_probes(struct governor *governor, const struct attach_job *job, bool foreign);
 /* Where estimates are made; under the session's lock. Borrowed. */

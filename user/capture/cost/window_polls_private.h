@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The inside of window_polls.h, for its files: one for each heap that can be read. */
+#ifndef HEAPSONDE_CAPTURE_COST_WINDOW_POLLS_PRIVATE_H
+#define HEAPSONDE_CAPTURE_COST_WINDOW_POLLS_PRIVATE_H
+
+#include "capture/cost/window_polls.h"
+
+#define OLDER_MAX 20000		/* older blocks that are followed at most, but for large ones */
+#define BATCH 32		/* blocks read by one system call */
+
+/* What one look at all that is followed has shown. */
+struct poll {
+	uint32_t pid;
+	const struct poll_evidence *evidence;
+	struct followed_vec first, ended;
+};
+
+#endif
