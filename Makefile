@@ -68,7 +68,8 @@ Q := @
 endif
 
 .DELETE_ON_ERROR:
-.SECONDARY:
+# Made on the way to a test, and kept for the next time.
+.PRECIOUS: $(O)/%.o $(O)/%.bpf.o $(O)/%.global.bpf.o
 .SUFFIXES:
 .DEFAULT_GOAL := all
 
