@@ -9,6 +9,8 @@
 #include "bpf/thread.bpf.h"
 #include "bpf/window.bpf.h"
 
+#include "bpf/sampling.bpf.h"
+
 #if defined(__TARGET_ARCH_x86)
 #define RETURN_SLOT 8		/* bytes of stack that the return pops */
 #define SIXTH_ARGUMENT(ctx) ((ctx)->r9)		/* libbpf 1.1 knows five */
@@ -28,6 +30,22 @@ struct {
 	__type(key, __u64);		/* union probe_cookie */
 	__type(value, struct text_around);
 } texts SEC(".maps");
+
+/*
+ * For the programs of a process: where its allocator's text lies that is not the C
+ * library's. Looked at where not all of the allocator's calls are followed, so that
+ * nobody is known to be inside one.
+ */
+struct text_range {
+	__u64 start, end;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);		/* tgid, of the cookie */
+	__type(value, struct text_range);
+} allocator_texts SEC(".maps");
 
 /* The addresses of variables that hold the current pool, for probes with PROBE_VARIABLE. */
 struct {
@@ -171,21 +189,37 @@ static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
 	return false;
 }
 
-/* The C library calls its own mmap and sbrk: for malloc, thread stacks, stdio. */
-static __noinline bool called_from_inside(struct pt_regs *ctx, __u64 cookie)
+static __always_inline __u64 caller_of(struct pt_regs *ctx)
 {
-	struct text_around *text = bpf_map_lookup_elem(&texts, &cookie);
-	__u64 caller = 0, probe = PT_REGS_IP(ctx);
-
-	if (!text)
-		return false;
 #if RETURN_SLOT
+	__u64 caller = 0;
+
 	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)PT_REGS_SP(ctx)))
 		count(COUNT_READ_FAULT);
+	return caller;
 #else
-	caller = PT_REGS_RET(ctx);
+	return PT_REGS_RET(ctx);
 #endif
-	return caller - probe + text->before < text->before + text->after;
+}
+
+/*
+ * The C library calls its own mmap and sbrk: for malloc, thread stacks, stdio. Other
+ * allocators call the C library's.
+ */
+static __noinline bool called_from_inside(struct pt_regs *ctx, __u64 cookie_value)
+{
+	union probe_cookie cookie = { .value = cookie_value };
+	struct text_around *text = bpf_map_lookup_elem(&texts, &cookie);
+	__u64 caller = caller_of(ctx), probe = PT_REGS_IP(ctx);
+	struct text_range *allocator;
+	__u32 tgid = cookie.tgid;
+
+	if (text && caller - probe + text->before < text->before + text->after)
+		return true;
+	if (!sample_bytes && !window_nr)
+		return false;
+	allocator = bpf_map_lookup_elem(&allocator_texts, &tgid);
+	return allocator && caller - allocator->start < allocator->end - allocator->start;
 }
 
 static __always_inline __u64 program_break(void)

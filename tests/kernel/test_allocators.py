@@ -86,6 +86,30 @@ for name in ALLOCATORS:
     add_case(f"{name}_threads", through, name, "threads", "churn")
     add_case(f"{name}_realloc_races", through, name, "threads", "realloc")
     add_case(f"{name}_mappings", through, name, "maps")
+def maps_are_its_own(allocator, *options):
+    """Where not each call is followed: what the allocator maps is not the program's as well."""
+    w = Workload("services", "leaky", "2", "40000", env=preloaded(allocator))
+    watch = Watch(w.pid, *options)
+    books = w.work()
+    report = watch.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    maps = [(chain, row["live_bytes"]) for chain, row in report.chains() if row["kind"] != "heap"]
+    check_equal("mappings beside the heap", maps, [])
+    return report, books
+
+
+def sampled_beside_its_maps(allocator):
+    report, books = maps_are_its_own(allocator, "--mode", "sampled", "--sample-bytes", "16K")
+    want = sum(site["live_bytes"] for site in books["sites"])
+    got, error = report.totals["live_bytes"], report.totals["live_bytes_error"]
+    check(abs(got - want) <= 5 / 1.96 * error, f"live_bytes is {got} ±{error:.0f}, not {want}")
+
+
+for name in ("jemalloc", "tcmalloc", "mimalloc"):
+    add_case(f"{name}_maps_when_sampled", sampled_beside_its_maps, name)
+
+
 for name in ("jemalloc", "tcmalloc", "mimalloc"):
     add_case(f"{name}_extended", through, name, "extended", name)
 for method in ("multi", "single"):

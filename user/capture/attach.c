@@ -485,6 +485,23 @@ static struct error *publish_texts(const struct attach_programs *programs,
 	return NULL;
 }
 
+struct error *attach_publish_allocator(const struct attach_programs *programs,
+				       const struct object_plan *object, uint32_t pid)
+{
+	vec_for_each(probe, &object->probes) {
+		uint64_t at = object->bias + probe->symbol.vaddr + probe->placement.offset;
+		uint64_t range[2] = { at - probe->text_before, at + probe->text_after };
+
+		if (probe->function->group != GROUP_MALLOC)
+			continue;
+		if (bpf_map_update_elem(bpf_map__fd(programs->allocator_texts), &pid, range,
+					BPF_ANY))
+			return error_errno(errno, "handing an allocator's text to the kernel");
+		break;
+	}
+	return NULL;
+}
+
 static struct error *publish_variables(const struct attach_programs *programs,
 				       const struct attach_job *job)
 {

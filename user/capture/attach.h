@@ -52,6 +52,7 @@ struct attach_programs {
 	struct bpf_program *go_refill, *go_large, *go_sweep;	/* see bpf/go.bpf.h */
 	struct bpf_program *go_birth, *go_swept;		/* see bpf/go_exact.bpf.h */
 	struct bpf_map *texts;		/* cookie -> struct text_around of alloc.bpf.c */
+	struct bpf_map *allocator_texts;	/* pid -> struct text_range of alloc.bpf.c */
 	struct bpf_map *variables;	/* cookie -> address of the variable that names the pool */
 	struct bpf_map *operands;	/* cookie -> struct probe_operands */
 };
@@ -94,6 +95,13 @@ struct attach_job {
  */
 struct error *attach_object(struct attachment *att, const struct attach_programs *programs,
 			    const struct attach_job *job) __must_check;
+
+/*
+ * Tells the kernel where the text of an object is that has an allocator other than the
+ * C library's: what is mapped from there is that allocator's business.
+ */
+struct error *attach_publish_allocator(const struct attach_programs *programs,
+				       const struct object_plan *object, uint32_t pid) __must_check;
 
 /*
  * Probes that are set and removed many times, with all that it takes prepared:

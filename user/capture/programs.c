@@ -12,6 +12,7 @@ static void name_programs(struct heapsonde_bpf *skel, enum attach_method method,
 {
 	*ret = (struct attach_programs){
 		.texts = skel->maps.texts,
+		.allocator_texts = skel->maps.allocator_texts,
 		.variables = skel->maps.pool_variables,
 		.operands = skel->maps.report_operands,
 	};

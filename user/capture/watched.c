@@ -370,7 +370,10 @@ struct error *session_probe_objects(struct session *s, const struct image *image
 			.object_nr = w->probed.len,
 		};
 
-		err = attach_new_object(s, w, &job);
+		if (choice_maps_through_library(object))
+			err = attach_publish_allocator(&s->programs, object, image->pid);
+		if (!err)
+			err = attach_new_object(s, w, &job);
 		if (err)
 			return err;
 	}

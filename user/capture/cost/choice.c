@@ -12,6 +12,11 @@ bool choice_has_malloc(const struct object_plan *object)
 	return false;
 }
 
+bool choice_maps_through_library(const struct object_plan *object)
+{
+	return object->allocator && !object->c_library && choice_has_malloc(object);
+}
+
 bool choice_is_foreign(const struct probe_plan *plan)
 {
 	vec_for_each(object, &plan->objects)

@@ -10,6 +10,8 @@
 
 /* Whether the object gives blocks by malloc and its kin. */
 bool choice_has_malloc(const struct object_plan *object);
+/* Whether the object has an allocator that maps memory by calls of the C library. */
+bool choice_maps_through_library(const struct object_plan *object);
 /* Whether another allocator than glibc's stands in front of it, or instead. */
 bool choice_is_foreign(const struct probe_plan *plan);
 /* Why windows cannot watch all that is planned, in words; NULL: they can. */
