@@ -196,6 +196,20 @@ TEST(is_as_nice_as_who_asks)
 	check_int(syscall(SYS_ioprio_get, 1, pid), 2 << 13 | 6);
 }
 
+/* The second of many that hang is waited for half as long, the last for a second. */
+TEST(patience_ends)
+{
+	reader_set_patience(30000, 60);
+	check_int(reader_patience_ms(), 30000);
+	reader_note_failure("one", "tables");
+	check_int(reader_patience_ms(), 15000);
+	for (int i = 0; i < 100; i++)
+		reader_note_failure("another", "tables");
+	check_int(reader_patience_ms(), 1000);
+	reader_set_patience(100, 60);
+	check_int(reader_patience_ms(), 100);
+}
+
 TEST(failures_are_counted)
 {
 	int64_t before = reader_failures();

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -31,6 +32,7 @@
 #define MEMORY_MIN (8ull << 20)
 #define CPU_S 60		/* for what a loaded machine does in seconds */
 #define SILENCE_MS 30000
+#define SILENCE_LEAST_MS 1000
 #define NOBODY 65534
 #define IOPRIO_WHO_PROCESS 1	/* linux/ioprio.h, which older headers keep to the kernel */
 
@@ -364,8 +366,14 @@ static int start_here(void (*serve)(int socket, int file), int file)
 
 int reader_start(void (*serve)(int socket, int file), int file)
 {
+	return reader_start_large(serve, file, 0);
+}
+
+int reader_start_large(void (*serve)(int socket, int file), int file, uint64_t memory_bytes)
+{
 	const struct start start = {
-		serve, steward.memory_bytes, steward.cpu_s, getpriority(PRIO_PROCESS, 0),
+		serve, memory_bytes > steward.memory_bytes ? memory_bytes : steward.memory_bytes,
+		steward.cpu_s, getpriority(PRIO_PROCESS, 0),
 		(int)syscall(SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0),
 	};
 	int ends[2], fds[START_FDS];
@@ -405,24 +413,46 @@ bool reader_send(int socket, const void *data, size_t len)
 	return true;
 }
 
-/* A reader is silent while nobody asks it. */
-static bool is_heard(int socket)
+int reader_patience_ms(void)
+{
+	long long failures = steward.failures;
+	int silence_ms = steward.silence_ms;
+
+	for (; failures > 0 && silence_ms > SILENCE_LEAST_MS; failures--)
+		silence_ms = silence_ms / 2 > SILENCE_LEAST_MS ? silence_ms / 2 : SILENCE_LEAST_MS;
+	return silence_ms;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Whether something comes until then. */
+static bool is_heard(int socket, int64_t until_ms)
 {
 	struct pollfd fd = { .fd = socket, .events = POLLIN };
+	int64_t left_ms;
 	int ret;
 
-	do
-		ret = poll(&fd, 1, steward.silence_ms);
-	while (ret < 0 && errno == EINTR);
+	do {
+		left_ms = until_ms - now_ms();
+		ret = poll(&fd, 1, left_ms > 0 ? (int)left_ms : 0);
+	} while (ret < 0 && errno == EINTR);
 	return ret > 0;
 }
 
 bool reader_receive(int socket, void *data, size_t len)
 {
+	int64_t until_ms = now_ms() + reader_patience_ms();
 	char *at = data;
 
 	while (len) {
-		ssize_t n = steward.socket < 0 || is_heard(socket) ? recv(socket, at, len, 0) : 0;
+		ssize_t n = steward.socket < 0 || is_heard(socket, until_ms) ?
+			    recv(socket, at, len, 0) : 0;
 
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -23,10 +23,13 @@
 void reader_begin(void);
 
 /*
- * How long a reader may be silent when it is asked, and how much processor time it may
- * take: half a minute, and a minute, unless a test has less patience.
+ * How long a reader may take to answer when it is asked, and how much processor time it
+ * may have: half a minute, and a minute, unless a test has less patience. Each reader that
+ * has failed halves the former for all others, down to a second: a target with a hundred
+ * files that hold us up does so for a minute or two.
  */
 void reader_set_patience(int silence_ms, int cpu_s);
+int reader_patience_ms(void);
 
 /* How much memory each reader that is started from here on may take. */
 void reader_set_memory(uint64_t bytes);
@@ -45,9 +48,11 @@ void reader_await_guests(void);
  * be none. It waits for a processor and for the disk behind as many others as this thread.
  */
 int reader_start(void (*serve)(int socket, int file), int file);
+/* The same for one that may take @memory_bytes if that is more than others may. */
+int reader_start_large(void (*serve)(int socket, int file), int file, uint64_t memory_bytes);
 
 /*
- * All of @len bytes, or false: the other end is gone, or was silent for too long.
+ * All of @len bytes, or false: the other end is gone, or they did not come in time.
  * For both sides; readers wait as long as it takes.
  */
 bool reader_send(int socket, const void *data, size_t len);

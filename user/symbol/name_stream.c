@@ -9,7 +9,7 @@
 #include "symbol/name_stream.h"
 
 #define BLOCK_FULL (64u << 10)
-#define ENOUGH_S 60
+#define ENOUGH 2		/* times what is waited for a block */
 
 struct block_head {
 	uint64_t result;
@@ -76,24 +76,24 @@ static bool visit_block(const char *at, const char *end, name_visitor *visit, vo
 	return true;
 }
 
-static time_t now_s(void)
+static int64_t now_ms(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 bool name_stream_receive(int socket, name_visitor *visit, void *arg, uint64_t *result_ret)
 {
 	__cleanup_free char *block = xmalloc(BLOCK_MAX);
-	time_t until_s = now_s() + ENOUGH_S;
+	int64_t until_ms = now_ms() + ENOUGH * reader_patience_ms();
 	struct block_head head;
 
 	do {
 		if (!reader_receive(socket, &head, sizeof(head)) || head.bytes > BLOCK_MAX ||
 		    !reader_receive(socket, block, head.bytes) ||
-		    !visit_block(block, block + head.bytes, visit, arg) || now_s() > until_s)
+		    !visit_block(block, block + head.bytes, visit, arg) || now_ms() > until_ms)
 			return false;
 	} while (!head.is_last);
 	*result_ret = head.result;

@@ -41,8 +41,8 @@ void name_sender_end(struct name_sender *sender, uint64_t result);
 typedef bool name_visitor(void *arg, const struct named_range *range, const char *name);
 
 /*
- * False if the reader went silent, took more than a minute, or sent what is no such stream;
- * names may have been visited by then.
+ * False if the reader went silent, took twice its time (base/reader.h), or sent what is no
+ * such stream; names may have been visited by then.
  */
 bool name_stream_receive(int socket, name_visitor *visit, void *arg, uint64_t *result_ret);
 
