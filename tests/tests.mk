@@ -12,7 +12,7 @@ unit-tests: $(unit_programs)
 # runs each for a while on a copy of its corpus, tests/fuzz/corpus/NAME.
 FUZZ_FLAGS := -g -O1 -std=gnu11 -Wall -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=all
-FUZZ_LIBS := -lelf -ldw -lsqlite3 -lz -llzma -liberty -lm
+FUZZ_LIBS := -lelf -ldw -lcapstone -lsqlite3 -lz -llzma -liberty -lm
 fuzz_programs := $(patsubst %.c,$(O)/%,$(wildcard tests/fuzz/*.c))
 
 $(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.c call_sites.c \
@@ -20,6 +20,8 @@ $(O)/tests/fuzz/cfi: $(addprefix user/symbol/,cfi.c unwind_image.c unwind_table.
 	user/base/alloc.c user/base/error.c
 $(O)/tests/fuzz/description: $(addprefix user/capture/discovery/,description.c allocators.c) \
 	$(addprefix user/base/,alloc.c error.c format.c strbuf.c utf8.c)
+$(O)/tests/fuzz/placement: user/capture/discovery/placement.c \
+	$(addprefix user/base/,alloc.c error.c)
 $(O)/tests/fuzz/go_pclntab: user/symbol/go/pclntab.c
 $(O)/tests/fuzz/recording: \
 	$(addprefix user/recording/,open.c reader.c read_shares.c columns.c database.c delta.c \
