@@ -19,8 +19,8 @@ ARCH := $(shell uname -m | sed 's/x86_64/x86/; s/aarch64/arm64/')
 VERSION := $(shell cat .version 2>/dev/null || \
 	git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-PKGS := libbpf libelf libdw capstone sqlite3 json-c zlib ncursesw \
-	libprotobuf-c
+PKGS := libbpf libelf libdw capstone sqlite3 json-c zlib liblzma \
+	ncursesw libprotobuf-c
 ifneq ($(filter-out clean help lint fetch-targets,$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell $(PKG_CONFIG) --short-errors --print-errors --exists \
 	'libbpf >= 1.1' $(PKGS) || echo no),)

@@ -438,6 +438,8 @@ def heapsonde(*args, timeout=50, **kwargs):
 class Watch:
     """heapsonde report -p PID --json, running. Extra options as given."""
 
+    attach_most_s = 20
+
     def __init__(self, pid, *options, mode="exact", attach=None, settle=0.25, tool=(TOOL,)):
         argv = [*tool, "report", "-p", pid, "--json", "--limit", "0", "--mode", mode]
         if attach:
@@ -463,8 +465,8 @@ class Watch:
             if self.proc.poll() is not None:
                 raise Failure(f"heapsonde ended, status {self.proc.returncode}:"
                               f" {self.errors()}")
-            if time.monotonic() - begun > 20 * PATIENCE:
-                raise Failure("no probe stands in the target after 20 s")
+            if time.monotonic() - begun > self.attach_most_s * PATIENCE:
+                raise Failure(f"no probe stands in the target after {self.attach_most_s} s")
             now = len(changed_code(self.target)) if self.quiet else 0
             if now != count:
                 count, since = now, time.monotonic()

@@ -257,5 +257,57 @@ def readers_that_die():
     remark(f"{lost} files")
 
 
+def without_build_id(program):
+    """Its bytes, the note of the build id made a note of nobody's."""
+    return program.replace(b"\3\0\0\0GNU\0", b"\3\0\0\0XYZ\0", 1)
+
+
+def hostile_program(directory):
+    """The workload "family", which names a debug file that has no end."""
+    if not shutil.which("objcopy"):
+        raise Skip("no objcopy")
+    os.mkdir(directory)
+    program, link = os.path.join(directory, "family"), os.path.join(directory, "link")
+    with open(workload_path("family"), "rb") as f:
+        contents = without_build_id(f.read())
+    with open(program, "wb") as f:
+        f.write(contents)
+    with open(link, "wb") as f:
+        f.write(b"endless.debug\0\0\0" + b"\1\2\3\4")
+    os.chmod(program, 0o755)
+    subprocess.run(["objcopy", "--strip-all", "--add-section", f".gnu_debuglink={link}", program],
+                   check=True)
+    with open(os.path.join(directory, "endless.debug"), "wb") as f:
+        try:
+            f.truncate(1 << 42)
+        except OSError as why:
+            raise Skip(f"no file of 4 TB: {why}") from None
+    return program
+
+
+class PatientWatch(Watch):
+    """A reader that hangs is waited for half a minute."""
+
+    attach_most_s = 90
+
+
+@case(timeout=200)
+def a_reader_that_hangs():
+    """It is given up in time; the numbers are whole, and the report says what is not there."""
+    w = Workload("family", argv=[hostile_program(scratch("hostile"))],
+                 env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
+    watch = PatientWatch(w.pid)
+    books = w.work()
+    report = watch.finish()
+    check_equal("totals", {m: report.totals[m] for m in SUMS},
+                {m: book_totals(books)[m] for m in SUMS})
+    check_consistent(report)
+    check(report.data["unwind"]["unreadable_files"] > 0, "no file was unreadable")
+    check("endless.debug: whoever reads its symbols" in watch.errors(), watch.errors())
+    check_equal("the workload's status", w.quit(), 0)
+    remark(f"attached in {watch.attach_s:.0f} s, "
+           f"{report.data['unwind']['unreadable_files']} files")
+
+
 need_root()
 main()

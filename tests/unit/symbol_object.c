@@ -6,11 +6,17 @@
  */
 #include <limits.h>
 #include <elf.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/reader.h"
+#include "symbol/go/reader.h"
 #include "symbol/object.h"
+#include "symbol/unwind_reader.h"
+#include "symbol/usdt.h"
 #include "tests/unit/symbol_helpers.h"
 #include "tests/unit/test.h"
 
@@ -805,4 +811,105 @@ TEST(sparse)
 	fd = memory_file(data, size);
 	check(!ftruncate(fd, 1LL << 42));
 	exercise(fd);
+}
+
+/* ---- Files that are written to while they are read ---- */
+
+struct restless {
+	int fd;
+	const uint8_t *data;
+	size_t size;
+	atomic_bool over;
+	atomic_int cuts;
+};
+
+/* Cuts the file somewhere, and makes it whole again. */
+static void *be_restless(void *arg)
+{
+	struct restless *file = arg;
+	uint32_t random = 1;
+
+	while (!file->over) {
+		random = random * 1664525 + 1013904223;
+		if (ftruncate(file->fd, random % file->size) ||
+		    pwrite(file->fd, file->data, file->size, 0) != (ssize_t)file->size)
+			abort();
+		file->cuts++;
+	}
+	return NULL;
+}
+
+/* What heapsonde reads by itself, and what its readers read for it. */
+static void read_restless(int fd, bool by_readers)
+{
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	struct error *err __cleanup_error = object_create(dup(fd), "/restless", &obj);
+	struct usdt_probe_vec probes = { 0 };
+	struct unwind_table *table = NULL;
+	struct go_binary *go = NULL;
+	uint64_t vaddr;
+
+	if (err)
+		return;
+	object_has_call_frames(obj);
+	object_is_static_program(obj);
+	object_find_variable(obj, "data", &vaddr);
+	object_is_go(obj);
+	usdt_probes(obj, "libc", &probes);
+	usdt_probes_deinit(&probes);
+	error_destroy(unwind_read(fd, UNWIND_FULL, true, &table));
+	unwind_table_destroy(table);
+	if (!by_readers)
+		return;
+	error_destroy(go_binary_read(fd, "/restless", &go));
+	go_binary_close(go);
+	check_int(count_named(obj, "none"), 0);
+}
+
+#define CUTS 300
+#define READER_ROUNDS 20	/* each starts some, of which some end by SIGBUS */
+
+TEST(files_cut_while_they_are_read)
+{
+	__cleanup_free char *path = scratch("restless.so");
+	struct restless file = { 0 };
+	__cleanup_free uint8_t *data = NULL;
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	pthread_t thread;
+
+	check(compile_library(path, library_source));
+	data = read_whole(path, &file.size);
+	file.data = data;
+	file.fd = open(path, O_RDWR | O_CLOEXEC);
+	check(file.fd >= 0 && !pthread_create(&thread, NULL, be_restless, &file));
+	for (int i = 0; i < READER_ROUNDS || file.cuts < CUTS; i++)
+		read_restless(file.fd, i < READER_ROUNDS);
+	file.over = true;
+	pthread_join(thread, NULL);
+	close(file.fd);
+	obj = open_object(path);
+	check_int(count_named(obj, "shown"), 1);
+}
+
+/* A debug file without end: whoever sums it up is given up in time. */
+TEST(debuglink_to_a_file_without_end)
+{
+	__cleanup_free char *path = scratch("endless.so");
+	__cleanup_free char *debug = scratch("endless.debug");
+	int64_t failures = reader_failures();
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	__cleanup_close int fd = -1;
+
+	check(compile(path, library_source, "-shared -fPIC -Wl,--build-id=none"));
+	check(shell("objcopy --only-keep-debug '%s' '%s' && strip '%s' && "
+		    "objcopy --add-gnu-debuglink='%s' '%s'", path, debug, path, debug, path));
+	fd = open(debug, O_RDWR | O_CLOEXEC);
+	if (ftruncate(fd, 1ll << 42))
+		test_skip("no file of 4 TB can be had here");
+	reader_set_patience(200, 60);
+	obj = open_object(path);
+	check_int(count_named(obj, "shown"), 1);
+	check_int(count_named(obj, "hidden"), 0);
+	check(reader_failures() > failures);
+	reader_set_patience(30000, 60);
 }

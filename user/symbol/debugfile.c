@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Finding debug files; see debugfile.h. */
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
+#include "base/reader.h"
 #include "symbol/debugfile.h"
 #include "symbol/elfread.h"
 #include "symbol/safeopen.h"
 
 #define DEBUG_ROOT "/usr/lib/debug"
-
-/* .gnu_debugdata is a fraction of the file; what is larger is a trap. */
-#define EMBEDDED_MAX (64ULL << 20)
-#define UNPACKED_MAX (256ULL << 20)
-#define LZMA_MEMORY_MAX (128ULL << 20)
 
 struct debuglink {
 	char *name;
@@ -42,26 +35,38 @@ static char *build_id_of(int fd)
 	return notes ? elfread_build_id(notes, shdr->sh_size, shdr->sh_addralign) : NULL;
 }
 
-static bool checksum_is(int fd, uint32_t crc)
+/* In a confined process: how large the file is was somebody's choice. */
+static void serve_checksum(int socket, int file)
 {
 	uint32_t sum = crc32(0, NULL, 0);
 	uint64_t offset = 0;
 	uint8_t buf[65536];
 	size_t n;
 
-	while ((n = elfread_some(fd, offset, buf, sizeof(buf))) > 0) {
+	while ((n = elfread_some(file, offset, buf, sizeof(buf))) > 0) {
 		sum = crc32(sum, buf, n);
 		offset += n;
 	}
-	return sum == crc;
+	reader_send(socket, &sum, sizeof(sum));
 }
 
-static bool is_same_file(const struct object *obj, int fd)
+static bool checksum_is(int fd, const struct debuglink *link)
 {
-	struct stat st, own;
+	int socket __cleanup_close = reader_start(serve_checksum, fd);
+	uint32_t sum;
 
-	return fstat(fd, &st) || fstat(obj->fd, &own) ||
-	       (st.st_dev == own.st_dev && st.st_ino == own.st_ino);
+	if (socket >= 0 && reader_receive(socket, &sum, sizeof(sum)))
+		return sum == link->crc;
+	reader_note_failure(link->name, "symbols (a debug file)");
+	return false;
+}
+
+static bool is_same_file(int a, int b)
+{
+	struct stat st, other;
+
+	return fstat(a, &st) || fstat(b, &other) ||
+	       (st.st_dev == other.st_dev && st.st_ino == other.st_ino);
 }
 
 /* @link: NULL if the build id led here. */
@@ -69,13 +74,13 @@ static bool belongs_to(const struct object *obj, int fd, const struct debuglink 
 {
 	__cleanup_free char *build_id = NULL;
 
-	if (is_same_file(obj, fd))
+	if (is_same_file(obj->fd, fd))
 		return false;
 	if (*obj->build_id) {
 		build_id = build_id_of(fd);
 		return build_id && !strcmp(build_id, obj->build_id);
 	}
-	return link && checksum_is(fd, link->crc);
+	return link && checksum_is(fd, link);
 }
 
 bool debugfile_belongs(const struct object *obj, int fd)
@@ -89,14 +94,13 @@ bool debugfile_belongs(const struct object *obj, int fd)
 static int try_path(const struct object *obj, int root_fd, const char *path,
 		    const struct debuglink *link)
 {
-	__cleanup_close int fd = root_fd < 0 ? -1 : safeopen_in_root(root_fd, path);
+	__cleanup_close int inside = root_fd < 0 ? -1 : safeopen_in_root(root_fd, path);
+	__cleanup_close int fd = -1;
 
-	if (fd >= 0 && belongs_to(obj, fd, link))
-		return steal_fd(&fd);
-	if (fd >= 0)
-		close(fd);
+	if (inside >= 0 && belongs_to(obj, inside, link))
+		return steal_fd(&inside);
 	fd = safeopen(AT_FDCWD, path);
-	if (fd >= 0 && belongs_to(obj, fd, link))
+	if (fd >= 0 && !(inside >= 0 && is_same_file(inside, fd)) && belongs_to(obj, fd, link))
 		return steal_fd(&fd);
 	return -1;
 }
@@ -171,83 +175,4 @@ int debugfile_open(const struct object *obj, int root_fd)
 	int fd = open_by_build_id(obj, root_fd);
 
 	return fd >= 0 ? fd : open_by_debuglink(obj, root_fd);
-}
-
-/* ---- .gnu_debugdata ---- */
-
-/*
- * Only files of some distributions have the section, so liblzma is loaded when
- * the first of them is met, and not being there costs no more than its names.
- */
-struct lzma {
-	__typeof__(lzma_stream_decoder) *stream_decoder;
-	__typeof__(lzma_code) *code;
-	__typeof__(lzma_end) *end;
-};
-
-static const struct lzma *load_lzma(void)
-{
-	static struct lzma lzma;
-	static bool tried;
-	void *library;
-
-	if (!tried) {
-		tried = true;
-		library = dlopen("liblzma.so.5", RTLD_NOW | RTLD_LOCAL);
-		if (library) {
-			lzma.stream_decoder = dlsym(library, "lzma_stream_decoder");
-			lzma.code = dlsym(library, "lzma_code");
-			lzma.end = dlsym(library, "lzma_end");
-		}
-	}
-	return lzma.stream_decoder && lzma.code && lzma.end ? &lzma : NULL;
-}
-
-/* Decodes the rest of @stream's input into @fd; false if it is broken or too long. */
-static bool decode(const struct lzma *lzma, lzma_stream *stream, int fd)
-{
-	__cleanup_free uint8_t *out = xmalloc(65536);
-	lzma_ret status;
-
-	do {
-		size_t n;
-
-		stream->next_out = out;
-		stream->avail_out = 65536;
-		status = lzma->code(stream, LZMA_FINISH);
-		n = 65536 - stream->avail_out;
-		if (stream->total_out > UNPACKED_MAX || write(fd, out, n) != (ssize_t)n)
-			return false;
-	} while (status == LZMA_OK);
-	return status == LZMA_STREAM_END;
-}
-
-static int unpack(const uint8_t *data, size_t size)
-{
-	__cleanup_close int fd = memfd_create("gnu_debugdata", MFD_CLOEXEC);
-	const struct lzma *lzma = load_lzma();
-	lzma_stream stream = LZMA_STREAM_INIT;
-	bool ok;
-
-	if (fd < 0 || !lzma ||
-	    lzma->stream_decoder(&stream, LZMA_MEMORY_MAX, 0) != LZMA_OK)
-		return -1;
-	stream.next_in = data;
-	stream.avail_in = size;
-	ok = decode(lzma, &stream, fd);
-	lzma->end(&stream);
-	return ok ? steal_fd(&fd) : -1;
-}
-
-int debugfile_open_embedded(const struct object *obj)
-{
-	__cleanup_elf Elf *elf = elfread_open(obj->fd);
-	__cleanup_free uint8_t *data = NULL;
-	const Elf64_Shdr *shdr;
-
-	shdr = elf ? elfread_section(elf, obj->fd, ".gnu_debugdata", SHT_PROGBITS) : NULL;
-	if (!shdr)
-		return -1;
-	data = elfread_whole(obj->fd, shdr->sh_offset, shdr->sh_size, EMBEDDED_MAX);
-	return data ? unpack(data, shdr->sh_size) : -1;
 }

@@ -2,7 +2,7 @@
 /*
  * Where the names and lines of a stripped file are kept: in a separate debug
  * file, found by build id or by .gnu_debuglink (gdb's manual, "Separate Debug
- * Files"), or compressed in its own .gnu_debugdata ("MiniDebugInfo").
+ * Files"). What a file carries compressed in itself: debugdata.h.
  */
 #ifndef HEAPSONDE_SYMBOL_DEBUGFILE_H
 #define HEAPSONDE_SYMBOL_DEBUGFILE_H
@@ -24,8 +24,5 @@ int debugfile_open(const struct object *obj, int root_fd);
 int debugfile_open_by_build_id(const char *build_id, const char *dir);
 /* Whether @fd is the debug file of @obj by its build id. */
 bool debugfile_belongs(const struct object *obj, int fd);
-
-/* What .gnu_debugdata unpacks to, in a memfd for the caller to close; -1 if none. */
-int debugfile_open_embedded(const struct object *obj);
 
 #endif

@@ -28,6 +28,7 @@ struct source_frame {
 	const char *function;	/* demangled */
 	const char *raw;	/* linkage name, or the plain one */
 	const char *file;
+	const char *type;	/* of what the call here allocates; of Go code alone */
 	uint32_t line, column;	/* 0 if unknown */
 	uint32_t start_line;	/* of the function; 0 if unknown */
 	bool is_called;		/* it is to be called so, whatever the symbol table says */

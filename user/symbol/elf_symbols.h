@@ -16,6 +16,7 @@
 
 #define SYMBOLS_MAX (8ULL << 20)	/* of each table */
 
+/* RANK_TOLD: by another table, Go's. */
 enum binding_rank { RANK_TOLD, RANK_GLOBAL, RANK_WEAK, RANK_LOCAL };
 
 struct elf_symbols_wish {

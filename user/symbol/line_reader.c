@@ -8,22 +8,25 @@
 #include "base/strbuf.h"
 #include "base/strpool.h"
 #include "base/vec.h"
+#include "symbol/go/lines.h"
+#include "symbol/go/reader.h"
 #include "symbol/line_reader.h"
 
 /*
  * A question is an address; so many bytes follow the head of its answer, first
  * the frames, then their strings. The first answer, to no question, has a frame
- * if there is DWARF.
+ * if there are such tables.
  */
 struct answer_head { uint32_t frames, bytes; };
 
+#define STRINGS 4		/* function, raw, file and type */
 #define FRAMES_MAX 1024
 #define ANSWER_MAX (16u << 20)
 
 struct answer_frame {
 	uint32_t line, column, start_line;
 	uint32_t is_called;
-	uint32_t lens[3];		/* of function, raw and file; 0: unknown, else with NUL */
+	uint32_t lens[STRINGS];		/* 0: unknown, else with NUL */
 };
 
 DEFINE_VEC(source_frame_vec, struct source_frame);
@@ -38,6 +41,7 @@ struct known {
 #define KNOWN_MAX (1u << 18)
 
 struct line_reader {
+	enum lines_source source;
 	int fd;				/* of the file; -1: it has failed */
 	int socket;			/* -1: its process was ended to make room */
 	int starts;
@@ -49,16 +53,18 @@ struct line_reader {
 	size_t known_size, known_count;
 };
 
-/* Processes that are there: each holds what it has read. 0: there are to be none. */
+/* Processes that are there: each holds what it has read. */
 static struct line_reader *awake[LINE_READERS_MAX];
 static int awake_max = LINE_READERS_MAX;
+static bool dwarf_is_read = true;
 static uint64_t questions;
 
 #define STARTS_MAX 16	/* of one file: more would be more work than it is worth */
 
 void line_reader_allow(int count)
 {
-	awake_max = count < LINE_READERS_MAX ? count : LINE_READERS_MAX;
+	dwarf_is_read = count > 0;
+	awake_max = count < 1 ? 1 : count < LINE_READERS_MAX ? count : LINE_READERS_MAX;
 }
 
 /* --- in the confined process ---------------------------------------------- */
@@ -70,9 +76,10 @@ static uint32_t string_len(const char *s)
 
 static void put_strings(struct strbuf *ret, const struct source_frame *frame)
 {
-	const char *const strings[3] = { frame->function, frame->raw, frame->file };
+	const char *const strings[STRINGS] = { frame->function, frame->raw, frame->file,
+					       frame->type };
 
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < STRINGS; i++)
 		strbuf_add(ret, strings[i] ?: "", string_len(strings[i]));
 }
 
@@ -80,7 +87,8 @@ static void put_frame(struct strbuf *ret, const struct source_frame *frame)
 {
 	const struct answer_frame packed = {
 		frame->line, frame->column, frame->start_line, frame->is_called,
-		{ string_len(frame->function), string_len(frame->raw), string_len(frame->file) },
+		{ string_len(frame->function), string_len(frame->raw), string_len(frame->file),
+		  string_len(frame->type) },
 	};
 
 	strbuf_add(ret, (const char *)&packed, sizeof(packed));
@@ -101,20 +109,45 @@ static bool answer(int socket, const struct source_frame *frames, size_t count)
 	return reader_send(socket, body.data, body.len);
 }
 
-static void serve_lines(int socket, int file)
+typedef size_t find_fn(void *lines, uint64_t vaddr, const struct source_frame **ret);
+
+/* @lines: NULL if there are none. */
+static void serve(int socket, void *lines, find_fn *find)
 {
-	struct dwarf_lines *lines = dwarf_lines_create(file);
 	const struct source_frame *frames, there = { 0 };
 	uint64_t vaddr;
 
 	if (!answer(socket, &there, lines != NULL) || !lines)
 		return;
 	while (reader_receive(socket, &vaddr, sizeof(vaddr))) {
-		size_t count = dwarf_lines_find(lines, vaddr, &frames);
+		size_t count = find(lines, vaddr, &frames);
 
 		if (!answer(socket, frames, count))
 			return;
 	}
+}
+
+static size_t find_by_dwarf(void *lines, uint64_t vaddr, const struct source_frame **ret)
+{
+	return dwarf_lines_find(lines, vaddr, ret);
+}
+
+static void serve_dwarf(int socket, int file)
+{
+	serve(socket, dwarf_lines_create(file), find_by_dwarf);
+}
+
+static size_t find_by_go(void *lines, uint64_t vaddr, const struct source_frame **ret)
+{
+	return go_lines_find(lines, vaddr, ret);
+}
+
+static void serve_go(int socket, int file)
+{
+	struct go_lines *lines = go_lines_create(file);
+
+	serve(socket, lines, find_by_go);
+	go_lines_destroy(lines);
 }
 
 /* --- on our side: whatever comes is checked -------------------------------- */
@@ -148,7 +181,8 @@ static bool unpack(struct line_reader *r, const char *body, const struct answer_
 						.is_called = packed.is_called };
 		if (!take_string(r, &at, end, packed.lens[0], &frame->function) ||
 		    !take_string(r, &at, end, packed.lens[1], &frame->raw) ||
-		    !take_string(r, &at, end, packed.lens[2], &frame->file))
+		    !take_string(r, &at, end, packed.lens[2], &frame->file) ||
+		    !take_string(r, &at, end, packed.lens[3], &frame->type))
 			return false;
 	}
 	return at == end;
@@ -205,17 +239,20 @@ static bool wake(struct line_reader *r)
 	if (++r->starts > STARTS_MAX)
 		return false;
 	*place() = r;
-	r->socket = reader_start(serve_lines, r->fd);
+	r->socket = r->source == LINES_GO ?
+		    reader_start_large(serve_go, r->fd, go_reader_bytes(r->fd)) :
+		    reader_start(serve_dwarf, r->fd);
 	return r->socket >= 0 && receive_answer(r);
 }
 
-struct line_reader *line_reader_create(int fd, const char *path)
+struct line_reader *line_reader_create(int fd, const char *path, enum lines_source source)
 {
 	struct line_reader *r __cleanup(line_reader_destroyp) = NULL;
 
-	if (!awake_max)
+	if (source == LINES_DWARF && !dwarf_is_read)
 		return NULL;
 	r = xcalloc(1, sizeof(*r));
+	r->source = source;
 	r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	r->socket = -1;
 	r->used = ++questions;

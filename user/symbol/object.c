@@ -8,9 +8,10 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "symbol/debugdata.h"
 #include "symbol/debugfile.h"
 #include "symbol/elfread.h"
-#include "symbol/go/lines.h"
+#include "symbol/go/reader.h"
 #include "symbol/line_reader.h"
 #include "symbol/object.h"
 #include "symbol/symtab.h"
@@ -33,8 +34,10 @@ struct object_private {
 	int expected;			/* from symtab_ask(), or -1 */
 	struct line_reader *lines;	/* NULL until then too, or if there is no DWARF */
 	bool lines_tried;
-	struct go_lines *go;		/* NULL until then too, or if it is no Go program */
-	bool go_tried;
+	bool no_debug_file;
+	bool is_go, go_asked;
+	struct line_reader *go_lines;	/* the same of Go's tables */
+	bool go_lines_tried;
 	int root_fd;
 	unsigned int refs;
 };
@@ -218,7 +221,7 @@ void object_destroy(struct object *obj)
 	if (obj->priv->expected >= 0)
 		close(obj->priv->expected);
 	line_reader_destroy(obj->priv->lines);
-	go_lines_destroy(obj->priv->go);
+	line_reader_destroy(obj->priv->go_lines);
 	load_vec_deinit(&obj->priv->loads);
 	segment_vec_deinit(&obj->priv->segments);
 	if (obj->priv->root_fd >= 0)
@@ -333,41 +336,26 @@ size_t object_read(const struct object *obj, uint64_t vaddr, void *buf, size_t l
 
 /* ---- Symbols ---- */
 
+/* Its separate debug file, or -1: once there was none, nobody looks for it again. */
+static int open_debug_file(const struct object *obj)
+{
+	int fd = obj->priv->no_debug_file ? -1 : debugfile_open(obj, obj->priv->root_fd);
+
+	obj->priv->no_debug_file = fd < 0;
+	return fd;
+}
+
 /* A stripped file's names: of its debug file, else the few it carries compressed. */
 static void add_debug_symbols(const struct object *obj, struct symtab *symtab)
 {
-	__cleanup_close int separate = debugfile_open(obj, obj->priv->root_fd);
+	__cleanup_close int separate = open_debug_file(obj);
 	__cleanup_close int embedded = -1;
 
 	if (separate >= 0 && symtab_add_file(symtab, separate, obj->path))
 		return;
-	embedded = debugfile_open_embedded(obj);
+	embedded = debugdata_open(obj);
 	if (embedded >= 0)
 		symtab_add_file(symtab, embedded, obj->path);
-}
-
-static struct go_lines *go_of(struct object *obj)
-{
-	struct object_private *priv = obj->priv;
-
-	if (!priv->go_tried)
-		priv->go = go_lines_create(obj->fd);
-	priv->go_tried = true;
-	return priv->go;
-}
-
-static void add_go_function(void *ctx, uint64_t vaddr, uint64_t size, const char *name)
-{
-	symtab_add_function(ctx, vaddr, size, name);
-}
-
-/* What Go's runtime calls its functions is how Go's own tools show them. */
-static void add_go_symbols(struct object *obj, struct symtab *symtab)
-{
-	struct go_lines *go = go_of(obj);
-
-	if (go)
-		go_lines_functions(go, add_go_function, symtab);
 }
 
 void object_expect_symbols(struct object *obj)
@@ -398,7 +386,6 @@ static struct symtab *symtab_of(struct object *obj)
 	symtab = symtab_create(priv->segments.data, priv->segments.len);
 	if (!add_own_symbols(obj, symtab))
 		add_debug_symbols(obj, symtab);
-	add_go_symbols(obj, symtab);
 	symtab_finish(symtab);
 	return priv->symtab = symtab;
 }
@@ -463,18 +450,27 @@ static struct line_reader *lines_of(struct object *obj)
 	if (priv->lines_tried)
 		return priv->lines;
 	priv->lines_tried = true;
-	priv->lines = line_reader_create(obj->fd, obj->path);
-	separate = priv->lines ? -1 : debugfile_open(obj, priv->root_fd);
+	priv->lines = line_reader_create(obj->fd, obj->path, LINES_DWARF);
+	separate = priv->lines ? -1 : open_debug_file(obj);
 	if (separate >= 0)
-		priv->lines = line_reader_create(separate, obj->path);
+		priv->lines = line_reader_create(separate, obj->path, LINES_DWARF);
 	return priv->lines;
+}
+
+static struct line_reader *go_lines_of(struct object *obj)
+{
+	struct object_private *priv = obj->priv;
+
+	if (!priv->go_lines_tried && object_is_go(obj))
+		priv->go_lines = line_reader_create(obj->fd, obj->path, LINES_GO);
+	priv->go_lines_tried = true;
+	return priv->go_lines;
 }
 
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret)
 {
-	struct go_lines *go = go_of(obj);
-	size_t count = go ? go_lines_find(go, vaddr, ret) : 0;
-	struct line_reader *lines;
+	struct line_reader *lines = go_lines_of(obj);
+	size_t count = lines ? line_reader_find(lines, vaddr, ret) : 0;
 
 	if (count)
 		return count;
@@ -486,26 +482,26 @@ size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct sou
 
 bool object_is_go(struct object *obj)
 {
-	return go_of(obj);
+	struct object_private *priv = obj->priv;
+
+	if (!priv->go_asked)
+		priv->is_go = go_program_is(obj->fd);
+	priv->go_asked = true;
+	return priv->is_go;
 }
 
 bool object_is_go_code(struct object *obj, uint64_t vaddr)
 {
-	const struct source_frame *frames;
+	const struct object_symbol *symbol = object_find_symbol(obj, vaddr);
 
-	return go_of(obj) && go_lines_find(obj->priv->go, vaddr, &frames);
-}
-
-const char *object_allocated_type(struct object *obj, uint64_t vaddr)
-{
-	return go_of(obj) ? go_lines_allocated(obj->priv->go, vaddr) : NULL;
+	return symbol && symbol->is_go;
 }
 
 /* ---- A debug file from elsewhere ---- */
 
 bool object_lacks_lines(struct object *obj)
 {
-	return !go_of(obj) && !lines_of(obj);
+	return !go_lines_of(obj) && !lines_of(obj);
 }
 
 void object_set_debug_file(struct object *obj, int debug_fd)
@@ -515,13 +511,12 @@ void object_set_debug_file(struct object *obj, int debug_fd)
 	if (!debugfile_belongs(obj, debug_fd))
 		return;
 	line_reader_destroy(priv->lines);
-	priv->lines = line_reader_create(debug_fd, obj->path);
+	priv->lines = line_reader_create(debug_fd, obj->path, LINES_DWARF);
 	priv->lines_tried = true;
 	symtab_destroy(priv->symtab);
 	priv->symtab = symtab_create(priv->segments.data, priv->segments.len);
 	symtab_add_file(priv->symtab, obj->fd, obj->path);
 	symtab_add_file(priv->symtab, debug_fd, obj->path);
-	add_go_symbols(obj, priv->symtab);
 	symtab_finish(priv->symtab);
 }
 

@@ -77,6 +77,7 @@ struct object_symbol {
 	uint64_t vaddr, size;
 	const char *name;	/* raw, without @version; borrowed from the object */
 	bool exported;		/* in .dynsym */
+	bool is_go;		/* of Go's own table of functions */
 };
 
 /*
@@ -113,17 +114,11 @@ struct source_frame;
 size_t object_source_frames(struct object *obj, uint64_t vaddr, const struct source_frame **ret);
 
 /*
- * Whether the file is a Go program, and whether Go code is at @vaddr. Go moves its
- * stacks and passes arguments in ways of its own.
+ * Whether the file is a Go program, by its headers, and whether Go code is at @vaddr. Go
+ * moves its stacks and passes arguments in ways of its own.
  */
 bool object_is_go(struct object *obj);
 bool object_is_go_code(struct object *obj, uint64_t vaddr);
-/*
- * The name of the type of what the call that returns to @vaddr allocates; NULL if it
- * does not, or nobody tells, as in all code but Go's. Borrowed.
- */
-const char *object_allocated_type(struct object *obj, uint64_t vaddr);
-
 /* Whether there are no lines for it, neither in the file nor in a separate one found here. */
 bool object_lacks_lines(struct object *obj);
 

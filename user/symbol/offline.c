@@ -85,7 +85,7 @@ static struct offline_names *from_debug_file(const char *dir, const char *build_
 	names->symtab = symtab_create(names->segments.data, names->segments.len);
 	symtab_add_file(names->symtab, fd, build_id);
 	symtab_finish(names->symtab);
-	names->lines = line_reader_create(fd, build_id);
+	names->lines = line_reader_create(fd, build_id, LINES_DWARF);
 	return names;
 }
 

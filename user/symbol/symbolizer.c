@@ -79,6 +79,7 @@ static void add_source(struct symbol_frame *frame, const struct source_frame *so
 	frame->line = source->line;
 	frame->column = source->column;
 	frame->start_line = source->start_line;
+	frame->type = source->type;
 }
 
 size_t symbol_frames_compose(const struct symbol *symbol, const struct source_frame *sources,
@@ -118,10 +119,7 @@ size_t address_space_symbolize_frames(const struct address_space *as, uint64_t p
 	address_space_symbolize(as, pc, is_return, &called);
 	if (m)
 		count = object_source_frames(m->object, pc - is_return - m->bias, &sources);
-	count = symbol_frames_compose(&called, sources, count, ret, max);
-	if (m && is_return)
-		ret[0].type = object_allocated_type(m->object, pc - m->bias);
-	return count;
+	return symbol_frames_compose(&called, sources, count, ret, max);
 }
 
 size_t object_symbolize_frames(struct object *object, const struct symbol *at, bool is_return,
@@ -133,8 +131,5 @@ size_t object_symbolize_frames(struct object *object, const struct symbol *at, b
 
 	name_function(object, at->offset - is_return, &called);
 	count = object_source_frames(object, at->offset - is_return, &sources);
-	count = symbol_frames_compose(&called, sources, count, ret, max);
-	if (is_return)
-		ret[0].type = object_allocated_type(object, at->offset);
-	return count;
+	return symbol_frames_compose(&called, sources, count, ret, max);
 }

@@ -8,6 +8,8 @@
 #include "base/vec.h"
 #include "symbol/demangle.h"
 #include "symbol/elf_symbols.h"
+#include "symbol/go/lines.h"
+#include "symbol/go/reader.h"
 #include "symbol/symtab.h"
 
 /* Of a piece of names: a small table must not cost what a large one is worth. */
@@ -114,6 +116,33 @@ static void send_name(void *arg, const struct named_range *range, const char *na
 	name_sender_put(arg, range, name);
 }
 
+static void send_go_function(void *arg, uint64_t vaddr, uint64_t size, const char *name)
+{
+	struct elf_symbols_wish *wish = arg;
+	const struct object_segment *seg = elf_symbols_segment(wish->segments,
+							       wish->segments_count, vaddr);
+	uint64_t limit = seg ? seg->vaddr + seg->size : 0;
+	struct named_range range;
+
+	if (!seg)
+		return;
+	range = (struct named_range){
+		.start = vaddr, .size = size < limit - vaddr ? size : limit - vaddr,
+		.limit = limit, .rank = RANK_TOLD,
+	};
+	wish->take(wish->arg, &range, name);
+}
+
+/* What Go's runtime calls its functions is how Go's own tools show them. */
+static void send_go_functions(int file, struct elf_symbols_wish *wish)
+{
+	struct go_lines *go = go_lines_create(file);
+
+	if (go)
+		go_lines_functions(go, send_go_function, wish);
+	go_lines_destroy(go);
+}
+
 /* In the confined process. */
 static void serve_symbols(int socket, int file)
 {
@@ -127,8 +156,12 @@ static void serve_symbols(int socket, int file)
 	segments = xcalloc(question.segments, sizeof(*segments));
 	wish.segments = segments;
 	wish.segments_count = question.segments;
-	if (reader_receive(socket, segments, question.segments * sizeof(*segments)))
-		name_sender_end(&sender, elf_symbols_take(file, &wish));
+	if (reader_receive(socket, segments, question.segments * sizeof(*segments))) {
+		bool has_symtab = elf_symbols_take(file, &wish);
+
+		send_go_functions(file, &wish);
+		name_sender_end(&sender, has_symtab);
+	}
 	free(segments);
 }
 
@@ -158,8 +191,8 @@ static bool is_sound(const struct symtab *symtab, const struct named_range *rang
 		symtab->segments, symtab->segments_count, range->start);
 
 	return seg && range->limit > range->start && range->limit <= seg->vaddr + seg->size &&
-	       range->size <= range->limit - range->start && range->rank > RANK_TOLD &&
-	       range->rank <= RANK_LOCAL && range->is_label <= 1 && range->is_exported <= 1;
+	       range->size <= range->limit - range->start && range->rank <= RANK_LOCAL &&
+	       range->is_label <= 1 && range->is_exported <= 1;
 }
 
 static bool take_symbol(void *arg, const struct named_range *range, const char *name)
@@ -174,6 +207,7 @@ static bool take_symbol(void *arg, const struct named_range *range, const char *
 			.size = range->size,
 			.name = keep_name(symtab, name),
 			.exported = range->is_exported,
+			.is_go = range->rank == RANK_TOLD,
 		},
 		.limit = range->limit,
 		.rank = range->rank,
@@ -185,7 +219,8 @@ static bool take_symbol(void *arg, const struct named_range *range, const char *
 int symtab_ask(const struct object_segment *segments, size_t count, int fd)
 {
 	const struct question question = { (uint32_t)count };
-	int socket __cleanup_close = count > SEGMENTS_MAX ? -1 : reader_start(serve_symbols, fd);
+	int socket __cleanup_close = count > SEGMENTS_MAX ? -1 :
+		reader_start_large(serve_symbols, fd, go_reader_bytes(fd));
 
 	if (socket < 0 || !reader_send(socket, &question, sizeof(question)) ||
 	    !reader_send(socket, segments, count * sizeof(*segments)))
@@ -210,25 +245,6 @@ bool symtab_add_file(struct symtab *symtab, int fd, const char *path)
 	int socket __cleanup_close = symtab_ask(symtab->segments, symtab->segments_count, fd);
 
 	return symtab_take(symtab, socket, path);
-}
-
-void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, const char *name)
-{
-	const struct object_segment *seg = elf_symbols_segment(
-		symtab->segments, symtab->segments_count, vaddr);
-	uint64_t limit = seg ? seg->vaddr + seg->size : 0;
-
-	if (!seg || strnlen(name, STREAM_NAME_MAX + 1) > STREAM_NAME_MAX)
-		return;
-	entry_vec_push(&symtab->entries, (struct entry){
-		.sym = {
-			.vaddr = vaddr,
-			.size = size < limit - vaddr ? size : limit - vaddr,
-			.name = name,
-		},
-		.limit = limit,
-		.rank = RANK_TOLD,
-	});
 }
 
 /* ---- Indexing ---- */
@@ -259,6 +275,7 @@ static int by_preference(const void *va, const void *vb)
 static void merge_into(struct entry *kept, const struct entry *twin)
 {
 	kept->sym.exported |= twin->sym.exported;
+	kept->sym.is_go |= twin->sym.is_go;
 	kept->label &= twin->label;
 	if (twin->sym.size > kept->sym.size)
 		kept->sym.size = twin->sym.size;

@@ -27,8 +27,9 @@ void symtab_destroy(struct symtab *symtab);
 DEFINE_CLEANUP(struct symtab *, symtab_destroy);
 
 /*
- * Adds what elf_symbols.h finds in the ELF file @fd (borrowed), by a process that may do
- * nothing else (base/reader.h); @path is for messages. Returns whether the file has a
+ * Adds what elf_symbols.h finds in the ELF file @fd (borrowed), and the functions of a Go
+ * program's own table, by a process that may do nothing else (base/reader.h); of several
+ * names of an address Go's is the best. @path is for messages. Returns whether the file has a
  * .symtab; false too if its reader failed.
  */
 bool symtab_add_file(struct symtab *symtab, int fd, const char *path);
@@ -38,11 +39,6 @@ bool symtab_add_file(struct symtab *symtab, int fd, const char *path);
  */
 int symtab_ask(const struct object_segment *segments, size_t count, int fd);
 bool symtab_take(struct symtab *symtab, int socket, const char *path);
-/*
- * Adds a function that another table tells of; of several names of an address
- * it is the best. @name is borrowed.
- */
-void symtab_add_function(struct symtab *symtab, uint64_t vaddr, uint64_t size, const char *name);
 void symtab_finish(struct symtab *symtab);
 
 size_t symtab_functions(const struct symtab *symtab, const struct object_symbol **ret);

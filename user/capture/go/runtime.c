@@ -11,7 +11,7 @@
 #include "base/vec.h"
 #include "bpf/go.h"
 #include "capture/go/runtime.h"
-#include "symbol/go/binary.h"
+#include "symbol/go/reader.h"
 #include "symbol/object.h"
 #include "symbol/symbolizer.h"
 
@@ -603,7 +603,7 @@ static struct error *open_binary(const struct address_space *as, struct go_binar
 		if (mapping->object == before)
 			continue;
 		before = mapping->object;
-		err = go_binary_open(mapping->object->fd, binary);
+		err = go_binary_read(mapping->object->fd, mapping->object->path, binary);
 		if (err || *binary) {
 			*bias = mapping->bias;
 			*object = mapping->object;

@@ -189,12 +189,14 @@ static void take_structure(Dwarf_Die *die, struct go_layout *ret)
 }
 
 /* Some are not there in every version. */
-static bool is_whole(const struct go_layout *layout)
+bool go_layout_is_whole(const struct go_layout *layout)
 {
 	for (size_t i = 0; i < MEMBERS_COUNT; i++) {
 		int32_t value = *field_of((struct go_layout *)layout, &members[i]);
 		size_t field = members[i].field;
 
+		if (value < -1 || value >= (int32_t)OFFSET_MAX)
+			return false;
 		if (value < 0 && field != offsetof(struct go_layout, delta_in_ptr_bits) &&
 		    field != offsetof(struct go_layout, arena_inline_marks))
 			return false;
@@ -219,7 +221,7 @@ static bool read_units(Dwarf *dwarf, struct go_layout *ret)
 			if (dwarf_tag(&die) == DW_TAG_structure_type)
 				take_structure(&die, ret);
 		} while (dwarf_walk_next(&walk, &die));
-		if (is_whole(ret))
+		if (go_layout_is_whole(ret))
 			return true;
 	}
 	return false;

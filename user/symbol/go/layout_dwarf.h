@@ -18,5 +18,7 @@
  * buffer. @ret->minor is left alone.
  */
 bool go_layout_read_dwarf(Elf *elf, int fd, struct go_layout *ret);
+/* Whether each field is in a structure, or is one that some versions lack. */
+bool go_layout_is_whole(const struct go_layout *layout);
 
 #endif

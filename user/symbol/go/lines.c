@@ -92,6 +92,7 @@ size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source
 {
 	const struct go_module *m = &lines->module;
 	uint64_t offset = vaddr - m->text;
+	__cleanup_free char *type = NULL;
 	struct go_function f;
 	size_t count = 0;
 
@@ -112,14 +113,10 @@ size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source
 	/* 1.19 does show the outermost. */
 	if (!count || f.id != lines->wrapper_id || m->table.before_1_20)
 		add_source(lines, &f, offset, f.name, f.start_line, &count);
+	type = go_type_allocated(m, vaddr + 1);
+	if (type)
+		lines->frames[0].type = strpool_intern(lines->names, type);
 	return count;
-}
-
-const char *go_lines_allocated(struct go_lines *lines, uint64_t vaddr)
-{
-	__cleanup_free char *name = go_type_allocated(&lines->module, vaddr);
-
-	return name ? strpool_intern(lines->names, name) : NULL;
 }
 
 void go_lines_functions(struct go_lines *lines, go_lines_fn *fn, void *ctx)

@@ -25,14 +25,11 @@ struct go_lines *go_lines_create(int fd);
 void go_lines_destroy(struct go_lines *lines);
 DEFINE_CLEANUP(struct go_lines *, go_lines_destroy);
 
-/* As dwarf_lines_find(): 0 where no Go function is, C code for one. */
-size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source_frame **ret);
-
 /*
- * The type of what the call that returns to @vaddr allocates (types.h); NULL. Lives as
- * long as @lines.
+ * As dwarf_lines_find(): 0 where no Go function is, C code for one. If @vaddr is the last
+ * byte of a call, the first frame has the type of what it allocates (types.h).
  */
-const char *go_lines_allocated(struct go_lines *lines, uint64_t vaddr);
+size_t go_lines_find(struct go_lines *lines, uint64_t vaddr, const struct source_frame **ret);
 
 /* All functions, ascending; names live as long as @lines. */
 typedef void go_lines_fn(void *ctx, uint64_t vaddr, uint64_t size, const char *name);
