@@ -110,6 +110,48 @@ for name in ("jemalloc", "tcmalloc", "mimalloc"):
     add_case(f"{name}_maps_when_sampled", sampled_beside_its_maps, name)
 
 
+@case()
+def jemalloc_keeps_the_budget():
+    """As with the C library's: what is too dear goes over to windows."""
+    w = Workload("services", "leaky", "6", "40000", env=preloaded("jemalloc"))
+    watch = Watch(w.pid, "--max-overhead", "1", mode="auto")
+    w.work()
+    report = watch.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check_equal("mode", report.data["mode"], "windows")
+    check("contents" in report.data["windows"]["evidence"], report.data["windows"]["evidence"])
+    cost, windows = report.data["cost"], report.data["windows"]["windows"]
+    spent = cost["probe_hits"] * cost["probe_ns_per_hit"]
+    cpu = spent / cost["target_cpu_share"]
+    # What it gives in a quarter of a second, two looks and a window come on top.
+    check(spent < 0.01 * (cpu + 0.25e9) + 100e6 + 1.5 * spent / max(windows, 1),
+          f"{spent / 1e6:.0f} ms of {cpu / 1e6:.0f} ms, {windows} windows")
+    check(report.loss["complete"], f"lost: {report.loss}")
+
+
+def operators_in_windows(allocator, attach=None):
+    """Functions that may throw have links of their own in windows, and are seen as well."""
+    w = Workload("services", "leaky", "6", "20000", "new", env=preloaded(allocator))
+    watch = Watch(w.pid, "--max-overhead", "5", mode="windows", attach=attach)
+    books = w.work()
+    report = watch.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check(report.loss["complete"], f"lost: {report.loss}")
+    want = sum(site["alloc_count"] for site in books["sites"])
+    got, error = report.totals["alloc_count"], report.totals["alloc_count_error"]
+    check(abs(got - want) <= 5 / 1.96 * error, f"alloc_count is {got} ±{error:.0f}, not {want}")
+    # Each costs ten times a malloc, where a return instruction is stepped: there are few windows.
+    check(got > want / 10, f"alloc_count is {got}, of {want}: operators are not seen")
+    remark(f"{got} ±{error:.0f} of {want}, {report.data['windows']['windows']} windows")
+
+
+for name in ("jemalloc", "tcmalloc", "mimalloc"):
+    add_case(f"{name}_operators_in_windows", operators_in_windows, name)
+add_case("operators_in_windows_without_sessions", operators_in_windows, "jemalloc", "multi")
+
+
 for name in ("jemalloc", "tcmalloc", "mimalloc"):
     add_case(f"{name}_extended", through, name, "extended", name)
 for method in ("multi", "single"):

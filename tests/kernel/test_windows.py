@@ -192,14 +192,16 @@ def auto_without_threads_for_windows():
         allocated = sum(s["alloc_count"] for s in json.loads(w.line())["sites"])
         report = watching.finish()
     check("every allocation is recorded on" in watching.errors(), watching.errors())
-    check_equal("mode", report.data["mode"], "exact")
+    # Sampled, if a busy machine gave it the time to overspend its budget that way, too.
+    exact = report.data["mode"] == "exact"
+    check(exact or report.data["mode"] == "sampled", f"mode is {report.data['mode']}")
     check_equal("windows", report.data["windows"], None)
     check_equal("times without probes", report.loss["missed_probes"], 1)
     totals = report.totals
     check(totals["alloc_count"] < allocated, f"{totals['alloc_count']} of {allocated}")
     seen = [moment["alloc_bytes"] for moment in report.data["timeline"]]
     check(seen[-1] > seen[-3], f"in the end nothing was recorded: {seen}")
-    check("alloc_count_error" not in totals, "what was recorded is called an estimate")
+    check(not exact or "alloc_count_error" not in totals, "what was recorded is called an estimate")
     check_equal("the workload's status", w.quit(), 0)
 
 

@@ -3,11 +3,13 @@
  * Services that allocate at a pace, for estimates that need time: churn of many
  * lifetimes, caches, bursts, frees in other threads, and slow leaks.
  *
- *	services SCENARIO [SECONDS] [OPERATIONS_PER_S]
+ *	services SCENARIO [SECONDS] [OPERATIONS_PER_S [new]]
  *
  * Blocks live for a time that is drawn anew for each (exponential about their
  * site's mean); of a site that leaks, a share is never freed. The engine's own
  * memory is mapped, so that all that malloc gives stands in the books.
+ *
+ * new: blocks come from C++'s operators, which a preloaded allocator must bring.
  *
  * SIGUSR1: from now on at a hundredth of the pace, or at all of it again; SIGUSR2: the end.
  */
@@ -28,11 +30,17 @@
 #define SITES(X) X(00) X(01) X(02) X(03) X(04) X(05) X(06) X(07) X(08) X(09) X(10) X(11) \
 		 X(12) X(13) X(14) X(15) X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23)
 
+extern void *_Znwm(size_t size) __attribute__((weak));
+extern void _ZdlPv(void *block) __attribute__((weak));
+
+static void *(*give)(size_t size) = malloc;
+static void (*take)(void *block) = free;
+
 #define X(n)								\
 	BOOK(site_##n, "heap");						\
 	SITE static void *site_##n(size_t size)				\
 	{								\
-		void *p = malloc(size);					\
+		void *p = give(size);					\
 									\
 		__asm__ volatile("" : : "r"(p) : "memory");		\
 		return p;						\
@@ -186,7 +194,7 @@ static void free_due(struct worker *w, uint64_t now)
 	while (pop_due(w, now, &item)) {
 		struct block block = { item.p, item.size, site_books[item.site] };
 
-		free(book_free(&block));
+		take(book_free(&block));
 	}
 }
 
@@ -281,6 +289,10 @@ int main(int argc, char **argv)
 		return 2;
 	if (argc > 3)
 		operations_per_s = atof(argv[3]);
+	if (argc > 4) {
+		give = _Znwm;
+		take = _ZdlPv;
+	}
 	for (int i = 0; i < scenario->threads; i++) {
 		struct worker *w = &workers[i];
 

@@ -132,6 +132,7 @@ enum probe_role {
 	ROLE_CALLS,		/* calls whose return counts, at their entry */
 	ROLE_RETURNS,		/* and at their return */
 	ROLE_WINDOW,		/* frees and calls in one: see window_probes_create() */
+	ROLE_WINDOW_ENTRIES,	/* the rest of a window: calls that end at ROLE_EXITS */
 };
 
 static bool is_mapping(const struct planned_probe *probe)
@@ -141,12 +142,16 @@ static bool is_mapping(const struct planned_probe *probe)
 
 static bool is_windowed(const struct planned_probe *probe)
 {
-	return probe->function->kind <= PROBE_FREE && !probe->exits.len;
+	return probe->function->kind <= PROBE_FREE;
 }
 
+/* C++'s operators are in no plan but that of an allocator which has its own. */
 static bool is_hit_often(const struct planned_probe *probe)
 {
-	static const char *const symbols[] = { "malloc", "free", "calloc", "realloc" };
+	static const char *const symbols[] = {
+		"malloc", "free", "calloc", "realloc", "_Znwm", "_Znam", "_ZdlPv", "_ZdlPvm",
+		"_ZdaPv",
+	};
 
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
 		if (!strcmp(probe->function->symbol, symbols[i]))
@@ -158,7 +163,8 @@ bool attach_windows_blind(const struct probe_plan *plan)
 {
 	vec_for_each(object, &plan->objects)
 		vec_for_each(probe, &object->probes)
-			if (is_hit_often(probe) && !is_windowed(probe))
+			if (probe->function->group == GROUP_MALLOC && is_hit_often(probe) &&
+			    probe->exits.len)
 				return true;
 	return false;
 }
@@ -192,7 +198,9 @@ static bool has_role(const struct attach_job *job, const struct planned_probe *p
 	case ROLE_REPORTS:
 		return false;
 	case ROLE_WINDOW:
-		return true;
+		return !probe->exits.len;
+	case ROLE_WINDOW_ENTRIES:
+		return probe->exits.len;
 	case ROLE_FREES:
 		return plain_free;
 	case ROLE_ENTRIES:
@@ -552,7 +560,8 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 		      : NULL;
 }
 
-#define LINKS_MAX 16
+#define LINKS_MAX 24
+#define LINKS_OF_OBJECT 8	/* at most */
 
 /* A batch of one link. */
 struct window_link {
@@ -594,8 +603,8 @@ static bool add_link(struct window_probes *probes, const struct bpf_program *pro
 }
 
 /*
- * One link where there are sessions. Frees are in it: their return is waived, and
- * that of free may be probed in any process without harm.
+ * One link where there are sessions and nothing may throw. Frees are in it: their
+ * return is waived, and that of free may be probed in any process without harm.
  */
 static bool add_part(struct window_probes *probes, const struct attach_programs *programs,
 		     const struct attach_job *job, enum attach_part part)
@@ -604,8 +613,13 @@ static bool add_part(struct window_probes *probes, const struct attach_programs 
 	struct attach_job of_part = *job;
 
 	of_part.part = part;
-	if (job->method == ATTACH_SESSION)
+	if (job->method == ATTACH_SESSION) {
+		add_link(probes, programs->session, session, &of_part, ROLE_EXITS);
+		add_link(probes, programs->entry, multi, &of_part, ROLE_WINDOW_ENTRIES);
 		return add_link(probes, programs->session, session, &of_part, ROLE_WINDOW);
+	}
+	add_link(probes, programs->returns, multi, &of_part, ROLE_EXITS);
+	add_link(probes, programs->entry, multi, &of_part, ROLE_WINDOW_ENTRIES);
 	add_link(probes, programs->returns, multi, &of_part, ROLE_RETURNS);
 	return add_link(probes, programs->entry, multi, &of_part, ROLE_WINDOW);
 }
@@ -615,7 +629,7 @@ bool window_probes_add(struct window_probes *probes, const struct attach_program
 {
 	bool often;
 
-	if (probes->len + 4 > LINKS_MAX)
+	if (probes->len + LINKS_OF_OBJECT > LINKS_MAX)
 		return false;
 	often = add_part(probes, programs, job, ATTACH_OFTEN);
 	return add_part(probes, programs, job, ATTACH_SELDOM) || often;

@@ -105,8 +105,9 @@ struct error *attach_publish_allocator(const struct attach_programs *programs,
 
 /*
  * Probes that are set and removed many times, with all that it takes prepared:
- * where that is done, no memory can be had (aside.h). What may throw is not
- * among them: C++'s operator new is seen as the malloc that it calls.
+ * where that is done, no memory can be had (aside.h). C++'s operator new, which may
+ * throw, is among them where it is the allocator's own, and has links of its own; all
+ * others are seen as the malloc that they call.
  */
 struct window_probes;
 

@@ -223,7 +223,6 @@ static struct error *attach_part_to(struct session *s, struct attachment *att,
 	return attach_object(att, &s->programs, &of_part);
 }
 
-/* C++'s operator new is not probed in windows; it calls malloc. */
 static struct error *attach_heap(struct session *s, struct watched *w,
 				 const struct attach_job *job)
 {

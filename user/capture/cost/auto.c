@@ -27,6 +27,7 @@
 
 #define LOOK_WINDOWS 3		/* of which the first is but a millisecond */
 #define LOOK_MAX_S 0.8
+#define LOOK_LEAST 2		/* have to do where there are no more, on a busy machine */
 #define LOOK_PAUSE_NS 5000000
 #define SURELY 4.0		/* times the budget: one window is enough to say so */
 #define ROOM 1.25		/* that a forecast leaves below the budget */
@@ -36,19 +37,24 @@
 #define HOLD_S 2.0		/* that recording all must have kept the budget */
 
 /* What is known of the target before it has probes. */
+static bool describes(const struct session_settings *settings)
+{
+	return settings->allocators && settings->allocators->described.len;
+}
+
 bool session_may_move(const struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
 
 	return settings->auto_level && !settings->command && !settings->children &&
-	       settings->pids_count == 1 && !settings->min_size &&
+	       settings->pids_count == 1 && !settings->min_size && !describes(settings) &&
 	       settings->max_size == UINT64_MAX && s->method != ATTACH_SINGLE;
 }
 
-/* What windows can watch: one process, and the C library's heap alone. */
+/* What windows can watch: one process, and a heap by malloc and its kin. */
 static bool can_move(const struct session *s)
 {
-	if (!session_may_move(s) || s->auto_state.cannot_move || s->governor || s->foreign ||
+	if (!session_may_move(s) || s->auto_state.cannot_move || s->governor ||
 	    s->watches_reports || !s->watches_functions)
 		return false;
 	vec_for_each(image, &s->images)
@@ -269,10 +275,9 @@ struct error *session_settle_level(struct session *s)
 		update_price(s);
 		pace = governor_pace(s->governor);
 	}
-	/* Fewer windows than wanted, on a busy machine, have to do: the warden sees who errs. */
-	if (pace.windows && would_fit(s, &pace, 1))
+	if (pace.windows >= LOOK_LEAST && would_fit(s, &pace, 1))
 		return begin_exactly(s);
-	if (pace.windows)
+	if (pace.windows && !would_fit(s, &pace, 1))
 		log_info("recording every allocation would take %.0f %% of the target's CPU time, "
 			 "more than %g %%: watching in windows (--mode exact does without)",
 			 100 * forecast(s, &pace), 100 * session_budget(s));

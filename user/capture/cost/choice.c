@@ -25,6 +25,15 @@ bool choice_is_foreign(const struct probe_plan *plan)
 	return false;
 }
 
+static bool has_described(const struct probe_plan *plan)
+{
+	vec_for_each(object, &plan->objects)
+		vec_for_each(probe, &object->probes)
+			if (probe->function->group == GROUP_DESCRIBED)
+				return true;
+	return false;
+}
+
 const char *choice_no_windows(const struct probe_plan *plan, enum attach_method method)
 {
 	if (method == ATTACH_SINGLE)
@@ -33,8 +42,8 @@ const char *choice_no_windows(const struct probe_plan *plan, enum attach_method 
 		return "it has Go code";
 	if (!probe_plan_has_heap(plan))
 		return "no function of its own gives it memory";
-	if (choice_is_foreign(plan))
-		return "its allocator is not the GNU C library's";
+	if (has_described(plan))
+		return "functions that --allocator describes are not seen in them";
 	if (probe_plan_has_reports(plan))
 		return "it tells of samples by itself";
 	if (attach_windows_blind(plan))
