@@ -30,13 +30,21 @@ TEST(bins_lie_end_to_end)
 	check_int(fate_bin(1e12), FATE_BINS - 1);
 }
 
-/* Controls that are noticed after @delay_s on average, watched for @watched_s. */
-static void simulate_controls(int count, double delay_s, double watched_s,
+/* How long an end stays unnoticed; a share of them does for ever. */
+struct noticing { double delay_s, never; };
+
+static double draw_delay(struct noticing noticing)
+{
+	return draw() < noticing.never ? HUGE_VAL : exponential(noticing.delay_s);
+}
+
+/* Controls, watched for @watched_s. */
+static void simulate_controls(int count, struct noticing noticing, double watched_s,
 			      struct fate_counts *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	for (int i = 0; i < count; i++) {
-		double age = draw() * watched_s, delay = exponential(delay_s);
+		double age = draw() * watched_s, delay = draw_delay(noticing);
 
 		if (delay < age)
 			ret->noticed[fate_bin(delay)]++;
@@ -51,7 +59,7 @@ TEST(delays_are_found_though_some_still_wait)
 	struct delay_curve curve;
 
 	seed = 1;
-	simulate_controls(20000, 2, 10, &controls);
+	simulate_controls(20000, (struct noticing){ 2, 0 }, 10, &controls);
 	delay_fit(&controls, &curve);
 	for (double t = 0.1; t < 6; t *= 1.5)
 		check(fabs(delay_at(&curve, t) - exp(-t / 2)) < 0.03);
@@ -64,13 +72,13 @@ struct simulated {
 	double alive[FATE_BINS];
 };
 
-static void simulate_blocks(int count, double immortal, double life_s, double delay_s,
+static void simulate_blocks(int count, double immortal, double life_s, struct noticing noticing,
 			    double watched_s, struct simulated *ret)
 {
 	for (int i = 0; i < count; i++) {
 		double age = draw() * watched_s;
 		double life = draw() < immortal ? HUGE_VAL : exponential(life_s);
-		double noticed = life + exponential(delay_s);
+		double noticed = life + draw_delay(noticing);
 
 		if (noticed < age) {
 			ret->seen.noticed[fate_bin(noticed)]++;
@@ -93,7 +101,8 @@ static double estimated_alive(const struct simulated *sim, const struct fate_ker
 	return sum;
 }
 
-static void check_alive(double immortal, double life_s, double delay_s, double tolerance)
+static void check_alive(double immortal, double life_s, struct noticing noticing,
+			double tolerance)
 {
 	static struct fate_kernel kernel;
 	struct simulated sim = { 0 };
@@ -101,27 +110,38 @@ static void check_alive(double immortal, double life_s, double delay_s, double t
 	struct delay_curve curve;
 	double truth = 0, unnoticed = 0, estimate;
 
-	simulate_controls(20000, delay_s, 60, &controls);
+	simulate_controls(20000, noticing, 60, &controls);
 	delay_fit(&controls, &curve);
 	fate_kernel_init(&kernel, &curve);
-	simulate_blocks(20000, immortal, life_s, delay_s, 60, &sim);
+	simulate_blocks(20000, immortal, life_s, noticing, 60, &sim);
 	for (int i = 0; i < FATE_BINS; i++) {
 		truth += sim.alive[i];
 		unnoticed += sim.seen.waiting[i];
 	}
 	estimate = estimated_alive(&sim, &kernel);
 	if (fabs(estimate - truth) > tolerance * truth)
-		test_fail("%g of %g unnoticed live, said are %g (immortal %g, life %g, delay %g)",
-			  truth, unnoticed, estimate, immortal, life_s, delay_s);
+		test_fail("%g of %g unnoticed live, said are %g (immortal %g, life %g, delay %g, "
+			  "never %g)", truth, unnoticed, estimate, immortal, life_s,
+			  noticing.delay_s, noticing.never);
 }
 
 TEST(ghosts_are_told_from_the_living)
 {
 	seed = 2;
-	check_alive(0.05, 0.1, 2, 0.10);	/* a leak among what dies at once */
-	check_alive(0.5, 3, 5, 0.10);
-	check_alive(0.02, 0.02, 0.001, 0.10);	/* deaths are noticed at once */
-	check_alive(0.2, 10, 4, 0.12);
+	/* A leak among what dies at once. */
+	check_alive(0.05, 0.1, (struct noticing){ 2, 0 }, 0.10);
+	check_alive(0.5, 3, (struct noticing){ 5, 0 }, 0.10);
+	/* Deaths are noticed at once. */
+	check_alive(0.02, 0.02, (struct noticing){ 0.001, 0 }, 0.10);
+	check_alive(0.2, 10, (struct noticing){ 4, 0 }, 0.12);
+}
+
+/* Their places are taken by blocks of the same size that stay. */
+TEST(ghosts_that_nobody_will_ever_notice_are_told_too)
+{
+	seed = 3;
+	check_alive(0.1, 0.1, (struct noticing){ 0.05, 0.4 }, 0.15);
+	check_alive(0.3, 2, (struct noticing){ 0.5, 0.6 }, 0.15);
 }
 
 TEST(nothing_seen_says_nothing)

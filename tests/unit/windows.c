@@ -204,3 +204,47 @@ TEST(what_dies_in_its_window_is_no_sample)
 	check_int(row(S1)->m.temporary_count, WEIGHT);
 	end();
 }
+
+/* Frees of blocks that nobody saw born, whose chunks turn out to be of @bytes. */
+static void free_strangers(int count, uint64_t bytes)
+{
+	windows_open(w);
+	for (int i = 0; i < count; i++)
+		freed(next_addr += 0x10000);
+	shut();
+	read_all(bytes);
+}
+
+/* Whoever reads the memory notices the end of one in @every that are followed in vain. */
+static void notice(bool controls, int every)
+{
+	struct followed_vec all = { 0 };
+	int i = 0;
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		if (f->control == controls && i++ % every == 0)
+			windows_note_end(w, f, now);
+	followed_vec_deinit(&all);
+}
+
+/*
+ * Ends of large blocks are noticed at once, of small ones seldom: few controls say so,
+ * but they are of that size. Of 30 small blocks that have all ended ten were noticed, as many
+ * as there should be: the others are not taken for alive.
+ */
+TEST(ends_that_are_noticed_seldom_in_one_class_are_so_whatever_the_others_say)
+{
+	begin();
+	for (int i = 0; i < 10; i++)
+		free_strangers(40, 512);
+	notice(true, 1);
+	free_strangers(45, 32);
+	notice(true, 3);
+	keep(1, 30, 20, S1, 32);
+	notice(false, 3);
+	now += 20 * STEP;
+	row(S1);
+	check(row(S1)->m.live_count < 12 * WEIGHT);
+	end();
+}

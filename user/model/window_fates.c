@@ -7,7 +7,7 @@
 
 #define BIN0_S 1e-3
 #define BIN_RATIO 1.32
-#define BLIND_SHARE 0.3		/* of deaths that are not noticed yet */
+#define BLIND_SHARE 0.3		/* of deaths that are not noticed yet, and will be */
 #define HAZARD_BINS 6		/* whose hazard stands in for that of those that follow */
 
 int fate_bin(double age_s)
@@ -75,9 +75,19 @@ double delay_mean_s(const struct delay_curve *curve)
 	return sum;
 }
 
+/* Some ends nobody will ever notice: they say nothing of how long it takes. */
+static double blind_s_of(const struct delay_curve *curve)
+{
+	double never = curve->unnoticed[FATE_BINS];
+	int bin = 0;
+
+	while (bin < FATE_BINS && curve->unnoticed[bin] > never + BLIND_SHARE * (1 - never))
+		bin++;
+	return fate_bin_low_s(never < 1 ? bin : FATE_BINS);
+}
+
 void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curve)
 {
-	int blind = 0;
 
 	for (int i = 0; i < FATE_BINS; i++) {
 		double death = fate_bin_middle_s(i);
@@ -91,9 +101,7 @@ void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curv
 				i < j ? delay_at(curve, fate_bin_middle_s(j) - death) : 1;
 		}
 	}
-	while (blind < FATE_BINS && curve->unnoticed[blind] > BLIND_SHARE)
-		blind++;
-	kernel->blind_s = fate_bin_low_s(blind);
+	kernel->blind_s = blind_s_of(curve);
 }
 
 void fate_init(struct fate *fate)

@@ -13,7 +13,7 @@
 #include "model/estimate.h"
 #include "model/window_estimate.h"
 
-#define CONTROLS_ENOUGH 60	/* for a curve of a class's own */
+#define POOLED_CONTROLS 10	/* of all classes, in the curve of each */
 #define PRIOR_BLOCKS 0.5	/* of all stacks, in a stack's lifetimes */
 #define PRIOR_OF_ROW 3		/* of the stack, in those of its blocks of one size */
 #define STEPS_FIRST 60
@@ -55,6 +55,24 @@ static struct fate_counts *count_controls(const struct estimate *e, struct fate_
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		add_counts(pool, &counts[i]);
 	return counts;
+}
+
+/*
+ * How long the ends of a class's blocks stay unnoticed: by its own controls, and by so
+ * many of the others' where it has few. Classes differ: what is freed may go on in
+ * another block of the same size at once, or lie there for long.
+ */
+static void fit_delays(const struct fate_counts *class, const struct fate_counts *pool,
+		       struct delay_curve *ret)
+{
+	double all = count_all(pool), part = all > 0 ? fmin(POOLED_CONTROLS / all, 1) : 0;
+	struct fate_counts both = *class;
+
+	for (int i = 0; i < FATE_BINS; i++) {
+		both.noticed[i] += part * pool->noticed[i];
+		both.waiting[i] += part * pool->waiting[i];
+	}
+	delay_fit(&both, ret);
 }
 
 /* --- lifetimes --- */
@@ -132,25 +150,25 @@ static double fit_lifetimes(struct estimate *e)
 	struct fate_counts pool = { 0 };
 	struct fate_counts *controls __cleanup_free = count_controls(e, &pool);
 	bool known[WINDOW_CLASSES] = { false };
-	struct fate_kernel *kernels __cleanup_free = xcalloc(2, sizeof(*kernels));
+	struct fate_kernel *kernel __cleanup_free = xcalloc(1, sizeof(*kernel));
 	struct delay_curve pooled, curve;
 
 	delay_fit(&pool, &pooled);
 	count_waiting(e);
 	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
-	e->kernel = kernels;
-	fate_kernel_init(&kernels[0], &pooled);
+	e->kernel = kernel;
+	fate_kernel_init(kernel, &pooled);
 	fit_rows(e);
 	vec_for_each(cell, &e->w->cells)
 		known[cell->class] = true;
 	for (int class = 0; class < WINDOW_CLASSES; class++) {
 		if (!known[class])
 			continue;
-		e->kernel = &kernels[0];
-		if (count_all(&controls[class]) >= CONTROLS_ENOUGH) {
-			delay_fit(&controls[class], &curve);
-			e->kernel = &kernels[1];
-			fate_kernel_init(e->kernel, &curve);
+		if (count_all(&controls[class]) > 0) {
+			fit_delays(&controls[class], &pool, &curve);
+			fate_kernel_init(kernel, &curve);
+		} else {
+			fate_kernel_init(kernel, &pooled);
 		}
 		fit_class(e, class);
 	}
