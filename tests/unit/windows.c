@@ -248,3 +248,32 @@ TEST(ends_that_are_noticed_seldom_in_one_class_are_so_whatever_the_others_say)
 	check(row(S1)->m.live_count < 12 * WEIGHT);
 	end();
 }
+
+TEST(what_is_followed_lately_is_told_alone_and_newest_first)
+{
+	struct followed_vec all = { 0 };
+	uint64_t first, second, freed_then;
+
+	begin();
+	windows_open(w);
+	born(100, S1);
+	shut();
+	windows_open(w);
+	first = born(100, S1);
+	second = born(100, S1);
+	freed_then = next_addr += 0x10000;
+	freed(freed_then);
+	shut();
+	windows_open(w);
+	born(100, S1);				/* not settled */
+	windows_followed_since(w, now - STEP, &all);
+	check_int(all.len, 3);
+	check(all.data[0].addr == second && all.data[1].addr == first);
+	check(all.data[2].addr == freed_then && all.data[2].control);
+	all.len = 0;
+	windows_followed(w, &all);
+	check_int(all.len, 4);
+	followed_vec_deinit(&all);
+	shut();
+	end();
+}

@@ -479,15 +479,32 @@ void windows_shut(struct windows *w, const struct window_facts *facts)
 
 /* --- what is followed --- */
 
+/* They stand in the order in which it began; of the open window nothing is settled yet. */
+static void append_since(const struct follow_vec *all, uint64_t since_ns,
+			 struct followed_vec *ret)
+{
+	for (size_t i = all->len; i-- > 0;) {
+		const struct follow *follow = &all->data[i];
+
+		if (!follow->f.control && !follow->weight)
+			continue;
+		if (follow->f.since_ns < since_ns)
+			return;
+		if (!follow->ended)
+			followed_vec_push(ret, follow->f);
+	}
+}
+
+void windows_followed_since(struct windows *w, uint64_t since_ns, struct followed_vec *ret)
+{
+	append_since(&w->blocks, since_ns, ret);
+	append_since(&w->controls, since_ns, ret);
+}
+
 void windows_followed(struct windows *w, struct followed_vec *ret)
 {
 	followed_vec_reserve(ret, ret->len + w->blocks.len + w->controls.len);
-	vec_for_each(block, &w->blocks)
-		if (!block->ended && block->weight)
-			followed_vec_push(ret, block->f);
-	vec_for_each(control, &w->controls)
-		if (!control->ended)
-			followed_vec_push(ret, control->f);
+	windows_followed_since(w, 0, ret);
 }
 
 static struct follow *find_followed(struct windows *w, const struct followed *f)

@@ -75,8 +75,9 @@ struct followed {
 
 DEFINE_VEC(followed_vec, struct followed);
 
-/* Appends all of them, as of now. */
+/* Appends all of them, as of now, or those that have been followed since then: newest first. */
 void windows_followed(struct windows *windows, struct followed_vec *ret);
+void windows_followed_since(struct windows *windows, uint64_t since_ns, struct followed_vec *ret);
 /*
  * What is followed is told by its contents, not by the allocator's marks. A
  * control whose address is used again at once is then none: what is first read

@@ -456,13 +456,13 @@ static bool look(struct poll *poll, const struct followed_vec *all)
 }
 
 size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		  const struct poll_evidence *evidence, bool only_new)
+		  const struct poll_evidence *evidence, uint64_t since_ns, bool only_new)
 {
 	__cleanup(followed_vec_deinit) struct followed_vec all = { 0 };
 	struct poll poll = { .pid = pid, .evidence = evidence };
 
 	pthread_mutex_lock(lock);
-	windows_followed(windows, &all);
+	windows_followed_since(windows, since_ns, &all);
 	pthread_mutex_unlock(lock);
 	if (only_new)
 		keep_new(&all);

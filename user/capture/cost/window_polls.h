@@ -42,10 +42,10 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 		     struct poll_evidence *evidence, bool first, struct heap_census *ret);
 
 /*
- * Looks at all that is followed, or only at what never was, and tells @windows
- * what has ended. Returns how many it looked at.
+ * Looks at what is followed since @since_ns (0: at all), or of that only at what it
+ * never looked at, and tells @windows what has ended. Returns how many these were.
  */
 size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		  const struct poll_evidence *evidence, bool only_new);
+		  const struct poll_evidence *evidence, uint64_t since_ns, bool only_new);
 
 #endif

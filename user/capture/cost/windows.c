@@ -44,7 +44,9 @@
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
 
 #define POLL_MIN_S 0.020
-#define POLL_SHARE 0.03		/* of one core, for the poller at most */
+#define POLL_SHARE 0.02		/* of one core, for looking at all that is followed, at most ... */
+#define POLL_YOUNG_SHARE 0.01	/* ... and at what has begun to be so lately */
+#define YOUNG_S 0.3
 #define CENSUS_MIN_S 1.0
 #define CENSUS_SHARE 0.025
 
@@ -500,14 +502,35 @@ static uint64_t max_ns(double least_s, uint64_t cpu_ns, double share)
 	return (uint64_t)fmax(least_s * NS_PER_S, (double)cpu_ns / share);
 }
 
-/* When it is to be done again: so that it costs no more than its share. */
-static uint64_t do_polls(struct governor *g, bool only_new)
+/* When it is to be done again: so that it costs no more than @share of a core. */
+static uint64_t do_polls(struct governor *g, uint64_t since_ns, bool only_new, double share)
 {
 	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	if (g->evidence.heap || g->evidence.allocator == POLL_ANY)
-		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, only_new);
-	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, POLL_SHARE);
+		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, since_ns, only_new);
+	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, share);
+}
+
+/* When what is to be polled is next. */
+struct poll_times { uint64_t all_ns, young_ns; };
+
+/*
+ * What was allocated for a moment is freed in the next one, and its place is taken by
+ * what stays: that it was free is to be seen for a short while only.
+ */
+static void poll_due(struct governor *g, struct poll_times *next, bool look)
+{
+	uint64_t now = session_now_ns(), young = now - (uint64_t)(YOUNG_S * NS_PER_S);
+
+	if (now >= next->all_ns) {
+		next->all_ns = do_polls(g, 0, false, POLL_SHARE);
+		next->young_ns = now + (uint64_t)(POLL_MIN_S * NS_PER_S);
+	} else if (now >= next->young_ns) {
+		next->young_ns = do_polls(g, young, false, POLL_YOUNG_SHARE);
+	} else if (look) {
+		do_polls(g, young, true, POLL_YOUNG_SHARE);
+	}
 }
 
 static uint64_t do_census(struct governor *g)
@@ -522,7 +545,8 @@ static uint64_t do_census(struct governor *g)
 static void *polls_main(void *arg)
 {
 	struct governor *g = arg;
-	uint64_t next_poll = 0, next_census = 0;
+	struct poll_times next = { 0 };
+	uint64_t next_census = 0;
 
 	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
@@ -532,14 +556,11 @@ static void *polls_main(void *arg)
 
 		g->look = false;
 		pthread_mutex_unlock(&g->lock);
-		if (session_now_ns() >= next_poll)
-			next_poll = do_polls(g, false);
-		else if (look)
-			do_polls(g, true);
+		poll_due(g, &next, look);
 		if (session_now_ns() >= next_census)
 			next_census = do_census(g);
 		pthread_mutex_lock(&g->lock);
-		wait_until(g, next_poll, &g->look);
+		wait_until(g, next.young_ns < next.all_ns ? next.young_ns : next.all_ns, &g->look);
 	}
 	pthread_mutex_unlock(&g->lock);
 	return NULL;
@@ -645,7 +666,7 @@ void governor_stop(struct governor *g)
 	if (g->polls_started)
 		pthread_join(g->polls_thread, NULL);
 	if (g->windows_started && g->begun) {
-		do_polls(g, false);
+		do_polls(g, 0, false, POLL_SHARE);
 		do_census(g);
 	}
 	g->windows_started = g->polls_started = false;
