@@ -745,7 +745,7 @@ static struct error *begin_windows(struct session *s)
 
 	if (err)
 		return err;
-	governor_begin(s->governor, session_now_ns(), 0);
+	governor_begin(s->governor, 0, 0);
 	return s->settings.auto_level ? session_settle_level(s) : NULL;
 }
 

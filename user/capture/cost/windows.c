@@ -93,7 +93,7 @@ struct governor {
 	uint64_t random;
 
 	/* The windows thread's own. */
-	uint64_t since_ns;		/* when the first period begins */
+	uint64_t since_ns;		/* nothing was seen; 0: when the heap is first read */
 	double hits_per_s;		/* while a window is open; < 0: not known */
 	double hits_outside;		/* of each: before, after, or of no use */
 	int64_t all_hits;		/* until now */
@@ -465,6 +465,20 @@ static bool see_program(struct governor *g, uint64_t period_ns, uint64_t start_n
 	return goes_on;
 }
 
+/*
+ * When the first period begins. What is there when the heap is first read is older; what
+ * came before that is no window's affair, or the first would weigh as much as many.
+ */
+static uint64_t begin_periods(struct governor *g)
+{
+	pthread_mutex_unlock(&g->lock);
+	pthread_mutex_lock(&g->probes_lock);
+	meet_program(g);
+	pthread_mutex_unlock(&g->probes_lock);
+	pthread_mutex_lock(&g->lock);
+	return g->since_ns ? g->since_ns : session_now_ns();
+}
+
 static void *windows_main(void *arg)
 {
 	struct governor *g = arg;
@@ -474,7 +488,7 @@ static void *windows_main(void *arg)
 	privileges_reduce(0);
 	pthread_mutex_lock(&g->lock);
 	await_probes(g);
-	period_ns = g->since_ns;
+	period_ns = g->stop ? 0 : begin_periods(g);
 	while (goes_on && !g->stop) {
 		uint64_t start_ns = await_window(g, period_ns);
 

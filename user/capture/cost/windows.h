@@ -28,8 +28,8 @@ struct governor *governor_create(struct session *session, double budget);
 /* All that may fail; no window opens before governor_begin(). */
 struct error *governor_start(struct governor *governor) __must_check;
 /*
- * Since @since_ns nothing was seen, and what probes have cost more than the budget until
- * now, @debt_ns, is to be saved first.
+ * Since @since_ns nothing was seen (0: nor ever before), and what probes have cost more
+ * than the budget until now, @debt_ns, is to be saved first.
  */
 void governor_begin(struct governor *governor, uint64_t since_ns, double debt_ns);
 /*
