@@ -193,9 +193,11 @@ torture: all workloads
 go-runs: all go-programs
 	$(Q)O=$(O) HEAPSONDE_GO_RUNS=50 $(PYTHON) tests/kernel/test_go_live.py 'sampled_*' 'exact_*'
 
-# Estimates of --mode windows against books, for a quarter of an hour and budget.
+# Estimates of --mode windows against books: half an hour a budget, or a quick look by
+# PROGRAMS=redis BUDGETS=2 TRIALS=1.
 bench-windows: all workloads
-	$(Q)O=$(O) $(PYTHON) tests/bench/long/windows.py --budgets 1,2,5,10
+	$(Q)O=$(O) $(PYTHON) tests/bench/long/windows.py $(BUDGETS:%=--budgets %) \
+		$(TRIALS:%=--trials %) $(PROGRAMS)
 
 # The same for a page, with the machine it was measured on.
 bench-report: all benchmarks workloads
