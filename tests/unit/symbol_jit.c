@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/reader.h"
 #include "symbol/symbolizer.h"
 #include "tests/unit/symbol_helpers.h"
 #include "tests/unit/test.h"
@@ -100,6 +101,23 @@ TEST(broken_lines)
 	write_map("a", "1000 10 cut off");
 	check_str(name_at(as, 0), "");
 	check_str(name_at(as, 0x10), "good");
+}
+
+/* They would be hundreds of megabytes of ours: the file has no names, and that is told. */
+TEST(millions_of_short_lines)
+{
+	struct address_space *as __cleanup(address_space_destroyp) = space();
+	int64_t failures = reader_failures();
+	FILE *f;
+
+	add_entry("w", 0, 0x100, "first");
+	f = fopen(map_path, "a");
+	for (int i = 0; i < 2000000; i++)
+		fputs("1 1 a\n", f);
+	check(!fclose(f));
+	check_str(name_at(as, 0), "");
+	check_int(reader_failures(), failures + 1);
+	unlink(map_path);
 }
 
 TEST(foreign_owner)

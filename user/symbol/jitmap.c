@@ -19,6 +19,8 @@
 /* Of all files that a target puts in the place of the first, together. */
 #define READ_MAX (256ULL << 20)
 #define NAME_MAX_BYTES 4096
+/* Lines are 60 bytes and more; a file of shorter ones would be ten times its size in memory. */
+#define LINES_MAX (FILE_MAX / 40)
 /* Code is replaced where it lies; of so many older neighbours one may reach further. */
 #define OVERLAPS_MAX 64
 
@@ -153,7 +155,8 @@ static bool take_line(void *arg, const struct named_range *range, const char *na
 
 	if (!range->size || range->start > UINT64_MAX - range->size)
 		return true;
-	if (!*name || strlen(name) > NAME_MAX_BYTES || map->lines == UINT32_MAX)
+	if (!*name || strlen(name) > NAME_MAX_BYTES || map->lines == UINT32_MAX ||
+	    map->entries.len == LINES_MAX)
 		return false;
 	entry_vec_push(&map->entries, (struct entry){
 		range->start, range->start + range->size, map->lines++,
