@@ -62,6 +62,36 @@ def made_twice():
     check(here == there, "the packages differ")
 
 
+MACROS = {"%{_bindir}": "/usr/bin", "%{_mandir}": "/usr/share/man", "%{_datadir}": "/usr/share"}
+
+
+def spec_files():
+    """The %files of the spec: those that are installed, as patterns, and those of the sources."""
+    with open(os.path.join(ROOT, "scripts/package/heapsonde.spec")) as f:
+        lines = f.read().split("%files\n")[1].split()
+    installed = [line for line in lines if line.startswith("%{")]
+    for macro, path in MACROS.items():
+        installed = [line.replace(macro, path) for line in installed]
+    return installed, [line for line in lines if not line.startswith("%")]
+
+
+@case(timeout=300)
+def the_spec_lists_what_is_installed():
+    """rpmbuild fails where a file is not there, and where one is not listed."""
+    root = scratch("installed")
+    done = run(["make", "-s", "-C", ROOT, f"O={BUILD}", "install", f"DESTDIR={root}",
+                "PREFIX=/usr"], timeout=250)
+    check_equal(f"status of make install ({done.stderr[-500:]})", done.returncode, 0)
+    installed, of_sources = spec_files()
+    listed = {path for pattern in installed for path in glob.glob(root + pattern)}
+    for pattern in installed:
+        check(glob.glob(root + pattern), f"{pattern} is not installed")
+    there = {os.path.join(at, name) for at, _, names in os.walk(root) for name in names}
+    check_equal("installed, not listed", sorted(there - listed), [])
+    for path in of_sources:
+        check(os.path.exists(os.path.join(ROOT, path)), f"{path} is not in the sources")
+
+
 @case(timeout=300)
 def tarball_needs_no_library():
     """It runs, and watches, where there is nothing but itself."""
