@@ -307,6 +307,7 @@ help:
 	@echo 'make man             the manual pages, in $(O)/man'
 	@echo 'make test            all tests (root; see scripts/check)'
 	@echo 'make check-kernels   the tests on every kernel of the distribution, in QEMU'
+	@echo 'make check-package   the Debian package, installed and run in a fresh system'
 	@echo 'make torture         storms of threads, forks and kills, for an hour'
 	@echo 'make go-runs         heaps of Go programs against their books, 50 times each'
 	@echo 'make lint            formatting, includes, shell scripts'

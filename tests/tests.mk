@@ -186,6 +186,10 @@ bench: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench
 
 # The long form of what scripts/check does in short: an hour or more.
+# The Debian package in a system that has nothing else.
+check-package: all workloads
+	$(Q)O=$(O) $(PYTHON) tests/package/test_install.py
+
 torture: all workloads
 	$(Q)O=$(O) HEAPSONDE_TORTURE=100 $(PYTHON) tests/kernel/test_torture.py
 
@@ -204,5 +208,5 @@ bench-report: all benchmarks workloads
 	$(Q)O=$(O) scripts/bench --markdown > $(O)/bench.md
 	$(say) REPORT $(O)/bench.md
 
-.PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels lint bench bench-report \
-	bench-windows torture go-runs
+.PHONY: unit-tests fuzz benchmarks fetch-targets test check-kernels check-package lint bench \
+	bench-report bench-windows torture go-runs
