@@ -483,9 +483,10 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 /* In words, from the firmest to the weakest. */
 static const char *evidence(const struct window_quality *q)
 {
-	return q->has_census ? "windows, chunk headers, heap walk" :
-	       !q->by_contents ? "windows, chunk headers" :
-	       "windows, contents of blocks";
+	if (q->by_contents)
+		return q->has_census ? "windows, contents of blocks, heap walk"
+				     : "windows, contents of blocks";
+	return q->has_census ? "windows, chunk headers, heap walk" : "windows, chunk headers";
 }
 
 static void fill_windows(const struct session *s, const struct window_estimate *estimate,

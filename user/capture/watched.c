@@ -230,7 +230,7 @@ static struct error *attach_heap(struct session *s, struct watched *w,
 
 	if (in_windows(s)) {
 		if (choice_has_malloc(job->object))
-			governor_add_probes(s->governor, job, s->foreign);
+			governor_add_probes(s->governor, job);
 		return NULL;
 	}
 	pthread_mutex_lock(&s->warden.heap_lock);

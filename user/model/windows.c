@@ -566,7 +566,8 @@ void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, d
 		return;
 	follow_vec_push(&w->blocks, (struct follow){
 		.f = { .addr = addr, .serial = ++w->serial, .since_ns = now_ns,
-		       .head = chunk_bytes },
+		       .head = chunk_bytes,
+		       .size = chunk_bytes < UINT32_MAX ? (uint32_t)chunk_bytes : UINT32_MAX },
 		.size = chunk_bytes,
 		.row = OLDER_ROW,
 		.class = class,

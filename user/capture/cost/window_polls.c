@@ -8,6 +8,7 @@
 #include "base/procfs.h"
 #include "base/strbuf.h"
 #include "capture/ledger/glibc_heap.h"
+#include "capture/cost/window_jemalloc.h"
 #include "capture/cost/window_musl.h"
 #include "capture/cost/window_polls_private.h"
 #include "model/map64.h"
@@ -17,7 +18,6 @@
 #define READINGS 3		/* of a heap that grows while it is read */
 #define CONTROL_WORDS 4
 #define CONTENT_WORDS_MIN 2	/* in one alone there is too little to go by */
-#define CONTENT_READ 1		/* in the place of a chunk's head */
 #define TOP_ALWAYS (256 << 10)	/* as much lies there in any heap */
 
 static uint64_t now_ns(void)
@@ -231,6 +231,8 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 		return read_glibc(pid, windows, lock, evidence, first, ret);
 	case POLL_MUSL:
 		return musl_polls_read_heap(pid, windows, lock, evidence, first, ret);
+	case POLL_JEMALLOC:
+		return jemalloc_polls_read_heap(pid, windows, lock, evidence, first, ret);
 	case POLL_ANY:
 		break;
 	}
@@ -383,32 +385,65 @@ static bool look_at(struct poll *poll, const struct followed *all, size_t count)
 	return true;
 }
 
+static bool has_content(const struct followed *f)
+{
+	return content_words(f) >= CONTENT_WORDS_MIN;
+}
+
+static bool read_print(uint32_t pid, const struct followed *f, uint64_t *ret)
+{
+	int count = content_words(f);
+	uint64_t words[CONTENT_WORDS];
+	struct iovec local = { words, (size_t)count * 8 };
+	struct iovec remote = { (void *)(uintptr_t)f->addr, (size_t)count * 8 };
+
+	if (process_vm_readv((pid_t)pid, &local, 1, &remote, 1, 0) != (ssize_t)local.iov_len)
+		return false;
+	*ret = content_print(words, count);
+	return true;
+}
+
+/* It could not be read: with its memory it has ended. False when the process is gone. */
+static bool judge_unread(struct poll *poll, const struct followed *f)
+{
+	if (errno != EFAULT)
+		return false;
+	followed_vec_push(&poll->ended, *f);
+	return true;
+}
+
+bool polls_take_content(const struct poll *poll, struct followed *f)
+{
+	return !has_content(f) || read_print(poll->pid, f, &f->print) || errno == EFAULT;
+}
+
+bool polls_judge_content(struct poll *poll, const struct followed *f)
+{
+	int count = content_words(f);
+	uint64_t print;
+
+	if (!has_content(f))
+		return true;
+	if (!read_print(poll->pid, f, &print))
+		return judge_unread(poll, f);
+	if (2 * same_words(f->print, print, count) < count)
+		followed_vec_push(&poll->ended, *f);
+	return true;
+}
+
 /* False when the process is gone. */
 static bool judge_content(struct poll *poll, const struct followed *f)
 {
-	uint64_t words[CONTENT_WORDS], print;
-	int count = content_words(f);
-	struct iovec local = { words, (size_t)count * 8 };
-	struct iovec remote = { (void *)(uintptr_t)f->addr, (size_t)count * 8 };
 	struct followed first = *f;
 
-	if (count < CONTENT_WORDS_MIN)
+	if (f->head)
+		return polls_judge_content(poll, f);
+	if (!has_content(f))
 		return true;
-	if (process_vm_readv((pid_t)poll->pid, &local, 1, &remote, 1, 0) !=
-	    (ssize_t)local.iov_len) {
-		if (errno != EFAULT)
-			return false;
-		followed_vec_push(&poll->ended, *f);
-		return true;
-	}
-	print = content_print(words, count);
-	if (!f->head) {
-		first.head = CONTENT_READ;
-		first.print = print;
-		followed_vec_push(&poll->first, first);
-	} else if (2 * same_words(f->print, print, count) < count) {
-		followed_vec_push(&poll->ended, *f);
-	}
+	if (!read_print(poll->pid, f, &first.print))
+		return judge_unread(poll, f);
+	first.head = CONTENT_READ;
+	followed_vec_push(&poll->first, first);
 	return true;
 }
 
@@ -449,6 +484,8 @@ static bool look(struct poll *poll, const struct followed_vec *all)
 		return look_at(poll, all->data, all->len);
 	case POLL_MUSL:
 		return musl_polls_look(poll, all->data, all->len);
+	case POLL_JEMALLOC:
+		return jemalloc_polls_look(poll, all->data, all->len);
 	case POLL_ANY:
 		break;
 	}

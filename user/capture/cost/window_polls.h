@@ -7,7 +7,8 @@
  * The GNU C library's heap can be read, and only when a look at it makes
  * sense from its first chunk to its last, and a thread's cache proves where
  * freed blocks bear their mark; and musl's (window_musl.h), once its groups and
- * their descriptions name each other. Of other allocators' blocks the first bytes are
+ * their descriptions name each other, and jemalloc's (window_jemalloc.h), once its extents say
+ * of themselves what its tree says. Of other allocators' blocks the first bytes are
  * compared with what they were: a block of which less than half is the same
  * belongs to somebody else by now.
  */
@@ -19,10 +20,11 @@
 #include <stdint.h>
 
 #include "capture/ledger/glibc_chunk.h"
+#include "capture/ledger/jemalloc_heap.h"
 #include "model/windows.h"
 
 /* Whose blocks are followed. */
-enum poll_allocator { POLL_GLIBC, POLL_MUSL, POLL_ANY };
+enum poll_allocator { POLL_GLIBC, POLL_MUSL, POLL_JEMALLOC, POLL_ANY };
 
 /* What of the target can be read: its heap, or contents of blocks alone. */
 struct poll_evidence {
@@ -30,6 +32,7 @@ struct poll_evidence {
 	bool heap;
 	struct tcache_key key;		/* glibc's */
 	uint64_t descriptions;		/* musl's: musl_heap_find() */
+	struct jemalloc_tree tree;	/* jemalloc's; no root: not found yet */
 };
 
 /*

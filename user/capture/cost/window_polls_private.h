@@ -6,6 +6,7 @@
 #include "capture/cost/window_polls.h"
 
 #define OLDER_MAX 20000		/* older blocks that are followed at most, but for large ones */
+#define CONTENT_READ 1		/* in the place of what tells of glibc's chunks */
 #define BATCH 32		/* blocks read by one system call */
 
 /* What one look at all that is followed has shown. */
@@ -14,5 +15,10 @@ struct poll {
 	const struct poll_evidence *evidence;
 	struct followed_vec first, ended;
 };
+
+/* Notes in @followed what the block begins with. False: the process is gone. */
+bool polls_take_content(const struct poll *poll, struct followed *followed);
+/* It has ended if less than half of that is as it was at first. False: the process is gone. */
+bool polls_judge_content(struct poll *poll, const struct followed *followed);
 
 #endif

@@ -409,14 +409,15 @@ static void follow_contents(struct governor *g)
 }
 
 /*
- * musl's heap need not be there before the first block is. After a window with some of
- * them it is, or else it is that of an older release, which is another one.
+ * A heap need not be there before its first blocks are. After a window with some of
+ * them it is, or else it is that of a release which is another one.
  */
 static void look_for_heap(struct governor *g)
 {
 	bool seen;
 
-	if (g->evidence.allocator != POLL_MUSL || g->evidence.heap)
+	if (g->evidence.allocator == POLL_GLIBC || g->evidence.allocator == POLL_ANY ||
+	    g->evidence.heap)
 		return;
 	pthread_mutex_lock(&g->s->lock);
 	seen = windows_hits(g->windows);
@@ -635,21 +636,57 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* musl's blocks where all are; of any others nothing is known but what they hold. */
-static void take_for_foreign(struct governor *g, const char *allocator)
+/* The C library's gives no blocks where another allocator stands in front of it. */
+static const struct known_heap {
+	const char *name;
+	enum poll_allocator allocator;
+	uint64_t (*chunk_bytes)(uint64_t size);
+} known_heaps[] = {
+	{ "glibc", POLL_GLIBC, window_chunk_bytes },
+	{ "musl", POLL_MUSL, musl_slot_bytes },
+	{ "jemalloc", POLL_JEMALLOC, jemalloc_block_bytes },
+	{ "", POLL_ANY, window_chunk_bytes },
+};
+
+/* By a name of its own it stands beside the C library's, and blocks may be of either. */
+static bool has_own_name(const struct object_plan *object)
 {
-	if (g->allocator != POLL_ANY && !strcmp(allocator ?: "", "musl")) {
-		g->allocator = POLL_MUSL;
-		pthread_mutex_lock(&g->s->lock);
-		windows_set_sizing(g->windows, musl_slot_bytes);
-		pthread_mutex_unlock(&g->s->lock);
-		return;
-	}
-	g->allocator = POLL_ANY;
-	follow_contents(g);
+	vec_for_each(probe, &object->probes)
+		if (probe->function->group == GROUP_MALLOC &&
+		    !strcmp(probe->symbol.name, probe->function->symbol))
+			return false;
+	return true;
 }
 
-void governor_add_probes(struct governor *g, const struct attach_job *job, bool foreign)
+static const struct known_heap *heap_of(const struct object_plan *object)
+{
+	const char *name = object->allocator ?: "";
+	size_t i = 0;
+
+	if (!strcmp(name, "jemalloc") && has_own_name(object))
+		name = "";
+	while (known_heaps[i].allocator != POLL_ANY && strcmp(name, known_heaps[i].name))
+		i++;
+	return &known_heaps[i];
+}
+
+/* Of those that are probed, the one that stands last in the table is in front. */
+static void meet_allocator(struct governor *g, const struct object_plan *object)
+{
+	const struct known_heap *heap = heap_of(object);
+
+	if (heap->allocator <= g->allocator)
+		return;
+	g->allocator = heap->allocator;
+	g->fresh = true;
+	pthread_mutex_lock(&g->s->lock);
+	windows_set_sizing(g->windows, heap->chunk_bytes);
+	if (heap->allocator != POLL_MUSL)
+		windows_follow_contents(g->windows);
+	pthread_mutex_unlock(&g->s->lock);
+}
+
+void governor_add_probes(struct governor *g, const struct attach_job *job)
 {
 	bool added;
 
@@ -661,8 +698,7 @@ void governor_add_probes(struct governor *g, const struct attach_job *job, bool 
 	pthread_mutex_lock(&g->lock);
 	g->pid = job->pid;
 	g->probed = true;
-	if (foreign)
-		take_for_foreign(g, job->object->allocator);
+	meet_allocator(g, job->object);
 	pthread_cond_broadcast(&g->wake);
 	pthread_mutex_unlock(&g->lock);
 }

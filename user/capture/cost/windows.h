@@ -32,11 +32,8 @@ struct error *governor_start(struct governor *governor) __must_check;
  * than the budget until now, @debt_ns, is to be saved first.
  */
 void governor_begin(struct governor *governor, uint64_t since_ns, double debt_ns);
-/*
- * Takes an object's probes in, of those that windows set. @foreign: there is an
- * allocator in front of glibc's, or in its place.
- */
-void governor_add_probes(struct governor *governor, const struct attach_job *job, bool foreign);
+/* Takes an object's probes in, of those that windows set. */
+void governor_add_probes(struct governor *governor, const struct attach_job *job);
 /* Where estimates are made; under the session's lock. Borrowed. */
 struct windows *governor_windows(const struct governor *governor);
 /* The process; 0 before there are probes. */
