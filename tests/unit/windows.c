@@ -141,6 +141,28 @@ TEST(a_chunk_larger_than_asked_for_is_of_its_own_class)
 	end();
 }
 
+static uint64_t twice(uint64_t size)
+{
+	return 2 * size;
+}
+
+/* Before its chunk was read a block is in the class that its allocator has for it. */
+TEST(another_allocator_has_other_chunks)
+{
+	begin();
+	windows_set_sizing(w, twice);
+	for (int i = 0; i < 50; i++) {
+		windows_open(w);
+		for (int k = 0; k < 4; k++)
+			born(160, S1);
+		shut();
+	}
+	hold(320, 1800 * 320);
+	check(fabs((double)row(S1)->m.live_count - 1800) < 50);
+	check_int(quality.unattributed, 0);
+	end();
+}
+
 TEST(what_no_stack_can_be_given_is_told_in_bytes_asked_for)
 {
 	begin();

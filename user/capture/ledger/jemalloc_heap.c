@@ -23,6 +23,7 @@
 #define SHIFT_FIRST 17			/* 5.0; 5.3 has 20 */
 #define SHIFT_LAST 20
 #define ENOUGH 4			/* extents that agree, for it to be a tree */
+#define HOPELESS 100			/* so many that do not, and few that do */
 #define BSS_MAX (64ull << 20)		/* searched of one object */
 #define CHUNK_ENTRIES 8192u		/* read of a leaf at once */
 #define EXTENTS_MAX (1u << 20)	/* more are not read */
@@ -225,18 +226,30 @@ static void take_entry(struct walk *walk, uint64_t entry, uint64_t page)
 		flush(walk);
 }
 
+/* Some change while they are read. */
+static bool makes_sense(const struct walk *walk)
+{
+	return walk->good >= ENOUGH && walk->bad <= walk->good / 10;
+}
+
+/* It is no leaf, and there is no need to read all of it. */
+static bool is_hopeless(const struct walk *walk)
+{
+	return walk->bad > HOPELESS && !makes_sense(walk);
+}
+
 /* Entries of the pages from @from to @end, all in one leaf. */
 static void walk_leaf(struct walk *walk, uint64_t leaf, uint64_t from, uint64_t end)
 {
 	uint64_t entries[CHUNK_ENTRIES];
 
-	while (from < end) {
+	while (from < end && !is_hopeless(walk)) {
 		uint64_t count = (end - from) / PAGE;
 
 		count = count < CHUNK_ENTRIES ? count : CHUNK_ENTRIES;
 		if (!read_at(walk->pid, leaf_entry(leaf, from), entries, count * 8))
 			return;
-		for (uint64_t i = 0; i < count; i++)
+		for (uint64_t i = 0; i < count && !is_hopeless(walk); i++)
 			take_entry(walk, entries[i], from + i * PAGE);
 		from += count * PAGE;
 	}
@@ -260,7 +273,7 @@ static void walk_mappings(struct walk *walk, const struct smaps_entry_vec *maps,
 	vec_for_each(m, maps) {
 		if (!may_hold_extents(m))
 			continue;
-		for (uint64_t at = m->start; at < m->end; at = leaf_end(at)) {
+		for (uint64_t at = m->start; at < m->end && !is_hopeless(walk); at = leaf_end(at)) {
 			uint64_t end = leaf_end(at) < m->end ? leaf_end(at) : m->end;
 			uint64_t entry = root_entry(tree, at);
 
@@ -277,12 +290,6 @@ static bool read_maps(uint32_t pid, struct strbuf *text, struct smaps_entry_vec 
 		return false;
 	smaps_parse(text->data, ret);
 	return ret->len > 0;
-}
-
-/* Some change while they are read. */
-static bool makes_sense(const struct walk *walk)
-{
-	return walk->good >= ENOUGH && walk->bad <= walk->good / 10;
 }
 
 bool jemalloc_read(uint32_t pid, const struct jemalloc_tree *tree,
