@@ -358,7 +358,7 @@ def doctor_names_the_allocators():
     check(new["exits"] > 0 and not new["returns"], f"operator new has a return probe: {new}")
     out = heapsonde("doctor", "-p", w.pid).stdout
     for words in ("allocators  ", "jemalloc (libjemalloc.so.2)", "price  ", "stacks  ",
-                  "may throw"):
+                  "may throw", "windows     know a block's end by its slab's bits"):
         check(words in out, f"no '{words}' in {out[:400]!r}")
     check_equal("changed code", changed_code(w.pid), [])
 

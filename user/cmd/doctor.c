@@ -19,6 +19,7 @@
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
 #include "capture/cost/choice.h"
+#include "capture/cost/window_heaps.h"
 #include "capture/cost/cost.h"
 #include "capture/features.h"
 #include "capture/go/runtime.h"
@@ -253,6 +254,14 @@ static void print_auto(const struct patient *p, FILE *f)
 			"that is too dear\n", 100 * p->cpu_share);
 }
 
+static void print_evidence(const struct patient *p, FILE *f)
+{
+	const struct window_heap *heap = window_heap_in_front(&p->plan);
+
+	if (heap)
+		fprintf(f, "  windows     know a block's end by %s\n", heap->told_by);
+}
+
 static void print_preflight(const struct patient *p, FILE *f)
 {
 	const struct preflight *flight = &p->flight;
@@ -263,6 +272,7 @@ static void print_preflight(const struct patient *p, FILE *f)
 	if (p->plan.objects.len)
 		print_price(flight, f);
 	print_auto(p, f);
+	print_evidence(p, f);
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
 		flight->frames, flight->frames + flight->no_frames);
 	vec_for_each(hazard, &flight->hazards)

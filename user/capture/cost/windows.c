@@ -16,9 +16,8 @@
 #include "capture/aside.h"
 #include "capture/session_private.h"
 #include "capture/cost/progress.h"
-#include "capture/cost/window_polls.h"
+#include "capture/cost/window_heaps.h"
 #include "capture/cost/windows.h"
-#include "capture/ledger/musl_heap.h"
 #include "heapsonde.skel.h"
 
 #define WINDOW_S 0.010
@@ -636,44 +635,9 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 	pthread_mutex_unlock(&g->lock);
 }
 
-/* The C library's gives no blocks where another allocator stands in front of it. */
-static const struct known_heap {
-	const char *name;
-	enum poll_allocator allocator;
-	uint64_t (*chunk_bytes)(uint64_t size);
-} known_heaps[] = {
-	{ "glibc", POLL_GLIBC, window_chunk_bytes },
-	{ "musl", POLL_MUSL, musl_slot_bytes },
-	{ "jemalloc", POLL_JEMALLOC, jemalloc_block_bytes },
-	{ "", POLL_ANY, window_chunk_bytes },
-};
-
-/* By a name of its own it stands beside the C library's, and blocks may be of either. */
-static bool has_own_name(const struct object_plan *object)
-{
-	vec_for_each(probe, &object->probes)
-		if (probe->function->group == GROUP_MALLOC &&
-		    !strcmp(probe->symbol.name, probe->function->symbol))
-			return false;
-	return true;
-}
-
-static const struct known_heap *heap_of(const struct object_plan *object)
-{
-	const char *name = object->allocator ?: "";
-	size_t i = 0;
-
-	if (!strcmp(name, "jemalloc") && has_own_name(object))
-		name = "";
-	while (known_heaps[i].allocator != POLL_ANY && strcmp(name, known_heaps[i].name))
-		i++;
-	return &known_heaps[i];
-}
-
-/* Of those that are probed, the one that stands last in the table is in front. */
 static void meet_allocator(struct governor *g, const struct object_plan *object)
 {
-	const struct known_heap *heap = heap_of(object);
+	const struct window_heap *heap = window_heap_of(object);
 
 	if (heap->allocator <= g->allocator)
 		return;
