@@ -283,6 +283,26 @@ def auto_lets_a_burst_be():
 
 
 @case()
+def auto_of_a_quiet_program():
+    """Half a percent of a core is always there, but not where a budget is named."""
+    levels = {}
+    for named in (["--max-overhead", "0.5"], []):
+        w = Workload("services", "leaky", "60", "300")
+        watching = Watch(w.pid, *named, mode="auto")
+        w.say("go")
+        if named:
+            wait_until("it has left exact", lambda: "from now on" in watching.errors(), 40)
+        else:
+            time.sleep(3)
+        report = watching.finish()
+        levels[bool(named)] = [at["level"] for at in report.data["levels"]]
+    check(levels[True] != ["exact"], f"levels: {levels[True]}")
+    check_equal("levels", levels[False], ["exact"])
+    check("live_bytes_error" not in report.totals, "what was recorded is called an estimate")
+    remark(f"named: {', '.join(levels[True])}")
+
+
+@case()
 def no_leak_is_no_growth():
     report, books = watch("steady", 9)
     check_total(report, books)

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "capture/rewalk.h"
+#include "capture/cost/budget.h"
 #include "capture/cost/cost.h"
 #include "capture/cost/thrift.h"
 #include "capture/cost/watchdog.h"
@@ -452,8 +453,9 @@ bool session_attach_go(struct session *s, const struct go_runtime *go, struct at
 
 /* --- auto.c --- */
 
-/* Share of the targets' CPU time that probes may cost: as given, or what auto takes. */
-double session_budget(const struct session *s);
+/* What probes may cost the targets: as given, or what auto takes; its share alone. */
+struct budget session_budget(const struct session *s);
+double session_budget_share(const struct session *s);
 /* Before the programs are loaded, which takes long enough to see what targets do. */
 void session_begin_auto(struct session *s);
 /* Before anything is probed: whether it is safer to begin with a few short windows. */

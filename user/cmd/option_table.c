@@ -46,7 +46,8 @@ const struct option_row option_rows[] = {
 	  .help = "sampled: mean bytes between samples (default: 512K)" },
 	{ "max-overhead", 0, OPTION_PERCENT, WATCHES, AT(target.max_overhead), "PCT",
 	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
-		  "and where none keeps it the watching ends (default: auto 5, windows 2)" },
+		  "and where none keeps it the watching ends (default: windows 2, auto 5 and at "
+		  "least half a percent of a core)" },
 	{ "max-own-cpu", 0, OPTION_PERCENT, WATCHES, AT(target.max_own_cpu), "PCT",
 	  .max = OWN_CPU_MAX,
 	  .help = "what heapsonde itself may take of a processor for some seconds: beyond it looks "

@@ -18,7 +18,6 @@
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 
-#define BUDGET_DEFAULT 0.05
 #define SAMPLING_SAVES 0.3	/* of what exact costs, at least */
 #define SAMPLING_AT 0.25	/* of the credit: it costs nothing to begin with that */
 #define SAMPLES_MAX 32768	/* when sampling begins; half of what has room (session.c) */
@@ -63,9 +62,14 @@ static bool can_move(const struct session *s)
 	return s->watched.len == 1;
 }
 
-double session_budget(const struct session *s)
+struct budget session_budget(const struct session *s)
 {
-	return s->settings.max_share > 0 ? s->settings.max_share : BUDGET_DEFAULT;
+	return budget_of(s->settings.max_share);
+}
+
+double session_budget_share(const struct session *s)
+{
+	return session_budget(s).share;
 }
 
 double session_hit_ns(const struct session *s)
@@ -77,7 +81,7 @@ bool session_sampling_would_do(const struct session *s)
 {
 	return s->settings.max_share > 0 && session_can_sample(s) && !s->sample_bytes &&
 	       s->warden.share > 0 &&
-	       s->warden.share * (1 - SAMPLING_SAVES) < session_budget(s);
+	       s->warden.share * (1 - SAMPLING_SAVES) < session_budget_share(s);
 }
 
 static void update_price(struct session *s)
@@ -223,7 +227,8 @@ bool session_begins_in_windows(struct session *s)
 static bool would_fit(const struct session *s, const struct window_pace *pace, double part)
 {
 	double cost_ns = part * pace->hits_per_s * session_hit_ns(s) * ROOM;
-	double earned_ns = session_budget(s) * pace->cpu_share * NS_PER_S;
+	const struct budget budget = session_budget(s);
+	double earned_ns = budget_of_core(&budget, pace->cpu_share) * NS_PER_S;
 
 	return cost_ns - earned_ns < warden_credit_ns(s) / LAST_S;
 }
@@ -240,7 +245,7 @@ static double forecast(const struct session *s, const struct window_pace *pace)
 static bool says_enough(const struct session *s, const struct window_pace *pace)
 {
 	return pace->windows >= LOOK_WINDOWS ||
-	       (pace->windows && forecast(s, pace) > SURELY * session_budget(s) &&
+	       (pace->windows && forecast(s, pace) > SURELY * session_budget_share(s) &&
 		!would_fit(s, pace, 1));
 }
 
@@ -280,7 +285,7 @@ struct error *session_settle_level(struct session *s)
 	if (pace.windows && !would_fit(s, &pace, 1))
 		log_info("recording every allocation would take %.0f %% of the target's CPU time, "
 			 "more than %g %%: watching in windows (--mode exact does without)",
-			 100 * forecast(s, &pace), 100 * session_budget(s));
+			 100 * forecast(s, &pace), 100 * session_budget_share(s));
 	return NULL;
 }
 
@@ -320,15 +325,17 @@ static bool has_fitted(struct session *s, const struct window_pace *pace, double
 
 bool session_sampling_leaves_room(const struct session *s, double share, double cpu_share)
 {
-	double over = share / (1 - SAMPLING_SAVES) * ROOM - session_budget(s);
+	const struct budget budget = session_budget(s);
+	double cost = share / (1 - SAMPLING_SAVES) * ROOM * cpu_share;
 
-	return over * cpu_share * NS_PER_S < warden_credit_ns(s) / LAST_S;
+	return (cost - budget_of_core(&budget, cpu_share)) * NS_PER_S <
+	       warden_credit_ns(s) / LAST_S;
 }
 
 void session_tell_of_return(const struct session *s)
 {
 	log_info("recording every allocation would keep the budget of %g %% of the target's CPU "
-		 "time, and begins", 100 * session_budget(s));
+		 "time, and begins", 100 * session_budget_share(s));
 }
 
 void session_note_fall(struct session *s)
@@ -437,7 +444,7 @@ static void look_up(struct session *s)
 	exactly = would_fit(s, &pace, 1);
 	log_info("%s would keep the budget of %g %% of the target's CPU time, and begins",
 		 exactly ? "recording every allocation" : "sampling",
-		 100 * session_budget(s));
+		 100 * session_budget_share(s));
 	err = rise(s);
 	if (err)
 		give_up(s, "the probes cannot be set", err);
@@ -454,7 +461,7 @@ static void go_down(struct session *s)
 	log_info("%s takes more than %g %% of the target's CPU time: watching in windows from "
 		 "now on (--mode exact goes on)",
 		 s->sample_bytes ? "sampling" : "recording every allocation",
-		 100 * session_budget(s));
+		 100 * session_budget_share(s));
 	session_note_fall(s);
 	err = move(s);
 	if (err)
@@ -470,7 +477,7 @@ static void look_sideways(struct session *s)
 		    session_sampling_would_do(s) && has_room_for_samples(s)) {
 			log_info("recording every allocation takes %.1f %% of the target's CPU "
 				 "time, more than --max-overhead %g: sampling from now on",
-				 100 * s->warden.share, 100 * session_budget(s));
+				 100 * s->warden.share, 100 * session_budget_share(s));
 			sample(s);
 		}
 		return;

@@ -119,6 +119,12 @@ static void begin_look(struct session *s)
 	s->next_budget_s = session_watched_s(s) + BUDGET_LOOK_S;
 }
 
+/* How long ago the last one was. */
+static double look_s(const struct session *s)
+{
+	return session_watched_s(s) - s->next_budget_s + BUDGET_LOOK_S;
+}
+
 /* One level lower, and what that is; false if there is none. */
 static bool lower_level(struct session *s, double share, double max)
 {
@@ -167,11 +173,13 @@ static bool has_own_budget(const struct session *s)
  */
 static bool is_too_dear(struct session *s, double share)
 {
-	double cpu_ns = (double)(s->cost.cpu_ns - s->budget_from.cpu_ns), max = session_budget(s);
+	double cpu_ns = (double)(s->cost.cpu_ns - s->budget_from.cpu_ns);
+	const struct budget budget = session_budget(s);
 
 	if (s->settings.max_share > 0)
-		return share > max;
-	s->overspent_ns = fmax(s->overspent_ns + (share - max) * cpu_ns, 0);
+		return share > budget.share;
+	s->overspent_ns = fmax(s->overspent_ns + share * cpu_ns -
+			       budget_earned_ns(&budget, cpu_ns, look_s(s) * NS_PER_S), 0);
 	if (s->overspent_ns < CREDIT_NS)
 		return false;
 	s->overspent_ns = 0;
@@ -186,10 +194,9 @@ static bool is_too_dear(struct session *s, double share)
 static void come_back(struct session *s, double share)
 {
 	double cpu_s = (double)(s->cost.cpu_ns - s->budget_from.cpu_ns) / NS_PER_S;
-	double look_s = session_watched_s(s) - s->next_budget_s + BUDGET_LOOK_S;
 
 	if (!s->auto_state.chosen_sampling || !s->sample_bytes ||
-	    !session_has_fitted(s, session_sampling_leaves_room(s, share, cpu_s / look_s)))
+	    !session_has_fitted(s, session_sampling_leaves_room(s, share, cpu_s / look_s(s))))
 		return;
 	session_tell_of_return(s);
 	session_set_sampling(s, 0);
@@ -201,7 +208,7 @@ static bool lower(struct session *s, double share)
 {
 	bool sampled = s->sample_bytes;
 
-	if (!lower_level(s, share, session_budget(s)))
+	if (!lower_level(s, share, session_budget_share(s)))
 		return false;
 	s->auto_state.chosen_sampling |= s->settings.auto_level && !sampled && s->sample_bytes;
 	session_note_fall(s);

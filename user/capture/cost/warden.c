@@ -21,11 +21,12 @@
 #define SHARE_OF_NS 50000000.0	/* of CPU time that the share is known from, about */
 
 /* A moment of the target. */
-struct moment { int64_t hits; uint64_t cpu_ns; };
+struct moment { int64_t hits; uint64_t cpu_ns, time_ns; };
 
 static struct moment moment_of(const struct session *s)
 {
-	return (struct moment){ session_hits(s), cost_process_cpu_ns(s->warden.pid) };
+	return (struct moment){ session_hits(s), cost_process_cpu_ns(s->warden.pid),
+				session_now_ns() };
 }
 
 double warden_credit_ns(const struct session *s)
@@ -41,9 +42,11 @@ static void note(struct session *s, const struct moment *from, const struct mome
 	double spent_ns = (double)(to->hits - from->hits) * session_hit_ns(s);
 	double cpu_ns = (double)(to->cpu_ns - from->cpu_ns);
 	double part = fmin(cpu_ns / SHARE_OF_NS, 1);
+	const struct budget budget = session_budget(s);
+	double earned_ns = budget_earned_ns(&budget, cpu_ns, (double)(to->time_ns - from->time_ns));
 
 	pthread_mutex_lock(&w->lock);
-	w->debt_ns = fmax(w->debt_ns + spent_ns - session_budget(s) * cpu_ns, 0);
+	w->debt_ns = fmax(w->debt_ns + spent_ns - earned_ns, 0);
 	if (cpu_ns > 0)
 		w->share += part * (spent_ns / cpu_ns - w->share);
 	w->old_debt_ns = fmin(w->old_debt_ns, w->debt_ns);

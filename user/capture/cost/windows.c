@@ -72,7 +72,7 @@ struct window_run {
 struct governor {
 	struct session *s;
 	uint32_t pid;
-	double budget;			/* share of the target's CPU time */
+	struct budget budget;
 	struct windows *windows;	/* under the session's lock */
 	struct poll_evidence evidence;
 
@@ -97,7 +97,7 @@ struct governor {
 	double hits_outside;		/* of each: before, after, or of no use */
 	int64_t all_hits;		/* until now */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
-	uint64_t cpu_begun_ns;		/* ... of all that it had since then; 0: not known */
+	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
 	double attach_s;
 	double period_s, window_s;
 	struct progress progress;
@@ -218,16 +218,20 @@ static double mean(double before, double value)
 /* By how much probes have cost more than the budget, until the last window. */
 static double debt_ns(const struct governor *g)
 {
-	double had = (double)(g->progress.last.cpu_ns - g->cpu_begun_ns);
+	const struct progress_mark *last = &g->progress.last, *begun = &g->begun_at;
 
-	return g->cpu_begun_ns ? fmax(g->spent_ns - g->budget * had, 0) : 0;
+	if (!begun->time_ns)
+		return 0;
+	return fmax(g->spent_ns - budget_earned_ns(&g->budget,
+						   (double)(last->cpu_ns - begun->cpu_ns),
+						   (double)(last->time_ns - begun->time_ns)), 0);
 }
 
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
 static double period_length_s(const struct governor *g, double window_s)
 {
 	double hits = fmax(g->hits_per_s, 0) * window_s + fmax(g->hits_outside, 0);
-	double budget = g->budget * progress_cpu_share(&g->progress);
+	double budget = budget_of_core(&g->budget, progress_cpu_share(&g->progress));
 	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
 
 	period = fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
@@ -338,8 +342,8 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 			       fmax((double)(all - g->all_hits) - (double)hits, 0));
 	g->spent_ns += (double)(all - g->all_hits) * hit_ns(g);
 	g->all_hits = all;
-	if (!g->cpu_begun_ns)
-		g->cpu_begun_ns = run->open.cpu_ns;
+	if (!g->begun_at.time_ns)
+		g->begun_at = run->open;
 	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
 }
 
@@ -582,7 +586,7 @@ static void *polls_main(void *arg)
 
 /* --- for the session --- */
 
-struct governor *governor_create(struct session *session, double budget)
+struct governor *governor_create(struct session *session, struct budget budget)
 {
 	struct governor *g = xcalloc(1, sizeof(*g));
 	pthread_condattr_t attr;

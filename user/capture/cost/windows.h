@@ -15,16 +15,17 @@
 #define HEAPSONDE_CAPTURE_COST_WINDOWS_H
 
 #include "capture/attach.h"
+#include "capture/cost/budget.h"
 #include "model/windows.h"
 
 struct session;
 struct governor;
 
 /*
- * Of one process, for @budget of its CPU time. @session outlives it. Nothing is
+ * Of one process, within @budget. @session outlives it. Nothing is
  * probed before governor_start().
  */
-struct governor *governor_create(struct session *session, double budget);
+struct governor *governor_create(struct session *session, struct budget budget);
 /* All that may fail; no window opens before governor_begin(). */
 struct error *governor_start(struct governor *governor) __must_check;
 /*
