@@ -645,8 +645,7 @@ static __always_inline void unwind_record(struct unwind_state *s)
 
 	s->pcs[s->record.count & (MAX_DEPTH - 1)] = pc;
 	s->record.count++;
-	s->hash = (s->hash ^ pc) * 0x9e3779b97f4a7c15;
-	s->hash ^= s->hash >> 32;
+	s->hash = unwind_hash(s->hash, pc);
 }
 
 /* Puts the real return address where a pending return probe's trampoline is. */

@@ -130,6 +130,18 @@ struct unwind_space {
 #define UNWIND_RULE_BITS 16
 #define UNWIND_RULES_MAX (1 << UNWIND_RULE_BITS)
 
+/*
+ * A stack's id: of its frames, leaf first, over an initial value, the epoch of the
+ * address space. Its lowest bit is always set.
+ */
+#define UNWIND_HASH_FACTOR 0x9e3779b97f4a7c15ull
+
+static inline __attribute__((always_inline)) __u64 unwind_hash(__u64 hash, __u64 pc)
+{
+	hash = (hash ^ pc) * UNWIND_HASH_FACTOR;
+	return hash ^ hash >> 32;
+}
+
 /* Where a walk begins. */
 enum unwind_start {
 	UNWIND_AT_ENTRY,	/* first instruction of a function; it is left out */

@@ -116,6 +116,36 @@ add_case("jemalloc_leak", jemalloc, "leaky", ("site_10",))
 add_case("jemalloc_freed_by_other_threads", jemalloc, "threads", ())
 
 
+EXACT = ("live_bytes", "live_count", "alloc_bytes", "alloc_count", "free_bytes", "free_count")
+
+
+def mapped(rounds, attach=None):
+    """Blocks with mappings of their own: what there is room for, to the byte, of each stack."""
+    w = Workload("mapped", str(rounds))
+    watching = Watch(w.pid, "--max-overhead", "5", mode="windows", attach=attach)
+    books = w.work()
+    report = watching.finish()
+    wait_unprobed(w.pid)
+    check_equal("the workload's status", w.quit(), 0)
+    check(report.loss["complete"], f"lost: {report.loss}")
+    rows = by_site(report)
+    for book in books["sites"]:
+        row = rows[book["site"]]
+        for metric in EXACT:
+            check_equal(f"{metric} of {book['site']}", row[metric], book[metric])
+            check(metric + "_error" not in row, f"{metric} of {book['site']} is an estimate")
+    others = [s["live_bytes"] for s in report.data["stacks"] if s["kind"] == "heap"
+              and s["id"] not in {row["id"] for row in rows.values()}]
+    # Small blocks, and what walks met while a block was on its way in or out.
+    check(sum(others) < 4 << 20, f"{others} bytes beside the books")
+    check("system calls" in report.data["windows"]["evidence"], report.data["windows"])
+    remark(f"{report.data['windows']['windows']} windows")
+
+
+add_case("mapped_blocks_are_exact", mapped, 200)
+add_case("mapped_blocks_without_sessions", mapped, 100, "multi")
+
+
 def moved(seconds, *options):
     """--mode auto, with a program that is too dear to be watched exactly for long."""
     w = Workload("services", "leaky", str(seconds), "40000")

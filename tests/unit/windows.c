@@ -299,3 +299,205 @@ TEST(what_is_followed_lately_is_told_alone_and_newest_first)
 	shut();
 	end();
 }
+
+/* --- blocks with mappings of their own --- */
+
+#define PAGE 4096ull
+#define MAPPING (64 * PAGE)
+#define ROOM (MAPPING - 16)
+
+static void mapped(uint64_t start, uint64_t stack)
+{
+	windows_map(w, &(struct mapped_block){ start, start + MAPPING, now, true }, stack);
+}
+
+static void unmapped(uint64_t start)
+{
+	windows_unmap(w, start, start + MAPPING, now);
+}
+
+/* What is read at all of them. */
+static void read_mapped(enum mapped_look look)
+{
+	struct mapped_block_vec all = { 0 };
+
+	windows_mapped(w, &all);
+	vec_for_each(block, &all)
+		windows_note_mapped(w, block, look);
+	mapped_block_vec_deinit(&all);
+}
+
+static void check_exact(uint64_t stack, int64_t live, int64_t allocated)
+{
+	const struct window_row *r = row(stack);
+
+	check(r != NULL);
+	if (!r)
+		return;
+	check_int(r->m.live_count, live);
+	check_int(r->m.live_bytes, live * (int64_t)ROOM);
+	check_int(r->m.alloc_count, allocated);
+	check_int(r->m.alloc_bytes, allocated * (int64_t)ROOM);
+	check_int(r->m.free_count, allocated - live);
+	check(r->m.live_bytes_error == 0 && r->m.live_count_error == 0);
+	check(r->m.alloc_bytes_error == 0 && r->m.free_bytes_error == 0);
+}
+
+TEST(mapped_blocks_are_known_between_windows)
+{
+	begin();
+	keep(20, 4, 100, S2, 112);
+	for (uint64_t i = 0; i < 7; i++)
+		mapped((1 << 20) * (i + 1), S1);
+	unmapped(1 << 20);
+	unmapped(5 << 20);
+	unmapped(9 << 20);
+	check_exact(S1, 5, 7);
+	check(row(S2)->m.live_bytes_error > 0);
+	check(total.live_count > 5 && quality.has_mapped);
+	end();
+}
+
+TEST(a_mapped_block_that_a_window_shows_counts_once)
+{
+	struct ev_alloc ev = {
+		.h = { .kind = EV_ALLOC, .tid = T1 },
+		.addr = (1 << 20) + 16, .size = ROOM - 100, .stack_id = S1,
+	};
+
+	begin();
+	windows_open(w);
+	mapped(1 << 20, S1);
+	windows_feed(w, &ev, sizeof(ev));
+	shut();
+	check_exact(S1, 1, 1);
+	windows_open(w);
+	freed(ev.addr);
+	unmapped(1 << 20);
+	shut();
+	check_exact(S1, 0, 1);
+	check_int(row(S1)->m.temporary_count, 0);
+	end();
+}
+
+/* realloc() found room enough: no call has told of it, but a window. */
+TEST(a_mapped_block_goes_to_who_reallocates_it)
+{
+	struct ev_realloc ev = {
+		.a = { .h = { .kind = EV_REALLOC, .tid = T1 },
+		       .addr = (1 << 20) + 16, .size = ROOM, .stack_id = S2 },
+		.old_addr = (1 << 20) + 16,
+	};
+
+	begin();
+	mapped(1 << 20, S1);
+	windows_open(w);
+	windows_feed(w, &ev, sizeof(ev));
+	shut();
+	check_exact(S1, 0, 1);
+	check_exact(S2, 1, 1);
+	end();
+}
+
+/* Two threads: the one's munmap() is told after the other has got the addresses. */
+TEST(an_end_that_is_told_late_ends_nothing_else)
+{
+	begin();
+	mapped(1 << 20, S1);
+	mapped(1 << 20, S2);
+	unmapped(1 << 20);
+	check_exact(S1, 0, 1);
+	check_exact(S2, 1, 1);
+	unmapped(1 << 20);
+	check_exact(S2, 0, 1);
+	end();
+}
+
+TEST(a_mapping_without_a_chunk_is_no_block)
+{
+	begin();
+	mapped(1 << 20, S1);
+	mapped(2 << 20, S2);
+	read_mapped(MAPPED_IS_EMPTY);
+	check_exact(S1, 1, 1);
+	read_mapped(MAPPED_IS_OTHER);
+	check_exact(S1, 1, 1);
+	read_mapped(MAPPED_IS_OTHER);
+	check_exact(S1, 0, 0);
+	end();
+}
+
+TEST(a_mapped_block_whose_end_was_lost_ends)
+{
+	begin();
+	mapped(1 << 20, S1);
+	read_mapped(MAPPED_IS_CHUNK);
+	read_mapped(MAPPED_IS_GONE);
+	read_mapped(MAPPED_IS_CHUNK);
+	read_mapped(MAPPED_IS_GONE);
+	check_exact(S1, 1, 1);
+	read_mapped(MAPPED_IS_GONE);
+	check_exact(S1, 0, 1);
+	end();
+}
+
+/* What a walk meets is attributed by its call, or else by estimates. */
+TEST(mapped_chunks_are_not_held_twice)
+{
+	begin();
+	mapped(1 << 20, S1);
+	check(!windows_counts_mapped(w, (1 << 20) + 16));
+	check(!windows_counts_mapped(w, (2 << 20) + 16));
+	hold(112, 0);
+	check(!windows_counts_mapped(w, (1 << 20) + 16));
+	check(windows_counts_mapped(w, (2 << 20) + 16));
+	windows_add_older(w, (3 << 20) + 16, MAPPING, 1, now);
+	check(windows_counts_mapped(w, (3 << 20) + 16));
+	end();
+}
+
+TEST(mapped_blocks_that_pile_up_are_growth)
+{
+	begin();
+	for (uint64_t i = 0; i < 40; i++) {
+		mapped((1 << 20) * (i + 1), S1);
+		now += STEP;
+		hold(112, 1000000);
+	}
+	check(row(S1)->m.growth_bytes_per_s > 0.9 * ROOM * 10);
+	check(row(S1)->m.growth_confidence > 0.9);
+	end();
+}
+
+struct given { struct given_block block; int blocks; double allocated; };
+
+static void give_row(void *arg, const struct given_row *given)
+{
+	((struct given *)arg)->allocated += given->alloc_count;
+}
+
+static void give_block(void *arg, const struct given_block *block)
+{
+	struct given *to = arg;
+
+	to->block = *block;
+	to->blocks++;
+}
+
+/* Of an aligned block nobody knows the address, and so its end would not be seen. */
+TEST(mapped_blocks_are_handed_over_exactly)
+{
+	struct given given = { .blocks = 0 };
+
+	begin();
+	mapped(1 << 20, S1);
+	windows_map(w, &(struct mapped_block){ 2 << 20, (2 << 20) + MAPPING, now, false }, S1);
+	windows_give(w, now, 3, &(struct windows_heir){ give_row, give_block, &given });
+	check_int(given.blocks, 1);
+	check_int(given.block.addr, (1 << 20) + 16);
+	check_int(given.block.bytes, ROOM);
+	check_int(given.block.count, 1);
+	check(given.block.variance.bytes == 0 && given.block.variance.count == 0);
+	check_int((int)given.allocated, 2);
+	end();
+}

@@ -486,6 +486,9 @@ static const char *evidence(const struct window_quality *q)
 	if (q->by_contents)
 		return q->has_census ? "windows, contents of blocks, heap walk"
 				     : "windows, contents of blocks";
+	if (q->has_mapped)
+		return q->has_census ? "system calls, windows, chunk headers, heap walk"
+				     : "system calls, windows, chunk headers";
 	return q->has_census ? "windows, chunk headers, heap walk" : "windows, chunk headers";
 }
 

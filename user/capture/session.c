@@ -165,6 +165,8 @@ static int on_record(void *arg, void *data, size_t size)
 		governor_feed(s->governor, data, size);
 	else if (is_models(h->kind))
 		model_feed(s->model, data, size);
+	if (s->windowed && h->kind == EV_MEMORY)
+		governor_feed_call(s->governor, data, size);
 	if (h->kind < EVENT_KINDS_COUNT)
 		s->records[h->kind]++;
 	if (h->kind == EV_PAIRS)

@@ -163,6 +163,7 @@ struct growth_watch {
 	struct kernel_price price;
 	bool price_known;
 	bool sees_pages;		/* page faults are told */
+	bool sees_calls;		/* system calls on memory are told, with whole stacks */
 	int kpageflags;			/* descriptor, -1: may not be read */
 	double next_look_s;
 	int64_t kswapd_pages;		/* freed by it since boot, as last read; -1: never */

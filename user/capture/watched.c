@@ -358,6 +358,9 @@ struct error *session_probe_objects(struct session *s, const struct image *image
 	if (!w->lane && !w->probed.len)
 		w->lane = free_lane(s);
 	s->skel->bss->reports_yield = s->watches_functions;
+	if (in_windows(s))
+		vec_for_each(object, &plan.objects)
+			governor_note_allocator(s->governor, image->pid, object);
 	vec_for_each(object, &plan.objects) {
 		const struct attach_job job = {
 			.object = object,

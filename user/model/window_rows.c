@@ -214,6 +214,25 @@ static void add_known(struct live_row *row, const struct follow *block, double a
 	}
 }
 
+/*
+ * Of these all are known; what is old of them counts as if each had been drawn, for
+ * two or three are no trend either.
+ */
+static void add_mapped(const struct estimate *e, struct live_row *rows)
+{
+	vec_for_each(block, &e->w->mapped) {
+		uint64_t bytes = block->b.end - block->b.start;
+		struct live_row *row = &rows[block->row];
+
+		if (block->b.birth_ns < e->old_ns)
+			draw_sum_add(&row->old, (double)(bytes - MAPPED_HEAD));
+		row->grows |= e->grows[window_class(bytes)];
+		row->samples++;
+		if (!row->oldest_ns || block->b.birth_ns < row->oldest_ns)
+			row->oldest_ns = block->b.birth_ns;
+	}
+}
+
 static struct live_row *sum_rows(const struct estimate *e)
 {
 	struct live_row *rows = xcalloc(e->w->rows.len, sizeof(*rows));
@@ -248,6 +267,7 @@ static struct live_row *sum_rows(const struct estimate *e)
 	}
 	for (size_t i = 0; i < e->w->rows.len; i++)
 		end_window(&rows[i]);
+	add_mapped(e, rows);
 	return rows;
 }
 
@@ -302,11 +322,12 @@ static double sample_weight(const struct windows *w)
 
 /*
  * What a block of the row would have weighed that is not in it because none like it
- * was drawn. Of known blocks there are no more than are known.
+ * was drawn. Of known blocks there are no more than are known, and of stacks that were
+ * never seen in a window nothing is said but what system calls tell.
  */
 static double weight_unseen(const struct windows *w, const struct birth_row *births)
 {
-	return births->known ? 0 : sample_weight(w);
+	return births->known || births->count.y <= 0 ? 0 : sample_weight(w);
 }
 
 static double mean_size(const struct birth_row *births)
@@ -314,19 +335,28 @@ static double mean_size(const struct birth_row *births)
 	return births->count.y > 0 ? births->bytes.y / births->count.y : 0;
 }
 
+/* Estimated, and known. */
+static double live_bytes_of(const struct birth_row *births, const struct live_row *live)
+{
+	return live->bytes.y + births->mapped.live_bytes;
+}
+
 static struct metrics row_metrics(const struct estimate *e, const struct birth_row *births,
 				  const struct live_row *live)
 {
-	double alloc_bytes = at_least(live->bytes.y, births->bytes.y);
-	double alloc_count = at_least(live->count.y, births->count.y);
+	const struct mapped_sums *mapped = &births->mapped;
+	double alloc_bytes = at_least(live->bytes.y, births->bytes.y) + mapped->alloc_bytes;
+	double alloc_count = at_least(live->count.y, births->count.y) + mapped->alloc_count;
+	double live_bytes = live_bytes_of(births, live);
+	double live_count = live->count.y + mapped->live_count;
 	double weight = weight_unseen(e->w, births), size = mean_size(births);
 	struct metrics m = {
-		.live_bytes = llround(live->bytes.y),
-		.live_count = llround(live->count.y),
+		.live_bytes = llround(live_bytes),
+		.live_count = llround(live_count),
 		.alloc_bytes = llround(alloc_bytes),
 		.alloc_count = llround(alloc_count),
-		.free_bytes = llround(alloc_bytes) - llround(live->bytes.y),
-		.free_count = llround(alloc_count) - llround(live->count.y),
+		.free_bytes = llround(alloc_bytes) - llround(live_bytes),
+		.free_count = llround(alloc_count) - llround(live_count),
 		.temporary_count = llround(births->temporary.y),
 		.peak_live_bytes = llround(births->peak_live),
 		.oldest_live_s = live->oldest_ns ? age_s(live->oldest_ns, e->now_ns) : 0,
@@ -351,7 +381,7 @@ static void note_peak(struct estimate *e, const struct live_row *live, double to
 		return;
 	e->w->peak_live = total;
 	for (size_t i = 1; i < e->w->rows.len; i++)
-		e->w->rows.data[i].peak_live = live[i].bytes.y;
+		e->w->rows.data[i].peak_live = live_bytes_of(&e->w->rows.data[i], &live[i]);
 }
 
 static double total_live(const struct estimate *e, const struct live_row *live)
@@ -359,7 +389,7 @@ static double total_live(const struct estimate *e, const struct live_row *live)
 	double sum = e->unattributed;
 
 	for (size_t i = 1; i < e->w->rows.len; i++)
-		sum += live[i].bytes.y;
+		sum += live_bytes_of(&e->w->rows.data[i], &live[i]);
 	return sum;
 }
 
@@ -391,6 +421,8 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 		.has_census = has_census(e->w, e->now_ns),
 		.by_contents = e->w->by_contents,
 	};
+	vec_for_each(row, &e->w->rows)
+		q->has_mapped |= row->mapped.alloc_count > 0;
 	vec_for_each(control, &e->w->controls)
 		q->controls += !control->ended;
 	q->detectable_count = NONE_SEEN * sample_weight(e->w);
@@ -408,7 +440,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	judge_quality(&e, fit_lifetimes(&e), quality);
 	estimate_calibrate(&e);
 	quality->unattributed = e.unattributed;
-	quality->held = e.held;
+	quality->held = e.held + mapped_bytes(w);
 	quality->older = e.older;
 	estimate_judge_growth(&e);
 	live = sum_rows(&e);
@@ -454,8 +486,10 @@ static void give_row(const struct estimate *e, const struct birth_row *births,
 	double weight = weight_unseen(e->w, births);
 	const struct given_row row = {
 		.stack_id = births->stack_id,
-		.alloc_bytes = at_least(live->bytes.y, births->bytes.y * scale),
-		.alloc_count = at_least(live->count.y, births->count.y * scale),
+		.alloc_bytes = at_least(live->bytes.y, births->bytes.y * scale) +
+			       births->mapped.alloc_bytes,
+		.alloc_count = at_least(live->count.y, births->count.y * scale) +
+			       births->mapped.alloc_count,
 		.temporary_count = births->temporary.y * scale,
 		.peak_bytes = births->peak_live,
 		.spread = {
@@ -511,6 +545,20 @@ static void give_follow(const struct follow *block, uint64_t stack_id, double co
 	});
 }
 
+/* Those whose address nobody knows would never end. */
+static void give_mapped(const struct windows *w, const struct windows_heir *heir)
+{
+	vec_for_each(block, &w->mapped)
+		if (block->b.at_front)
+			heir->block(heir->arg, &(struct given_block){
+				.addr = block->b.start + MAPPED_HEAD,
+				.bytes = block->b.end - block->b.start - MAPPED_HEAD,
+				.count = 1,
+				.stack_id = w->rows.data[block->row].stack_id,
+				.birth_ns = block->b.birth_ns,
+			});
+}
+
 double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 		    const struct windows_heir *heir)
 {
@@ -532,6 +580,7 @@ double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 			give_follow(block, w->rows.data[block->row].stack_id, count,
 				    &live[block->row], heir);
 	}
+	give_mapped(w, heir);
 	free(e.alive);
 	free(e.waiting);
 	return w->peak_live;

@@ -33,6 +33,7 @@ static void windows_deinit(struct windows *w)
 	map64_deinit(&w->cell_of);
 	thread_now_vec_deinit(&w->threads);
 	map64_deinit(&w->thread_of);
+	mapped_deinit(w);
 	free(w->census);
 }
 
@@ -120,6 +121,11 @@ static struct birth_row *row_in(struct windows *w, struct map64 *rows, uint64_t 
 	return &w->rows.data[number];
 }
 
+struct birth_row *windows_row_of(struct windows *w, uint64_t stack_id, uint32_t *number_ret)
+{
+	return row_in(w, &w->row_of, stack_id, number_ret);
+}
+
 static uint32_t cell_of(struct windows *w, uint32_t row, uint16_t class)
 {
 	uint64_t key = (uint64_t)row << 16 | class;
@@ -183,6 +189,15 @@ static void end_older(struct windows *w, uint64_t addr, uint64_t now_ns)
 		end_control(w, control, now_ns);
 }
 
+void windows_end_at(struct windows *w, uint64_t addr, uint64_t now_ns)
+{
+	struct follow *block = find(&w->block_at, &w->blocks, addr);
+
+	/* Of the open window nothing is settled yet. */
+	if (block && block->weight)
+		end_block(w, block, now_ns);
+}
+
 /* --- records --- */
 
 static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
@@ -200,11 +215,28 @@ static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
 	map64_set(&w->control_at, addr, w->controls.len);
 }
 
+/* A row that the open window has something to say of. */
+static struct birth_row *touch(struct windows *w, uint32_t number)
+{
+	struct birth_row *row = &w->rows.data[number];
+
+	if (!row->touched)
+		row_number_vec_push(&w->touched, number);
+	row->touched = true;
+	return row;
+}
+
 /* A block ends in the open window; @by its thread. True if it also began there. */
 static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uint64_t now_ns)
 {
 	struct follow *block = find(&w->block_at, &w->blocks, addr);
+	const struct mapped *mapped = mapped_at(w, addr);
 
+	if (mapped) {
+		/* Its end is told by the call. */
+		touch(w, mapped->row)->now_temporary += by->last == addr;
+		return false;
+	}
 	if (block && block->window == w->number) {
 		struct birth_row *row = &w->rows.data[block->row];
 
@@ -235,20 +267,26 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	struct thread_now *thread = thread_of(w, ev->h.tid);
 	uint16_t class = (uint16_t)window_class(w->chunk_bytes(ev->size));
 	uint64_t addr = untag(ev->addr);
+	struct mapped *mapped;
 	struct birth_row *row;
 	uint32_t number;
 
 	if (!addr)
 		return;
 	end_older(w, addr, ev->h.time_ns);
+	thread->last = addr;
+	thread->births++;
+	mapped = mapped_at(w, addr);
+	if (mapped) {
+		mapped_give(w, mapped, ev->stack_id);
+		return;
+	}
 	if (w->by_contents)
 		drop_control(w, addr);
-	row = row_in(w, &w->row_of, ev->stack_id, &number);
+	windows_row_of(w, ev->stack_id, &number);
+	row = touch(w, number);
 	row->now_bytes += (double)ev->size;
 	row->now_count++;
-	if (!row->touched)
-		row_number_vec_push(&w->touched, number);
-	row->touched = true;
 	follow_vec_push(&w->blocks, (struct follow){
 		.f = { .addr = addr, .serial = ++w->serial, .since_ns = ev->h.time_ns,
 		       .size = ev->size < UINT32_MAX ? (uint32_t)ev->size : UINT32_MAX },
@@ -260,8 +298,6 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 		.stands_for = 1,
 	});
 	map64_set(&w->block_at, addr, w->blocks.len);
-	thread->last = addr;
-	thread->births++;
 }
 
 /* The old block is taken for ended until the realloc has failed. */
@@ -562,7 +598,7 @@ void windows_add_older(struct windows *w, uint64_t addr, uint64_t chunk_bytes, d
 {
 	uint16_t class = (uint16_t)window_class(chunk_bytes);
 
-	if (find(&w->block_at, &w->blocks, addr))
+	if (find(&w->block_at, &w->blocks, addr) || mapped_at(w, addr))
 		return;
 	follow_vec_push(&w->blocks, (struct follow){
 		.f = { .addr = addr, .serial = ++w->serial, .since_ns = now_ns,
@@ -637,6 +673,9 @@ void windows_note_census(struct windows *w, const struct heap_census *census, ui
 		w->census = xcalloc(1, sizeof(*w->census));
 	*w->census = *census;
 	w->census_ns = now_ns;
+	map64_deinit(&w->strangers_before);
+	w->strangers_before = w->strangers;
+	w->strangers = (struct map64){ 0 };
 	if (w->census_calls++ % w->census_stride)
 		return;
 	if (w->censuses_len == CENSUSES_MAX) {
@@ -645,5 +684,6 @@ void windows_note_census(struct windows *w, const struct heap_census *census, ui
 		w->censuses_len = CENSUSES_MAX / 2;
 		w->census_stride *= 2;
 	}
-	w->censuses[w->censuses_len++] = (struct census_mark){ now_ns, *census };
+	w->censuses[w->censuses_len] = (struct census_mark){ now_ns, *census };
+	mapped_add_to(w, &w->censuses[w->censuses_len++].census);
 }

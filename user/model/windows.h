@@ -12,6 +12,10 @@
  *
  *	records -> windows_feed() -> blocks that are followed -> windows_rows()
  *	           who reads the target's memory <-> windows_followed(), _note_end()
+ *	system calls -> windows_map(), _unmap() ---> windows_rows()
+ *
+ * Blocks too large for the heap have mappings of their own. Their births and ends are
+ * system calls, which are told at all times: of these nothing is estimated.
  *
  * One process image; addresses of another one mean nothing. Not thread-safe:
  * the caller locks. Times are CLOCK_MONOTONIC.
@@ -115,6 +119,48 @@ void windows_add_known(struct windows *windows, const struct given_block *known,
 /* What the stack had at the highest total until then. */
 void windows_note_peak(struct windows *windows, uint64_t stack_id, double bytes);
 
+/*
+ * A block with a mapping of its own. Its size is what there is room for: of what was
+ * asked for, system calls know the pages only.
+ */
+struct mapped_block {
+	uint64_t start, end;
+	uint64_t birth_ns;
+	bool at_front;		/* the program has it right behind the chunk's head */
+};
+
+DEFINE_VEC(mapped_block_vec, struct mapped_block);
+
+#define MAPPED_HEAD 16		/* bytes before the block */
+
+/* The stack has got such a block; what lay in its range until then has ended. */
+void windows_map(struct windows *windows, const struct mapped_block *block, uint64_t stack_id);
+/* A range is mapped no longer, or by something else. Most are no blocks'. */
+void windows_unmap(struct windows *windows, uint64_t start, uint64_t end, uint64_t now_ns);
+/* Appends all that are live. */
+void windows_mapped(const struct windows *windows, struct mapped_block_vec *ret);
+
+/* What was read where the chunk's head should be. */
+enum mapped_look {
+	MAPPED_IS_CHUNK,
+	MAPPED_IS_EMPTY,	/* nothing was written there yet */
+	MAPPED_IS_OTHER,	/* something that is no head of such a chunk */
+	MAPPED_IS_GONE,		/* the mapping */
+};
+
+/*
+ * Proves that a block is one: malloc also maps memory to cut blocks from. What never had
+ * a head has never been a block; and one whose head is lost has ended unseen.
+ */
+void windows_note_mapped(struct windows *windows, const struct mapped_block *block,
+			 enum mapped_look look);
+/*
+ * Whether a chunk with its own mapping, of a walk through the heap, counts among what
+ * estimates have to add up to: not if it is known by its system call, nor if it was met for
+ * the first time, for the call may be on its way.
+ */
+bool windows_counts_mapped(struct windows *windows, uint64_t addr);
+
 /* Classes of chunk sizes: in steps of 16 bytes to 1040, then 16 to the octave. */
 #define WINDOW_CLASSES 512
 int window_class(uint64_t chunk_bytes);
@@ -149,6 +195,7 @@ struct window_quality {
 	double detectable_count;	/* blocks that a stack must have kept to be seen */
 	double unattributed;		/* bytes */
 	double held, older;		/* bytes of chunks in use; of these, from before */
+	bool has_mapped;		/* some blocks were known by system calls */
 	bool has_census;		/* totals come from reading the heap, lately */
 	bool by_contents;		/* see windows_follow_contents() */
 };

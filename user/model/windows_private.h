@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The inside of windows.h, for its files: windows.c (records in, what is
- * followed), window_rows.c and window_census.c (estimates out).
+ * followed), window_mapped.c (blocks told by system calls), window_rows.c and
+ * window_census.c (estimates out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
@@ -43,11 +44,15 @@ DEFINE_VEC(cell_vec, struct cell);
 /* A sum over windows, of which each is a draw. */
 struct draw_sum { double y, squares, largest; };
 
+/* Of blocks with mappings of their own: all of them, not estimates. */
+struct mapped_sums { double alloc_bytes, alloc_count, live_bytes, live_count; };
+
 /* A stack's births. */
 struct birth_row {
 	uint64_t stack_id;
 	double now_bytes, now_count, now_temporary;	/* in the open window */
 	struct draw_sum bytes, count, temporary;
+	struct mapped_sums mapped;	/* not in the sums above */
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
 	bool known;			/* of blocks from before the first window */
@@ -65,6 +70,21 @@ struct thread_now {
 };
 
 DEFINE_VEC(thread_now_vec, struct thread_now);
+
+/* A block with a mapping of its own. */
+struct mapped {
+	struct mapped_block b;
+	uint32_t row, window;	/* the latter: that was or had been open when it was born */
+	bool proven;		/* its chunk's head was read */
+	bool missed;		/* ... and was another one the last time */
+};
+
+DEFINE_VEC(mapped_vec, struct mapped);
+
+/* An end that was told sooner by another birth at its address than by its own call. */
+struct late_end { uint64_t start, end, expires_ns; };
+
+#define LATE_ENDS 16
 
 /* Census totals at some moments, thinned as they grow many. */
 #define CENSUSES_MAX 24
@@ -96,6 +116,10 @@ struct windows {
 	uint32_t busiest;		/* tid, in the last window that had births */
 	bool by_contents;		/* see windows_follow_contents() */
 	uint64_t (*chunk_bytes)(uint64_t size);	/* see windows_set_sizing() */
+	struct mapped_vec mapped;	/* sorted, disjoint */
+	struct late_end late[LATE_ENDS];
+	uint32_t late_next;
+	struct map64 strangers, strangers_before;	/* see windows_counts_mapped() */
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;
 	struct heap_census *census;	/* the newest; NULL: none */
@@ -109,5 +133,24 @@ static inline double age_s(uint64_t since_ns, uint64_t now_ns)
 }
 
 void draw_sum_add(struct draw_sum *sum, double z);
+
+/* For window_mapped.c: the row of a stack, made if it is new. */
+struct birth_row *windows_row_of(struct windows *windows, uint64_t stack_id,
+				 uint32_t *number_ret);
+/* What is followed at @addr from before the open window, if anything, is no more. */
+void windows_end_at(struct windows *windows, uint64_t addr, uint64_t now_ns);
+
+/* For windows.c. The block that @addr lies in, or NULL. */
+struct mapped *mapped_at(const struct windows *windows, uint64_t addr);
+/*
+ * In a window @stack_id was seen to be given the block. If that is another than its
+ * mapping is known to come from, a realloc has found room enough in it; or its stack was
+ * not told whole.
+ */
+void mapped_give(struct windows *windows, struct mapped *block, uint64_t stack_id);
+double mapped_bytes(const struct windows *windows);
+void mapped_deinit(struct windows *windows);
+/* Adds what is live to @census. */
+void mapped_add_to(const struct windows *windows, struct heap_census *census);
 
 #endif

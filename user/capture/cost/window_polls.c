@@ -39,6 +39,7 @@ struct heap_look {
 	struct heap_census *census;
 	struct poll_evidence *evidence;
 	bool collect;
+	struct chunk_seen_vec mapped;		/* by themselves */
 	struct chunk_seen_vec large, small;	/* in use; a fair sample of the small ones ... */
 	uint64_t small_seen, draw;		/* ... of so many */
 	struct map64 cached;
@@ -82,11 +83,15 @@ static void collect(struct heap_look *look, uint64_t block, uint64_t bytes)
 		look->small.data[place] = seen;
 }
 
-static void on_in_use(void *arg, uint64_t block, uint64_t bytes, const struct pages *pages)
+static void on_in_use(void *arg, uint64_t block, uint64_t bytes, bool mapped,
+		      const struct pages *pages)
 {
 	struct heap_look *look = arg;
 
-	look->census->bytes[window_class(bytes)] += (double)bytes;
+	if (mapped)
+		chunk_seen_vec_push(&look->mapped, (struct chunk_seen){ block, bytes });
+	else
+		look->census->bytes[window_class(bytes)] += (double)bytes;
 	note_use(look, &look->block_at, block, bytes, true);
 	note_use(look, &look->control_at, block, bytes, true);
 	if (look->collect)
@@ -181,9 +186,17 @@ static void end_look(struct heap_look *look)
 	map64_deinit(&look->cached);
 	map64_deinit(&look->block_at);
 	map64_deinit(&look->control_at);
+	chunk_seen_vec_deinit(&look->mapped);
 	chunk_seen_vec_deinit(&look->large);
 	chunk_seen_vec_deinit(&look->small);
 	free(look->in_use);
+}
+
+static void count_mapped(struct heap_look *look, struct windows *windows)
+{
+	vec_for_each(chunk, &look->mapped)
+		if (windows_counts_mapped(windows, chunk->block))
+			look->census->bytes[window_class(chunk->bytes)] += (double)chunk->bytes;
 }
 
 static void tell_walk(struct heap_look *look, struct windows *windows, pthread_mutex_t *lock)
@@ -196,6 +209,7 @@ static void tell_walk(struct heap_look *look, struct windows *windows, pthread_m
 			windows_note_walk(windows, f, look->in_use[f - look->followed->data], now);
 	if (look->collect)
 		follow_older(look, windows);
+	count_mapped(look, windows);
 	pthread_mutex_unlock(lock);
 }
 
@@ -508,4 +522,36 @@ size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 	followed_vec_deinit(&poll.first);
 	followed_vec_deinit(&poll.ended);
 	return all.len;
+}
+
+/* --- blocks with mappings of their own --- */
+
+/* Its size stays the old one for a moment after mremap(). */
+static enum mapped_look look_at_head(uint32_t pid, const struct mapped_block *block)
+{
+	uint64_t head;
+	struct iovec local = { &head, sizeof(head) };
+	struct iovec remote = { (void *)(uintptr_t)(block->start + 8), sizeof(head) };
+
+	if (process_vm_readv((pid_t)pid, &local, 1, &remote, 1, 0) != sizeof(head))
+		return errno == EFAULT ? MAPPED_IS_GONE : MAPPED_IS_EMPTY;
+	return !head ? MAPPED_IS_EMPTY :
+	       head & CHUNK_IS_MAPPED ? MAPPED_IS_CHUNK : MAPPED_IS_OTHER;
+}
+
+void polls_look_at_mapped(uint32_t pid, struct windows *windows, pthread_mutex_t *lock)
+{
+	__cleanup(mapped_block_vec_deinit) struct mapped_block_vec all = { 0 };
+	__cleanup_free enum mapped_look *looks = NULL;
+
+	pthread_mutex_lock(lock);
+	windows_mapped(windows, &all);
+	pthread_mutex_unlock(lock);
+	looks = xcalloc(all.len + 1, sizeof(*looks));
+	for (size_t i = 0; i < all.len; i++)
+		looks[i] = look_at_head(pid, &all.data[i]);
+	pthread_mutex_lock(lock);
+	for (size_t i = 0; i < all.len; i++)
+		windows_note_mapped(windows, &all.data[i], looks[i]);
+	pthread_mutex_unlock(lock);
 }

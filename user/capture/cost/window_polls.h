@@ -51,4 +51,7 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 		  const struct poll_evidence *evidence, uint64_t since_ns, bool only_new);
 
+/* Reads the heads of all blocks that windows know by system calls, and tells what is there. */
+void polls_look_at_mapped(uint32_t pid, struct windows *windows, pthread_mutex_t *lock);
+
 #endif

@@ -16,6 +16,7 @@
 #include "capture/aside.h"
 #include "capture/session_private.h"
 #include "capture/cost/progress.h"
+#include "capture/cost/window_calls.h"
 #include "capture/cost/window_heaps.h"
 #include "capture/cost/windows.h"
 #include "heapsonde.skel.h"
@@ -74,6 +75,7 @@ struct governor {
 	uint32_t pid;
 	struct budget budget;
 	struct windows *windows;	/* under the session's lock */
+	struct window_calls calls;	/* so is this */
 	struct poll_evidence evidence;
 
 	pthread_mutex_t probes_lock;	/* held while a window is open */
@@ -527,6 +529,8 @@ static uint64_t do_polls(struct governor *g, uint64_t since_ns, bool only_new, d
 
 	if (g->evidence.heap || g->evidence.allocator == POLL_ANY)
 		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, since_ns, only_new);
+	if (!since_ns)
+		polls_look_at_mapped(g->pid, g->windows, &g->s->lock);
 	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, share);
 }
 
@@ -698,6 +702,7 @@ void governor_destroy(struct governor *g)
 	if (g->sleeps_fd >= 0)
 		close(g->sleeps_fd);
 	window_probes_destroy(g->probes);
+	window_calls_deinit(&g->calls);
 	windows_destroy(g->windows);
 	window_row_vec_deinit(&g->estimate.rows);
 	pthread_cond_destroy(&g->wake);
@@ -721,8 +726,28 @@ void governor_feed(struct governor *g, const void *record, size_t size)
 	windows_feed(g->windows, record, size);
 }
 
+void governor_feed_call(struct governor *g, const void *record, size_t size)
+{
+	if (size >= sizeof(struct ev_memory))
+		window_calls_feed(&g->calls, g->s, g->windows, record);
+}
+
+void governor_note_allocator(struct governor *g, uint32_t pid, const struct object_plan *object)
+{
+	const struct session_settings *settings = &g->s->settings;
+	const struct allocator_text text = allocator_text_of(object);
+
+	/* What was asked for is not known to the byte. */
+	if (g->s->foreign || settings->min_size || settings->max_size != UINT64_MAX)
+		return;
+	pthread_mutex_lock(&g->s->lock);
+	window_calls_begin(&g->calls, pid, &text);
+	pthread_mutex_unlock(&g->s->lock);
+}
+
 void governor_forget(struct governor *g)
 {
+	window_calls_forget(&g->calls);
 	windows_clear(g->windows, session_now_ns());
 	g->fresh = true;
 }

@@ -35,6 +35,12 @@ struct error *governor_start(struct governor *governor) __must_check;
 void governor_begin(struct governor *governor, uint64_t since_ns, double debt_ns);
 /* Takes an object's probes in, of those that windows set. */
 void governor_add_probes(struct governor *governor, const struct attach_job *job);
+/*
+ * Where the process has the GNU C library's malloc, so that blocks which that maps are
+ * known by its system calls; objects without are ignored.
+ */
+void governor_note_allocator(struct governor *governor, uint32_t pid,
+			     const struct object_plan *object);
 /* Where estimates are made; under the session's lock. Borrowed. */
 struct windows *governor_windows(const struct governor *governor);
 /* The process; 0 before there are probes. */
@@ -48,6 +54,8 @@ void governor_destroy(struct governor *governor);
  * the target runs another program from here on.
  */
 void governor_feed(struct governor *governor, const void *record, size_t size);
+/* The same of an EV_MEMORY, which is not the governor's alone. */
+void governor_feed_call(struct governor *governor, const void *record, size_t size);
 void governor_forget(struct governor *governor);
 
 /* What the last few windows have shown of the target, while they were open. */

@@ -66,7 +66,8 @@ static void count_batch(void *arg)
 	r->batched = 0;
 }
 
-static void on_in_use(void *arg, uint64_t block, uint64_t chunk_bytes, const struct pages *pages)
+static void on_in_use(void *arg, uint64_t block, uint64_t chunk_bytes, bool mapped,
+		      const struct pages *pages)
 {
 	struct reading *r = arg;
 

@@ -144,7 +144,8 @@ static void tell(struct walk *w, const struct area *area, enum chunk_use use, ui
 	if (size == TCACHE_CHUNK)
 		address_vec_push(&w->tcaches, addr + CHUNK_HEADER);
 	if (w->watcher)
-		w->watcher->in_use(w->watcher->arg, addr + CHUNK_HEADER, size, &area->pages);
+		w->watcher->in_use(w->watcher->arg, addr + CHUNK_HEADER, size,
+				   use == CHUNK_MAPPED, &area->pages);
 }
 
 /* What looked in use turns out to be cached by the allocator. */

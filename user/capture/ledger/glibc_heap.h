@@ -59,13 +59,14 @@ struct glibc_heap_census {
 
 /*
  * Told of each chunk that looks in use, before it is known which of them are
- * cached: the block the program has in it, the whole chunk, and the pages of
- * the mapping they lie in, whose array lives until @end was called, after the last.
+ * cached: the block the program has in it, the whole chunk, whether it is mapped by
+ * itself, and the pages of the mapping they lie in, whose array lives until @end was
+ * called, after the last.
  * Then of those that are cached, and of what may be a thread's cache; both, and
  * @end, may be NULL.
  */
 struct glibc_heap_watcher {
-	void (*in_use)(void *arg, uint64_t block, uint64_t chunk_bytes,
+	void (*in_use)(void *arg, uint64_t block, uint64_t chunk_bytes, bool mapped,
 		       const struct pages *pages);
 	void (*end)(void *arg);
 	void (*cached)(void *arg, uint64_t block, uint64_t chunk_bytes);

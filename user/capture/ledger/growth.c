@@ -26,6 +26,8 @@
 void session_attach_growth(struct session *s)
 {
 	s->growth.price_known = price_measure_kernel(&s->growth.price);
+	s->growth.sees_calls = s->growth.programs.calls != CALLS_AT_LIBRARY &&
+			       !s->settings.frame_pointers;
 	for (size_t i = 0; i < s->growth.programs.count; i++) {
 		const struct growth_program *at = &s->growth.programs.programs[i];
 		struct bpf_link *link = at->tracepoint ?
@@ -37,6 +39,7 @@ void session_attach_growth(struct session *s)
 		else
 			log_warn("the kernel's ledger lacks what %s sees: %s",
 				 bpf_program__name(at->program), strerror(errno));
+		s->growth.sees_calls &= link != NULL;
 	}
 }
 
