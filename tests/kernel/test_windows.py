@@ -112,6 +112,21 @@ def jemalloc(*args):
 
 add_case("musl_leak", musl, "dynamic", "leaky", ("site_10",))
 add_case("musl_static_and_freed_by_other_threads", musl, "static", "threads", ())
+@case()
+def jemalloc_holds_what_it_counts():
+    """At rest, with caches flushed, to the byte: its tree was found, and all of it read."""
+    w = Workload("counters", env=preloaded("jemalloc"))
+    want = w.work()["held"]
+    # A heap is read when a window opens: that may take longer than is watched once.
+    for _ in range(10):
+        out = heapsonde("report", "-p", w.pid, "-d", "1", "--mode", "windows", "--json")
+        got = json.loads(out.stdout)["windows"]["held_bytes"]
+        if got:
+            break
+    check_equal("the workload's status", w.quit(), 0)
+    check_equal("bytes in use", got, want)
+
+
 add_case("jemalloc_leak", jemalloc, "leaky", ("site_10",))
 add_case("jemalloc_freed_by_other_threads", jemalloc, "threads", ())
 

@@ -50,8 +50,9 @@ int main(void)
 	after = in_use();
 	for (int i = 0; i < BLOCKS; i++)
 		usable += malloc_usable_size(blocks[i].p);
-	snprintf(more, sizeof(more), ",\"counted\":%zu,\"usable\":%zu,\"blocks\":%d",
-		 after - before, usable, BLOCKS);
+	snprintf(more, sizeof(more),
+		 ",\"counted\":%zu,\"usable\":%zu,\"blocks\":%d,\"held\":%zu",
+		 after - before, usable, BLOCKS, after);
 	books_write(more);
 	books_wait();
 	return 0;
