@@ -161,6 +161,29 @@ add_case("mapped_blocks_are_exact", mapped, 200)
 add_case("mapped_blocks_without_sessions", mapped, 100, "multi")
 
 
+KNOWN_GLIBCS = ("2.36", "2.41")     # as Debian compiles them for x86-64
+
+
+@case()
+def doctor_tries_where_large_requests_pass():
+    """The instruction that it names is the jump behind a comparison with the next size."""
+    w = Workload("churn", "-S", "60", "-w")
+    target = json.loads(heapsonde("doctor", "-p", w.pid, "--json").stdout)["targets"][0]
+    w.proc.kill()
+    told, version = target["large_requests"], os.confstr("CS_GNU_LIBC_VERSION").split()[1]
+    if not told["proven"] and (os.uname().machine != "x86_64" or version not in KNOWN_GLIBCS):
+        check(told["why_not"], told)
+        raise Skip(f"glibc {version}: {told['why_not']}")
+    check(told["proven"], told)
+    check_equal("larger than", told["above"], 1023)
+    libc = next(o["path"] for o in target["objects"] if o["allocator"] == "glibc")
+    with open(libc, "rb") as f:
+        f.seek(told["file_offset"] - 4)
+        code = f.read(5)
+    check(code[:4] == (0xc3f).to_bytes(4, "little"), f"{code.hex()} is no comparison with 0xc3f")
+    check(code[4] in (0x76, 0x0f), f"{code.hex()} is no jump")
+
+
 def moved(seconds, *options):
     """--mode auto, with a program that is too dear to be watched exactly for long."""
     w = Workload("services", "leaky", str(seconds), "40000")

@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "base/version.h"
 #include "capture/attach.h"
+#include "capture/cost/large_trial.h"
 #include "capture/cost/thrift.h"
 #include "capture/discovery/confined.h"
 #include "capture/discovery/discovery.h"
@@ -42,6 +43,8 @@ struct patient {
 	struct error *error;
 	struct preflight flight;
 	const char *no_windows;	/* why; NULL: windows could watch it */
+	struct large_path large;	/* where malloc's large requests pass ... */
+	const char *no_large;	/* ... or why nobody knows; NULL with no path: not glibc's */
 	double cpu_share;	/* of a core that it takes now */
 };
 
@@ -98,6 +101,17 @@ static double look_at_cpu(uint32_t pid)
 	return after > before ? (double)(after - before) / LOOK_NS : 0;
 }
 
+/* The C library's malloc, if that is what gives the process memory. */
+static void examine_large(struct patient *p, const struct features *features)
+{
+	if (!features->uprobe_multi || choice_is_foreign(&p->plan))
+		return;
+	vec_for_each(object, &p->plan.objects)
+		if (choice_has_malloc(object) &&
+		    large_path_prove(object->object, &p->large, &p->no_large))
+			p->no_large = NULL;
+}
+
 static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
 		    const struct allocator_choice *choice)
 {
@@ -129,6 +143,8 @@ static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
 		preflight_init(&p->flight, pid, &p->plan, p->names, p->seccomp,
 			       d->price_known ? &d->price : NULL);
 	p->no_windows = choice_no_windows(&p->plan, d->method);
+	if (!p->error && !d->features_error)
+		examine_large(p, &d->features);
 	p->cpu_share = look_at_cpu(pid);
 }
 
@@ -262,6 +278,19 @@ static void print_evidence(const struct patient *p, FILE *f)
 		fprintf(f, "  windows     know a block's end by %s\n", heap->told_by);
 }
 
+/* A place that can be probed all the time where malloc's entry cannot: few calls reach it. */
+static void print_large(const struct patient *p, FILE *f)
+{
+	const struct large_step *step = &p->large.steps[0];
+
+	if (p->no_large)
+		fprintf(f, "  large       requests cannot be told from small ones: %s\n",
+			p->no_large);
+	else if (step->above)
+		fprintf(f, "  large       requests for more than %" PRIu32 " bytes, and no others, "
+			"pass the C library's +0x%" PRIx64 "\n", step->above, step->file_offset);
+}
+
 static void print_preflight(const struct patient *p, FILE *f)
 {
 	const struct preflight *flight = &p->flight;
@@ -273,6 +302,7 @@ static void print_preflight(const struct patient *p, FILE *f)
 		print_price(flight, f);
 	print_auto(p, f);
 	print_evidence(p, f);
+	print_large(p, f);
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
 		flight->frames, flight->frames + flight->no_frames);
 	vec_for_each(hazard, &flight->hazards)
@@ -363,6 +393,25 @@ static struct json_object *hazards_json(const struct preflight *flight)
 	return hazards;
 }
 
+/* Null where another allocator than glibc's is in use, or this cannot be tried. */
+static struct json_object *large_json(const struct patient *p)
+{
+	const struct large_step *step = &p->large.steps[0];
+	struct json_object *obj;
+
+	if (!p->no_large && !step->above)
+		return NULL;
+	obj = json_object_new_object();
+	json_object_object_add(obj, "proven", json_object_new_boolean(!p->no_large));
+	add_string(obj, "why_not", p->no_large);
+	if (!p->no_large) {
+		json_object_object_add(obj, "above", json_object_new_int64(step->above));
+		json_object_object_add(obj, "file_offset",
+				       json_object_new_int64((int64_t)step->file_offset));
+	}
+	return obj;
+}
+
 static void add_preflight(struct json_object *obj, const struct patient *p)
 {
 	const struct preflight *flight = &p->flight;
@@ -382,6 +431,7 @@ static void add_preflight(struct json_object *obj, const struct patient *p)
 	json_object_object_add(obj, "hazards", hazards_json(flight));
 	add_string(obj, "auto_begins", begins_in_windows(p) ? "windows" : "exact");
 	add_string(obj, "no_windows_because", p->no_windows);
+	json_object_object_add(obj, "large_requests", large_json(p));
 	json_object_object_add(obj, "cpu_share", json_object_new_double(p->cpu_share));
 }
 
