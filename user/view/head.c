@@ -293,7 +293,7 @@ static void draw_losses(const struct head *head)
 				  format_count_short(loss->missed_probes, d));
 	if (head->snap->shares_full)
 		at += put(head, 5, at, ROLE_WARN, "   new rows by path only");
-	if (unknown)
+	if (unknown > 0)
 		draw_format(head->area, 5, at, ROLE_DIM, "   %s frees of older blocks",
 			    format_count_short(unknown, a));
 }

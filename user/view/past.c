@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Earlier snapshots; see past.h. */
+#include <math.h>
 #include <string.h>
 
 #include "view/past.h"
@@ -88,7 +89,8 @@ static void take_stack(struct past *past, const struct snapshot_stack *stack, do
 	}
 	trace = &past->traces.data[place - 1];
 	push_live(trace, stack->m.live_bytes);
-	trace->allocs_per_s = span_s > 0 ?
+	/* An estimate may be less than it was. */
+	trace->allocs_per_s = span_s > 0 && stack->m.alloc_count > trace->alloc_count ?
 		(double)(stack->m.alloc_count - trace->alloc_count) / span_s : 0;
 	trace->alloc_count = stack->m.alloc_count;
 	trace->round = past->round;
@@ -103,7 +105,7 @@ static struct rates rates_between(const struct snapshot *from, const struct snap
 	span = to->duration_s - from->duration_s;
 	if (span <= 0)
 		return (struct rates){ 0 };
-#define RATE(member) ((double)(to->member - from->member) / span)
+#define RATE(member) fmax(0, (double)(to->member - from->member) / span)
 	return (struct rates){
 		.allocs = RATE(totals.m.alloc_count), .alloc_bytes = RATE(totals.m.alloc_bytes),
 		.frees = RATE(totals.m.free_count), .free_bytes = RATE(totals.m.free_bytes),

@@ -107,7 +107,7 @@ static void set_rates(struct ui *ui, struct sites_state *state)
 
 		if (old)
 			count -= shares_sum(before, old, &ui->filter, ui->split, key).alloc_count;
-		site->allocs_per_s = (double)count / span_s;
+		site->allocs_per_s = count > 0 ? (double)count / span_s : 0;
 	}
 	stack_index_deinit(&index);
 }
