@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/reader.h"
@@ -912,4 +913,36 @@ TEST(debuglink_to_a_file_without_end)
 	check_int(count_named(obj, "hidden"), 0);
 	check(reader_failures() > failures);
 	reader_set_patience(30000, 60);
+}
+
+/* The most memory that this process ever had. */
+static long peak_kib(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_maxrss;
+}
+
+#define BOMB_MIB 200
+
+/* A .debug_frame of zeros, compressed a thousandfold, is not unpacked in a hurry. */
+TEST(hurried_tables_of_a_bomb)
+{
+	__cleanup_free char *path = scratch("bomb.so");
+	__cleanup_free char *zeros = scratch("zeros");
+	struct unwind_table *table = NULL;
+	__cleanup_close int fd = -1;
+	long before;
+
+	check(compile_library(path, library_source));
+	check(shell("truncate -s %dM '%s' && objcopy --add-section .debug_frame='%s' '%s' && "
+		    "objcopy --compress-debug-sections=zlib '%s'", BOMB_MIB, zeros, zeros, path,
+		    path));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	before = peak_kib();
+	error_destroy(unwind_read(fd, UNWIND_FULL, true, &table));
+	check(peak_kib() - before < BOMB_MIB / 4 << 10);
+	check(table && table->texts.len);
+	unwind_table_destroy(table);
 }

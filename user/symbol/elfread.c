@@ -137,6 +137,21 @@ const Elf64_Shdr *elfread_section(Elf *elf, int fd, const char *name, uint32_t t
 	return NULL;
 }
 
+bool elfread_has_section(Elf *elf, int fd, const char *name)
+{
+	size_t names_size = 0;
+	__cleanup_free char *names = section_names(elf, fd, &names_size);
+	Elf_Scn *scn = NULL;
+
+	while (names && (scn = elf_nextscn(elf, scn))) {
+		const Elf64_Shdr *shdr = elf64_getshdr(scn);
+
+		if (shdr && shdr->sh_name < names_size && !strcmp(names + shdr->sh_name, name))
+			return true;
+	}
+	return false;
+}
+
 static char *hexadecimal(const uint8_t *bytes, size_t len)
 {
 	char *ret = xmalloc(len * 2 + 1);

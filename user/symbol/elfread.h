@@ -56,6 +56,9 @@ bool elfread_vaddr_to_offset(Elf *elf, uint64_t vaddr, uint64_t *ret);
  */
 const Elf64_Shdr *elfread_section(Elf *elf, int fd, const char *name, uint32_t type);
 
+/* Whether a section of this name is there, of whatever type, compressed or not. */
+bool elfread_has_section(Elf *elf, int fd, const char *name);
+
 /*
  * The build id in notes (the contents of a PT_NOTE), as hexadecimal digits
  * that the caller frees; NULL if there is none.

@@ -11,8 +11,9 @@
 #include "base/alloc.h"
 #include "symbol/unwind_image.h"
 
-/* More than any linker ever wrote: a bound for what a forged header claims. */
-#define CFI_MAX (512ul << 20)
+/* Bounds for what a forged header claims: a browser's are a tenth of it. */
+#define CFI_MAX (128ul << 20)
+#define NAMES_MAX (16ul << 20)
 
 static struct error *check_header(Elf *elf, uint16_t *machine_ret)
 {
@@ -153,7 +154,8 @@ static Elf_Scn *find_section(const struct unwind_image *image, const char *name,
 	Elf_Scn *scn = NULL;
 	size_t names;
 
-	if (elf_getshdrstrndx(image->elf, &names))
+	if (elf_getshdrstrndx(image->elf, &names) ||
+	    !gelf_getshdr(elf_getscn(image->elf, names), ret) || ret->sh_size > NAMES_MAX)
 		return NULL;
 	while ((scn = elf_nextscn(image->elf, scn))) {
 		const char *s;
@@ -228,6 +230,13 @@ static bool locate_eh_frame(const struct unwind_image *image,
 	if (ret->size > CFI_MAX)
 		ret->size = CFI_MAX;
 	return true;
+}
+
+uint64_t unwind_image_eh_frame_bytes(const struct unwind_image *image)
+{
+	struct cfi_section section;
+
+	return locate_eh_frame(image, &section) ? section.size : 0;
 }
 
 bool unwind_image_eh_frame(struct unwind_image *image, struct unwind_cfi *ret)

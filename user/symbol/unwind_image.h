@@ -61,6 +61,8 @@ struct unwind_cfi {
  * none. The image must outlive @ret.
  */
 bool unwind_image_eh_frame(struct unwind_image *image, struct unwind_cfi *ret);
+/* How many bytes that would read; 0 if there is none. */
+uint64_t unwind_image_eh_frame_bytes(const struct unwind_image *image);
 /* .debug_frame, compressed in any way libelf knows, or .zdebug_frame. */
 bool unwind_image_debug_frame(struct unwind_image *image, struct unwind_cfi *ret);
 void unwind_cfi_deinit(struct unwind_cfi *cfi);

@@ -8,12 +8,15 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/reader.h"
+#include "symbol/elfread.h"
+#include "symbol/go/reader.h"
 #include "symbol/unwind_image.h"
 #include "symbol/unwind_reader.h"
 
 /* The largest real ones, whole tables of 150 MB files, have 15 MB. */
 #define TABLE_MAX (64u << 20)
 #define NO_TABLE UINT32_MAX	/* as the kind: there is none */
+#define PLAIN_MAX (16u << 20)	/* of .eh_frame; that of a browser has 6 MB */
 
 /* --- packed --------------------------------------------------------------- */
 
@@ -165,12 +168,37 @@ static void note_failure(int fd)
 	reader_note_failure(name, "unwind tables");
 }
 
+static bool has_modest_frames(int fd)
+{
+	struct unwind_image image;
+	struct error *err __cleanup_error = unwind_image_init(&image, fd, NULL, 0);
+	uint64_t bytes;
+
+	if (err)
+		return false;
+	bytes = unwind_image_eh_frame_bytes(&image);
+	unwind_image_deinit(&image);
+	return bytes && bytes <= PLAIN_MAX;
+}
+
+/* Whether it may be compiled here: by its headers, only its .eh_frame will be read. */
+static bool is_plain(int fd)
+{
+	__cleanup_elf Elf *elf = elfread_open(fd);
+
+	/* The first is not found where the names of sections are beyond measure. */
+	return elf && elfread_has_section(elf, fd, ".eh_frame") &&
+	       !elfread_has_section(elf, fd, ".debug_frame") &&
+	       !elfread_has_section(elf, fd, ".zdebug_frame") && !go_program_is(fd) &&
+	       has_modest_frames(fd);
+}
+
 struct error *unwind_read(int fd, enum unwind_table_kind kind, bool hurry,
 			  struct unwind_table **ret)
 {
 	int socket __cleanup_close = -1;
 
-	if (hurry)
+	if (hurry && is_plain(fd))
 		return unwind_table_create(fd, -1, kind, ret);
 	*ret = NULL;
 	socket = reader_start(kind == UNWIND_FULL ? serve_full : serve_call_sites, fd);

@@ -26,7 +26,8 @@ struct unwind_table *unwind_unpack(const struct unwind_packed *packed, const uin
  * As unwind_table_create() of the open file @fd, borrowed. ERROR_CORRUPT if its
  * reader crashed or took too long or too much. @hurry: it is compiled here, for a
  * target that has just mapped it and whose stacks wait: on a busy machine a reader
- * comes too late.
+ * comes too late. That is for files that have a modest .eh_frame and nothing else that
+ * would be read; what is large, compressed or Go's is left to a reader all the same.
  */
 struct error *unwind_read(int fd, enum unwind_table_kind kind, bool hurry,
 			  struct unwind_table **ret) __must_check;
