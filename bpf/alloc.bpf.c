@@ -143,7 +143,7 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 	struct thread_state *t;
 
 	count_stepped(cookie);
-	if (!is_mapping(cookie.kind) && window_is_shut())
+	if (!is_unwindowed(cookie.kind) && window_is_shut())
 		return 1;
 	t = thread_state(BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!t) {
@@ -181,6 +181,8 @@ static __always_inline int on_entry(struct pt_regs *ctx)
 		count(COUNT_QUIET_HITS);
 		return 1;
 	}
+	if (cookie.kind == PROBE_FOCUS)
+		return remember_focus(t, ctx, cookie.value);
 	t->call.weight = asked_size(ctx, cookie);
 	if (sample_bytes) {
 		t->newest = 0;
@@ -223,6 +225,7 @@ static __always_inline __u64 given_memory(struct thread_state *t, __u64 result)
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_REALLOC:
+	case PROBE_FOCUS:
 		return result;
 	case PROBE_REALLOC_OR_FREE:
 		/* A reallocation to nothing: the old block ends. */
@@ -311,6 +314,14 @@ static __always_inline __u64 result(struct pt_regs *ctx)
 	return result;
 }
 
+/* The probe behind a call that is focused on is none of any other call's. */
+static __always_inline bool is_anothers(struct pt_regs *ctx, const struct thread_state *t)
+{
+	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
+
+	return cookie.kind == PROBE_FOCUS_END && t->call.cookie.kind != PROBE_FOCUS;
+}
+
 /*
  * @start: UNWIND_AT_RETURN, or UNWIND_AT_ENTRY where the return instruction is
  * still to come. It goes through memory, so that the verifier looks at the
@@ -322,7 +333,8 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	__u64 addr, stack_id = 0;
 
 	/* Returns of nested calls come here too where they cannot be waived. */
-	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT * start || of_past_window(t, 1)) {
+	if (!t || t->call.sp != PT_REGS_SP(ctx) - RETURN_SLOT * start || of_past_window(t, 1) ||
+	    is_anothers(ctx, t)) {
 		count(COUNT_QUIET_HITS);
 		return 0;
 	}
@@ -340,6 +352,7 @@ static __always_inline int settle_call(struct pt_regs *ctx, __u32 start, bool gu
 	switch (t->call.cookie.kind) {
 	case PROBE_ALLOC:
 	case PROBE_ALLOC_OUT:
+	case PROBE_FOCUS:
 		if (sample_bytes || !addr || !hold_birth(t, stack_id))
 			emit_alloc(t, addr, stack_id);
 		break;
@@ -371,6 +384,8 @@ static __always_inline __u32 walk_start(struct pt_regs *ctx)
 {
 	union probe_cookie cookie = { .value = bpf_get_attach_cookie(ctx) };
 
+	if (cookie.kind == PROBE_FOCUS_END)
+		count_stepped(cookie);
 	if (cookie.kind != PROBE_EXIT)
 		return UNWIND_AT_RETURN;
 	count_stepped(cookie);
@@ -468,7 +483,7 @@ int alloc_entry(struct pt_regs *ctx)
 	return 0;
 }
 
-/* Behind returns, and at exits where there are no sessions. */
+/* Behind returns and calls that are focused on, and at exits where there are no sessions. */
 SEC("uprobe")
 int alloc_return(struct pt_regs *ctx)
 {

@@ -154,12 +154,18 @@ static __always_inline bool is_mapping(__u8 kind)
 	return kind >= PROBE_MMAP && kind <= PROBE_BRK;
 }
 
+/* The same of calls that are focused on. */
+static __always_inline bool is_unwindowed(__u8 kind)
+{
+	return is_mapping(kind) || kind == PROBE_FOCUS || kind == PROBE_FOCUS_END;
+}
+
 /* Whether the pending call is of a window before: nobody saw it return. */
 static __always_inline bool of_past_window(const struct thread_state *t, __u32 grace)
 {
 	__u32 nr = *(volatile __u32 *)&window_nr;
 
-	return nr - t->call.window > grace && !is_mapping(t->call.cookie.kind);
+	return nr - t->call.window > grace && !is_unwindowed(t->call.cookie.kind);
 }
 
 /*
@@ -176,8 +182,11 @@ static __always_inline bool inside_call(struct thread_state *t, __u64 sp)
 		return false;
 	}
 	if (!t->call.cookie.returns) {
-		/* At the same depth the inner function's record covers a tail call. */
-		if (sp < t->call.sp && !t->call.left &&
+		/*
+		 * At the same depth the inner function's record covers a tail call; of a
+		 * call that is focused on it is the very function that is called.
+		 */
+		if (sp < t->call.sp + (t->call.cookie.kind == PROBE_FOCUS) && !t->call.left &&
 		    exit_pending(t->call.sp, t->call.returns_to))
 			return true;
 	} else if (is_below(sp, t->call.sp) && !t->call.left && return_pending(t->call.sp)) {
@@ -260,6 +269,25 @@ static __always_inline int remember_call(struct thread_state *t, struct pt_regs 
 	t->call.window = window_nr;
 	t->call.sp = PT_REGS_SP(ctx);
 	return cookie.returns ? 0 : remember_return_address(t);
+}
+
+/*
+ * The same of a call that is focused on, at its very instruction: as it will be
+ * at the entry of what is called.
+ */
+static __noinline int remember_focus(struct thread_state *t, struct pt_regs *ctx,
+				     __u64 cookie_value)
+{
+	union probe_cookie cookie = { .value = cookie_value };
+
+	t->call.cookie = cookie;
+	t->call.size = asked_size(ctx, cookie);
+	t->call.ptr = t->call.old_size = t->call.pool = 0;
+	t->call.left = false;
+	t->call.sp = PT_REGS_SP(ctx) - RETURN_SLOT;
+	t->call.returns_to = PT_REGS_IP(ctx) + cookie.object;
+	t->call.weight = t->call.returns_to;
+	return 1;
 }
 
 #endif

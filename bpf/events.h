@@ -29,6 +29,7 @@
 #define EVENT_KINDS(X)							  \
 	X(EV_STACK,         0, "frames of a stack seen for the first time") \
 	X(EV_ALLOC,         2, "a block was allocated, or addr 0: failed") \
+	X(EV_FOCUS,         2, "a block was allocated at a call that is focused on") \
 	X(EV_HELD,          2, "a block was allocated a moment ago")	  \
 	X(EV_HELD_LATER,    2, "the same, and its thread has allocated since") \
 	X(EV_PAIRS,         0, "blocks were allocated and freed: 3 hits each") \
@@ -132,14 +133,15 @@ struct ev_stack_memory {
 	__u8 bytes[];
 };
 
-struct ev_alloc {		/* EV_ALLOC, EV_HELD and its _LATER, EV_REPORT_ALLOC */
+struct ev_alloc {		/* EV_ALLOC, EV_FOCUS, EV_HELD and its _LATER, EV_REPORT_ALLOC */
 	struct ev_header h;
 	__u64 addr;		/* 0: the allocation failed */
 	__u64 size;		/* bytes asked for */
 	__u64 stack_id;		/* hash of the frames; 0: not to be tracked (see ev_realloc) */
 	/*
 	 * Bytes this record stands for: size when exact; weight / size blocks, and
-	 * weight of them where size is 0.
+	 * weight of them where size is 0. EV_FOCUS, which is exact: where its call
+	 * returns to.
 	 */
 	__u64 weight;
 };
@@ -348,6 +350,8 @@ enum probe_kind {
 	PROBE_EXIT,		/* a function is about to return [ptr]: stands for a return probe */
 	PROBE_REPORT_ALLOC,	/* no function: the program tells of an allocation ... */
 	PROBE_REPORT_FREE,	/* ... and of its end; operands in struct probe_operands */
+	PROBE_FOCUS,		/* no function: a call of one that is of PROBE_ALLOC ... */
+	PROBE_FOCUS_END,	/* ... has returned: its result is still in the register */
 };
 
 #define PROBE_ARGS 6		/* arguments that are passed in registers */
@@ -374,7 +378,8 @@ union probe_cookie {
 		__u64 stepped : 1;	/* the kernel single-steps the probed instruction */
 		__u64 returns : 1;	/* a return probe stands behind this entry */
 		__u64 nests : 1;	/* a free that may stand inside another call */
-		__u64 object : 6;	/* tells the same row's probes in several objects apart */
+		/* Tells the same row's probes in several objects apart; PROBE_FOCUS: its bytes. */
+		__u64 object : 6;
 	};
 	struct {			/* of PROBE_REPORT_*, which have no arguments */
 		__u64 : 37;

@@ -161,7 +161,8 @@ static __always_inline void emit_alloc(struct thread_state *t, __u64 addr, __u64
 		bpf_ringbuf_discard(ev, BPF_RB_NO_WAKEUP);
 		return;
 	}
-	fill_header(&ev->h, EV_ALLOC, t->call.cookie, t->tid);
+	fill_header(&ev->h, t->call.cookie.kind == PROBE_FOCUS ? EV_FOCUS : EV_ALLOC,
+		    t->call.cookie, t->tid);
 	ev->addr = addr;
 	ev->size = t->call.size;
 	ev->stack_id = stack_id;

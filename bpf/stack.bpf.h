@@ -247,15 +247,20 @@ static __always_inline __u64 walk_stack(struct thread_state *t, __u32 start, boo
  * At a return probe the registers are those of the caller right behind its
  * call, so that its frame is never missing and no prologue is half done. At a
  * return instruction they are as they were at the entry, and a report's probe
- * stands where it stands.
+ * stands where it stands. Of a call that is focused on, the probe behind it may
+ * stand some instructions later, that have changed nothing of what is walked.
  */
 static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_regs *ctx,
 					   bool guarded)
 {
 	__u32 start = *(volatile __u32 *)&t->call.start;
+	__u64 pc = PT_REGS_IP(ctx);
 
-	if (!unwind_enter(&t->unwind, PT_REGS_IP(ctx), PT_REGS_SP(ctx), PT_REGS_FP(ctx),
-			  LINK_REGISTER(ctx)))
+	/* Or clang selects between two addresses, of which the context's may not be one. */
+	barrier_var(pc);
+	if (t->call.cookie.kind == PROBE_FOCUS)
+		pc = t->call.returns_to;
+	if (!unwind_enter(&t->unwind, pc, PT_REGS_SP(ctx), PT_REGS_FP(ctx), LINK_REGISTER(ctx)))
 		return UNKNOWN_STACK;
 	t->owner = t->call.cookie;
 	return walk_stack(t, start, guarded);

@@ -37,15 +37,26 @@ static void end(void)
 	w = NULL;
 }
 
-static uint64_t born(uint64_t size, uint64_t stack)
+static uint64_t born_at(uint16_t kind, uint64_t addr, uint64_t size, uint64_t stack)
 {
 	struct ev_alloc ev = {
-		.h = { .kind = EV_ALLOC, .tid = T1, .time_ns = now },
-		.addr = next_addr += 0x10000, .size = size, .stack_id = stack, .weight = size,
+		.h = { .kind = kind, .tid = T1, .time_ns = now },
+		.addr = addr, .size = size, .stack_id = stack, .weight = size,
 	};
 
 	windows_feed(w, &ev, sizeof(ev));
-	return ev.addr;
+	return addr;
+}
+
+static uint64_t born(uint64_t size, uint64_t stack)
+{
+	return born_at(EV_ALLOC, next_addr += 0x10000, size, stack);
+}
+
+/* The same of a call that is focused on. */
+static uint64_t born_in_focus(uint64_t size, uint64_t stack)
+{
+	return born_at(EV_FOCUS, next_addr += 0x10000, size, stack);
 }
 
 static void freed(uint64_t addr)
@@ -499,5 +510,60 @@ TEST(mapped_blocks_are_handed_over_exactly)
 	check_int(given.block.count, 1);
 	check(given.block.variance.bytes == 0 && given.block.variance.count == 0);
 	check_int((int)given.allocated, 2);
+	end();
+}
+
+TEST(births_in_focus_stand_for_themselves)
+{
+	begin();
+	born_in_focus(100, S1);
+	windows_open(w);
+	born_in_focus(101, S1);
+	born(200, S2);
+	shut();
+	born_in_focus(103, S1);
+	check(row(S1)->exact);
+	check_int(row(S1)->m.alloc_count, 3);
+	check_int(row(S1)->m.alloc_bytes, 100 + 101 + 103);
+	check(row(S1)->m.alloc_bytes_error == 0);
+	check(!row(S2)->exact);
+	check_int(row(S2)->m.alloc_count, WEIGHT);
+	check_int(total.alloc_bytes, 100 + 101 + 103 + WEIGHT * 200);
+	end();
+}
+
+/* Freed in a later window, in that of their birth, and by another's birth at their address. */
+TEST(blocks_in_focus_end_as_all_others)
+{
+	uint64_t early, late, reused;
+
+	begin();
+	early = born_in_focus(100, S1);
+	windows_open(w);
+	freed(early);
+	late = born_in_focus(100, S1);
+	freed(late);
+	shut();
+	check_int(row(S1)->samples, 0);
+	check_int(quality.controls, 1);		/* of its window's births none is one */
+	reused = born_in_focus(100, S1);
+	check_int(row(S1)->samples, 1);
+	born_at(EV_FOCUS, reused, 64, S2);
+	check_int(row(S1)->samples, 0);
+	check_int(row(S2)->samples, 1);
+	check_int(row(S1)->m.alloc_count, 3);
+	end();
+}
+
+/* What the heap holds is theirs first, and no window's block is made to stand for it. */
+TEST(bytes_in_focus_are_no_others)
+{
+	begin();
+	for (int i = 0; i < 50; i++)
+		born_in_focus(100, S2);
+	keep(40, 4, 100, S1, 112);
+	hold(112, (50 + 1600) * 112);
+	check(fabs((double)row(S1)->m.live_count - 1600) < 160);
+	check_int(row(S2)->m.live_count, 50);
 	end();
 }

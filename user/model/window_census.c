@@ -50,7 +50,7 @@ static void count_classes(const struct estimate *e, struct class_sums *sums)
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		sums->bytes[i] = class_bytes(i);
 	for (size_t i = 0; i < e->w->blocks.len; i++)
-		if (e->alive[i] > 0 && !is_older(&e->w->blocks.data[i]))
+		if (e->alive[i] > 0 && is_drawn(&e->w->blocks.data[i]))
 			sums->count[e->w->blocks.data[i].chunk_class] += e->alive[i];
 }
 
@@ -88,6 +88,10 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 
 		if (is_older(block)) {
 			s->older += z;
+			continue;
+		}
+		if (block->exact) {
+			s->exact += z;
 			continue;
 		}
 		if (window[g] != block->window) {

@@ -195,6 +195,12 @@ static void end_window(struct live_row *row)
 	row->in_bytes = row->in_count = row->in_old = 0;
 }
 
+/* How many blocks it stands for, beside its chance to be alive. */
+static double stands_for(const struct estimate *e, const struct follow *block)
+{
+	return block->weight * (is_drawn(block) ? e->factor[block->chunk_class] : 1);
+}
+
 /*
  * No window decided that it is here. If it stands for others, which of them are
  * followed was a draw of its own.
@@ -240,12 +246,11 @@ static struct live_row *sum_rows(const struct estimate *e)
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
 		struct live_row *row = &rows[block->row];
-		double count = block->weight * e->alive[i] *
-			       (block->known ? 1 : e->factor[block->chunk_class]);
+		double count = e->alive[i] * stands_for(e, block);
 
 		if (!e->alive[i] || block->row == OLDER_ROW)
 			continue;
-		if (block->known) {
+		if (!is_drawn(block)) {
 			add_known(row, block, e->alive[i]);
 		} else {
 			if (row->window != block->window)
@@ -256,7 +261,9 @@ static struct live_row *sum_rows(const struct estimate *e)
 		}
 		row->doubt_count += count * (1 - e->alive[i]);
 		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
-		if (!block->known && block->f.since_ns < e->old_ns)
+		if (block->exact && block->f.since_ns < e->old_ns)
+			draw_sum_add(&row->old, count * (double)block->size);
+		else if (is_drawn(block) && block->f.since_ns < e->old_ns)
 			row->in_old += count * (double)block->size;
 		row->grows |= e->grows[block->chunk_class];
 		if (e->alive[i] < 0.5)
@@ -322,12 +329,12 @@ static double sample_weight(const struct windows *w)
 
 /*
  * What a block of the row would have weighed that is not in it because none like it
- * was drawn. Of known blocks there are no more than are known, and of stacks that were
- * never seen in a window nothing is said but what system calls tell.
+ * was drawn. Of known and exact blocks there are no more than are known, and of stacks that
+ * were never seen in a window nothing is said but what system calls tell.
  */
 static double weight_unseen(const struct windows *w, const struct birth_row *births)
 {
-	return births->known || births->count.y <= 0 ? 0 : sample_weight(w);
+	return births->known || births->exact || births->count.y <= 0 ? 0 : sample_weight(w);
 }
 
 static double mean_size(const struct birth_row *births)
@@ -451,6 +458,9 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 			.stack_id = w->rows.data[i].stack_id,
 			.m = row_metrics(&e, &w->rows.data[i], &live[i]),
 			.samples = live[i].samples,
+			.exact = w->rows.data[i].exact,
+			.told_bytes = llround(w->rows.data[i].told_bytes),
+			.told_count = llround(w->rows.data[i].told_count),
 		};
 
 		metrics_combine(total, &row.m);
@@ -482,7 +492,7 @@ static struct variance live_variance(const struct live_row *live)
 static void give_row(const struct estimate *e, const struct birth_row *births,
 		     const struct live_row *live, double stretch, const struct windows_heir *heir)
 {
-	double scale = births->known ? 1 : stretch;
+	double scale = births->known || births->exact ? 1 : stretch;
 	double weight = weight_unseen(e->w, births);
 	const struct given_row row = {
 		.stack_id = births->stack_id,
@@ -573,8 +583,7 @@ double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 		give_row(&e, &w->rows.data[i], &live[i], stretch, heir);
 	for (size_t i = 0; i < w->blocks.len; i++) {
 		const struct follow *block = &w->blocks.data[i];
-		double count = block->weight * e.alive[i] *
-			       (block->known ? 1 : e.factor[block->chunk_class]);
+		double count = e.alive[i] * stands_for(&e, block);
 
 		if (block->row != OLDER_ROW && e.alive[i] > 0)
 			give_follow(block, w->rows.data[block->row].stack_id, count,

@@ -16,7 +16,7 @@
 
 static double target_of(const struct stratum *s)
 {
-	return fmax(s->held - s->older, 0);
+	return fmax(s->held - s->older - s->exact, 0);
 }
 
 double stratum_factor(const struct stratum *s, double *variance_ret)

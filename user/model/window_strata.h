@@ -13,7 +13,8 @@
 /* Chunks of neighbouring size classes, all in bytes. */
 struct stratum {
 	double held;		/* in use, as read */
-	double older;		/* of these, estimated to be from before the first window */
+	double older;		/* of these, estimated to be from before the first window, */
+	double exact;		/* ... and to be of blocks whose births are all told */
 	double estimate;	/* by windows, of those since */
 	double variance;	/* of that */
 	double count;		/* blocks behind it */
@@ -26,7 +27,7 @@ struct stratum {
  * what is too much for those that there are.
  */
 double stratum_factor(const struct stratum *s, double *variance_ret);
-/* Bytes that are held, are not older, and that no block stands for. */
+/* Bytes that are held, are neither older nor exact, and that no block stands for. */
 double stratum_unattributed(const struct stratum *s);
 
 /*

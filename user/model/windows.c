@@ -28,6 +28,7 @@ static void windows_deinit(struct windows *w)
 	birth_row_vec_deinit(&w->rows);
 	map64_deinit(&w->row_of);
 	map64_deinit(&w->known_row_of);
+	map64_deinit(&w->exact_row_of);
 	row_number_vec_deinit(&w->touched);
 	cell_vec_deinit(&w->cells);
 	map64_deinit(&w->cell_of);
@@ -177,13 +178,19 @@ static void end_control(struct windows *w, struct follow *control, uint64_t now_
 	map64_remove(&w->control_at, control->f.addr);
 }
 
+/* Born in the open window, and of it: what is told of its end is no news of an older one. */
+static bool is_open_windows(const struct windows *w, const struct follow *block)
+{
+	return block->window == w->number && !block->exact;
+}
+
 /* What an older window left at an address of which something is heard now. */
 static void end_older(struct windows *w, uint64_t addr, uint64_t now_ns)
 {
 	struct follow *block = find(&w->block_at, &w->blocks, addr);
 	struct follow *control = find(&w->control_at, &w->controls, addr);
 
-	if (block && block->window != w->number)
+	if (block && !is_open_windows(w, block))
 		end_block(w, block, now_ns);
 	if (control && control->window != w->number)
 		end_control(w, control, now_ns);
@@ -231,13 +238,14 @@ static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uin
 {
 	struct follow *block = find(&w->block_at, &w->blocks, addr);
 	const struct mapped *mapped = mapped_at(w, addr);
+	bool born_in_it = block && block->window == w->number;
 
 	if (mapped) {
 		/* Its end is told by the call. */
 		touch(w, mapped->row)->now_temporary += by->last == addr;
 		return false;
 	}
-	if (block && block->window == w->number) {
+	if (block && is_open_windows(w, block)) {
 		struct birth_row *row = &w->rows.data[block->row];
 
 		row->now_temporary += by && by->last == addr;
@@ -246,7 +254,8 @@ static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uin
 		return true;
 	}
 	end_older(w, addr, now_ns);
-	add_control(w, addr, now_ns);
+	if (!born_in_it)
+		add_control(w, addr, now_ns);
 	return false;
 }
 
@@ -300,6 +309,48 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	map64_set(&w->block_at, addr, w->blocks.len);
 }
 
+/* A birth that is told whether or not a window is open: it stands for itself alone. */
+static void on_exact(struct windows *w, const struct ev_alloc *ev)
+{
+	uint16_t class = (uint16_t)window_class(w->chunk_bytes(ev->size));
+	uint64_t addr = untag(ev->addr);
+	struct mapped *mapped = mapped_at(w, addr);
+	struct birth_row *row;
+	uint32_t number;
+
+	if (!addr)
+		return;
+	end_older(w, addr, ev->h.time_ns);
+	if (w->by_contents)
+		drop_control(w, addr);
+	row = row_in(w, &w->exact_row_of, ev->stack_id, &number);
+	row->exact = true;
+	row->told_bytes += (double)ev->size;
+	row->told_count++;
+	if (mapped) {
+		/* It is counted by its call already. */
+		mapped_give(w, mapped, ev->stack_id);
+		return;
+	}
+	row->bytes.y += (double)ev->size;
+	row->count.y++;
+	follow_vec_push(&w->blocks, (struct follow){
+		.f = { .addr = addr, .serial = ++w->serial, .since_ns = ev->h.time_ns,
+		       .size = ev->size < UINT32_MAX ? (uint32_t)ev->size : UINT32_MAX },
+		.size = ev->size,
+		.row = number,
+		.class = class,
+		.chunk_class = class,
+		.cell = cell_of(w, number, class),
+		.window = w->number,
+		.weight = 1,
+		.stands_for = 1,
+		.born_ns = ev->h.time_ns,
+		.exact = true,
+	});
+	map64_set(&w->block_at, addr, w->blocks.len);
+}
+
 /* The old block is taken for ended until the realloc has failed. */
 static void on_realloc_begin(struct windows *w, const struct ev_free *ev)
 {
@@ -330,8 +381,8 @@ static void on_realloc(struct windows *w, const struct ev_realloc *ev)
 
 bool windows_takes(uint16_t kind)
 {
-	return kind == EV_ALLOC || kind == EV_FREE || kind == EV_REALLOC_BEGIN ||
-	       kind == EV_REALLOC;
+	return kind == EV_ALLOC || kind == EV_FOCUS || kind == EV_FREE ||
+	       kind == EV_REALLOC_BEGIN || kind == EV_REALLOC;
 }
 
 void windows_feed(struct windows *w, const void *record, size_t size)
@@ -344,6 +395,10 @@ void windows_feed(struct windows *w, const void *record, size_t size)
 			return;
 		w->hits += 2;
 		on_alloc(w, record);
+		break;
+	case EV_FOCUS:
+		if (size >= sizeof(struct ev_alloc))
+			on_exact(w, record);
 		break;
 	case EV_FREE:
 	case EV_REALLOC_BEGIN: {
@@ -430,9 +485,11 @@ static void keep_survivors(struct windows *w, uint64_t now_ns, double weight)
 		if (w->blocks.data[i].ended)
 			continue;
 		*block = w->blocks.data[i];
-		block->f.since_ns = block->born_ns = now_ns;
-		block->weight = (float)weight;
-		block->cell = cell_of(w, block->row, block->class);
+		if (!block->exact) {
+			block->f.since_ns = block->born_ns = now_ns;
+			block->weight = (float)weight;
+			block->cell = cell_of(w, block->row, block->class);
+		}
 		map64_set(&w->block_at, block->f.addr, (uint32_t)++kept);
 	}
 	w->blocks.len = kept;

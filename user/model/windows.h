@@ -10,6 +10,9 @@
  * when somebody who reads the program's memory says so (windows_note_end()). How
  * many of the others are alive is estimated (window_fates.h, window_rows.c).
  *
+ * Births that are told at any time (EV_FOCUS) stand for themselves alone; they are
+ * followed in the same way, from their birth on.
+ *
  *	records -> windows_feed() -> blocks that are followed -> windows_rows()
  *	           who reads the target's memory <-> windows_followed(), _note_end()
  *	system calls -> windows_map(), _unmap() ---> windows_rows()
@@ -176,11 +179,13 @@ struct heap_census {
 void windows_note_census(struct windows *windows, const struct heap_census *census,
 			 uint64_t now_ns);
 
-/* One row a stack; stack_id 0 stands for bytes that no stack can be given. */
+/* Rows by stack, which may have several; stack_id 0 stands for bytes that no stack can be given. */
 struct window_row {
 	uint64_t stack_id;
 	struct metrics m;
 	uint64_t samples;	/* blocks seen that are likely alive */
+	bool exact;		/* of births that were all told; windows' own have another row */
+	int64_t told_bytes, told_count;	/* of these, all, whatever m is of */
 };
 
 DEFINE_VEC(window_row_vec, struct window_row);

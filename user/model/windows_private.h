@@ -24,6 +24,7 @@ struct follow {
 	float stands_for;	/* followed blocks, after thinning */
 	uint64_t born_ns;
 	bool known;		/* from before the first window: no draw decided that it is here */
+	bool exact;		/* nor of this: its births are all told, in windows or not */
 	bool missed;		/* by the last walk through the heap */
 	bool ended;
 };
@@ -56,6 +57,8 @@ struct birth_row {
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
 	bool known;			/* of blocks from before the first window */
+	bool exact;			/* of blocks whose births are all told: ... */
+	double told_bytes, told_count;	/* ... those, with what is in mappings of its own */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
 };
 
@@ -107,6 +110,7 @@ struct windows {
 	struct birth_row_vec rows;	/* [0] is OLDER_ROW */
 	struct map64 row_of;		/* stack -> row ... */
 	struct map64 known_row_of;	/* ... of known blocks, whose lifetimes are others */
+	struct map64 exact_row_of;	/* ... of exact ones, which are followed from birth on */
 	struct row_number_vec touched;
 	struct cell_vec cells;
 	struct map64 cell_of;		/* row and class -> index + 1 */
@@ -126,6 +130,12 @@ struct windows {
 	uint64_t census_ns;
 	double peak_live;
 };
+
+/* Whether windows have drawn it: it stands for others that they have not seen. */
+static inline bool is_drawn(const struct follow *block)
+{
+	return !block->known && !block->exact && block->row != OLDER_ROW;
+}
 
 static inline double age_s(uint64_t since_ns, uint64_t now_ns)
 {

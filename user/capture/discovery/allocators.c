@@ -268,6 +268,8 @@ bool allocator_kind_returns(enum probe_kind kind)
 	case PROBE_EXIT:
 	case PROBE_REPORT_ALLOC:
 	case PROBE_REPORT_FREE:
+	case PROBE_FOCUS:
+	case PROBE_FOCUS_END:
 		return false;
 	}
 	return false;
