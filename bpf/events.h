@@ -374,7 +374,8 @@ union probe_cookie {
 		__u64 ptr_arg : 3;
 		__u64 pool_arg : 3;	/* the block's pool, or PROBE_VARIABLE */
 		__u64 lane : 5;		/* tells targets apart whose births may be held; 0: none */
-		__u64 awaited : 1;	/* a free that may pass on to another: its end counts */
+		/* A free that may pass on to another: its end counts. PROBE_FOCUS: inner frames. */
+		__u64 awaited : 1;
 		__u64 stepped : 1;	/* the kernel single-steps the probed instruction */
 		__u64 returns : 1;	/* a return probe stands behind this entry */
 		__u64 nests : 1;	/* a free that may stand inside another call */
@@ -391,6 +392,17 @@ union probe_cookie {
 #define PROBE_FUNCS_MAX (1 << 10)
 #define PROBE_SITES_MAX (1 << 16)	/* of one session; of one object, twice as many would fit */
 EV_ASSERT(sizeof(union probe_cookie) == 8, "probe_cookie");
+
+/*
+ * Frames inside of a call that is focused on, which all its blocks' stacks have in
+ * common: where operator new's call of malloc returns to. Innermost first; 0: none.
+ */
+#define FOCUS_INNER_MAX 2
+#define FOCUS_SITES_MAX 64
+
+struct focus_inner {
+	__u64 pcs[FOCUS_INNER_MAX];
+};
 
 /*
  * Where a value is when a report's probe is hit: a constant, a register, or

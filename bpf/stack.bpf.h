@@ -243,6 +243,23 @@ static __always_inline __u64 walk_stack(struct thread_state *t, __u32 start, boo
 	return id;
 }
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FOCUS_SITES_MAX);
+	__type(key, __u64);		/* where the call returns to */
+	__type(value, struct focus_inner);
+} focus_inners SEC(".maps") __weak;
+
+/* The stack is to be the one that a walk from inside of the call would see. */
+static __noinline int begin_inside(struct thread_state *t)
+{
+	struct focus_inner *inner = bpf_map_lookup_elem(&focus_inners, &t->call.returns_to);
+
+	for (int i = 0; inner && i < FOCUS_INNER_MAX; i++)
+		t->unwind.inner[i] = inner->pcs[i];
+	return 0;
+}
+
 /*
  * At a return probe the registers are those of the caller right behind its
  * call, so that its frame is never missing and no prologue is half done. At a
@@ -262,6 +279,8 @@ static __always_inline __u64 capture_stack(struct thread_state *t, struct pt_reg
 		pc = t->call.returns_to;
 	if (!unwind_enter(&t->unwind, pc, PT_REGS_SP(ctx), PT_REGS_FP(ctx), LINK_REGISTER(ctx)))
 		return UNKNOWN_STACK;
+	if (t->call.cookie.kind == PROBE_FOCUS && t->call.cookie.awaited)
+		begin_inside(t);
 	t->owner = t->call.cookie;
 	return walk_stack(t, start, guarded);
 }

@@ -54,6 +54,7 @@ enum unwind_flag {
 #endif
 struct unwind_state {
 	__u64 pc, sp, bp, lr;
+	__u64 inner[FOCUS_INNER_MAX];	/* frames before the first one; 0: none */
 	__u64 slot;		/* what a pending return probe knows this frame by */
 	__u64 stack_end;	/* nothing beyond is read */
 	__u64 hash;		/* of the frames */
@@ -639,10 +640,8 @@ static UNWIND_NOINLINE int unwind_by_rule(struct unwind_state *s, __u32 id)
 	return unwind_return_to(s, s->word, cfa, bp);
 }
 
-static __always_inline void unwind_record(struct unwind_state *s)
+static __always_inline void unwind_record(struct unwind_state *s, __u64 pc)
 {
-	__u64 pc = unwind_lookup_pc(s) + 1;
-
 	s->pcs[s->record.count & (MAX_DEPTH - 1)] = pc;
 	s->record.count++;
 	s->hash = unwind_hash(s->hash, pc);
@@ -694,7 +693,7 @@ static __always_inline int unwind_step(struct unwind_state *s)
 		return unwind_leave(s);
 	if (s->record.count >= s->max_depth)
 		return unwind_end(s, UNWIND_TRUNCATED);
-	unwind_record(s);
+	unwind_record(s, unwind_lookup_pc(s) + 1);
 	switch (id) {
 	case CFA_STOP:
 		s->bottom = s->sp;
@@ -728,6 +727,8 @@ static __always_inline int unwind_enter(struct unwind_state *s, __u64 pc, __u64 
 	s->bp = bp;
 	s->lr = lr;
 	s->slot = 0;
+	for (int i = 0; i < FOCUS_INNER_MAX; i++)
+		s->inner[i] = 0;
 	return 1;
 }
 
@@ -764,6 +765,9 @@ static __always_inline int unwind_begin(struct unwind_state *s, enum unwind_star
 	s->unfinished = 0;
 	s->stack_end = ~0ul;
 	s->flags = start == UNWIND_AT_PC ? UNWIND_EXACT_PC | UNWIND_LR_VALID : 0;
+	for (int i = 0; i < FOCUS_INNER_MAX; i++)
+		if (s->inner[i])
+			unwind_record(s, s->inner[i]);
 	return start == UNWIND_AT_ENTRY ? unwind_leave_function(s) : 1;
 }
 

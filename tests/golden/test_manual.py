@@ -87,7 +87,7 @@ def completion_in_others():
     for command in COMMANDS:
         part = zsh.split(f"\t{command})\n")[1].split(";;")[0]
         for option in options_of(command):
-            check(f"*--{option}[" in part, f"zsh: {command} --{option}")
+            check(re.search(rf"\*--{option}=?-?\[", part), f"zsh: {command} --{option}")
             check(re.search(f"_from {command}' -l {option}( |$)", fish), f"fish: {command} {option}")
 
 

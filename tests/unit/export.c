@@ -305,6 +305,7 @@ TEST(json_members_in_order)
 		"heapsonde", "schema", "targets", "duration_s", "mode", "sample_bytes",
 		"stack_mode", "totals", "loss", "stacks", "growth", "reclaim", "memory",
 		"runtime", "timeline", "unwind", "windows", "cost", "marks", "levels",
+		"focus",
 	};
 	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
 	__cleanup_free char *text = json_of(snap, 1);

@@ -113,6 +113,23 @@ TEST(bad_values_name_what_is_possible)
 	check_refused(COMMAND_REPORT, "-p 1 --mode ''", "--mode: ''");
 }
 
+TEST(focus)
+{
+	check_ok(parse(COMMAND_REPORT, "-p 1 -d 1 --mode windows"));
+	check_int(opts.target.focus, 0);
+	check_ok(parse(COMMAND_REPORT, "-p 1 -d 1 --mode windows --focus"));
+	check_int(opts.target.focus, 5);
+	check_ok(parse(COMMAND_TOP, "--focus=2 -p 1"));
+	check_int(opts.target.focus, 2);
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --focus=0", "from 1 to 32");
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --mode exact --focus", "use --mode windows");
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --mode sampled --focus", "use --mode windows");
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --mode growth --focus", "use --mode windows");
+	check_refused(COMMAND_REPORT, "-p 1,2 -d 1 --focus", "--focus watches one process");
+	check_refused(COMMAND_REPORT, "-p 1 -d 1 --focus --min-size 9", "use --mode windows");
+	check_refused(COMMAND_RECORD, "--focus -- true", "use --mode windows");
+}
+
 TEST(unknown_options)
 {
 	check_refused(COMMAND_TOP, "-p 1 --siblings", "no option '--siblings'");

@@ -756,10 +756,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=9");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 9, this one reads 4 to 8)");
+	alter("PRAGMA user_version=10");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 10, this one reads 4 to 9)");
 	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 8)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 9)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"
@@ -862,7 +862,7 @@ TEST(earlier_schema)
 	      "ALTER TABLE memory DROP COLUMN adjusted_bytes;"
 	      "DROP TABLE census; DROP TABLE census_class; DROP TABLE process;"
 	      "DROP TABLE process_account; DROP TABLE cgroup;"
-	      "DROP TABLE thread; DROP TABLE share;"
+	      "DROP TABLE thread; DROP TABLE share; DROP TABLE focus;"
 	      "ALTER TABLE frame DROP COLUMN type;"
 	      "ALTER TABLE frame DROP COLUMN start_line;"
 	      "PRAGMA user_version=4");

@@ -695,6 +695,7 @@ struct error *session_snapshot(struct session *s, unsigned int flags, struct sna
 	fill_levels(s, snap);
 	if (estimate)
 		fill_windows(s, estimate, snap);
+	session_add_focus(s, estimate, snap);
 	session_add_reclaims(s, snap);
 	fill_cost(s, &snap->cost);
 	snap->unwind.unreadable_files = reader_failures();

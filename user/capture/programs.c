@@ -43,6 +43,11 @@ static void load_program(struct bpf_program *program, uint32_t attach_type)
 	bpf_program__set_expected_attach_type(program, (enum bpf_attach_type)attach_type);
 }
 
+struct bpf_program *programs_behind_calls(struct heapsonde_bpf *skel, bool guarded)
+{
+	return guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
+}
+
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
 		     unsigned int sources, struct attach_programs *ret)
 {
@@ -65,6 +70,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->entry, multi);
 	load_program(ret->report, multi);
 	load_program(ret->returns, multi);
+	if (sources & SOURCE_FOCUS)
+		load_program(programs_behind_calls(skel, guarded), multi);
 	load_program(ret->go_refill, multi);
 	load_program(ret->go_large, multi);
 	load_program(ret->go_sweep, multi);

@@ -17,6 +17,7 @@ struct heapsonde_bpf;
 enum source {
 	SOURCE_REPORTS = 0x1,	/* what programs tell by themselves */
 	SOURCE_GO = 0x2,	/* Go's allocator */
+	SOURCE_FOCUS = 0x4,	/* calls that are focused on, at their own instructions */
 };
 
 /*
@@ -26,6 +27,9 @@ enum source {
  */
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
 		     unsigned int sources, struct attach_programs *ret);
+
+/* The program of PROBE_FOCUS_END, which is loaded with SOURCE_FOCUS. */
+struct bpf_program *programs_behind_calls(struct heapsonde_bpf *skel, bool guarded);
 
 /* The ways to see what targets ask of the kernel, the best first. */
 enum call_source { CALLS_AT_FUNCTIONS, CALLS_AT_TRACEPOINT, CALLS_AT_LIBRARY };

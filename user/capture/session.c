@@ -149,7 +149,7 @@ static void keep_news(struct session *s, const void *data, size_t size)
 static bool is_models(uint16_t kind)
 {
 	return kind != EV_LOADED && kind != EV_UNLOADING && kind != EV_STACK_MEMORY &&
-	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM;
+	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM && kind != EV_FOCUS;
 }
 
 static int on_record(void *arg, void *data, size_t size)
@@ -167,6 +167,8 @@ static int on_record(void *arg, void *data, size_t size)
 		model_feed(s->model, data, size);
 	if (s->windowed && h->kind == EV_MEMORY)
 		governor_feed_call(s->governor, data, size);
+	if (h->kind == EV_FOCUS && size >= sizeof(struct ev_alloc))
+		focus_note(&s->focus, data);
 	if (h->kind < EVENT_KINDS_COUNT)
 		s->records[h->kind]++;
 	if (h->kind == EV_PAIRS)
@@ -453,6 +455,7 @@ struct error *session_run(struct session *s, double seconds,
 		session_keep_go_pace(s);
 		turn_s = session_turn_go(s, session_watched_s(s));
 		note_loss(s);
+		session_keep_focus(s, now);
 		set_timing(s, s->governor || now < s->timed_until_s || turn_s < HUGE_VAL);
 		note_growth(s, now);
 		keep_memory(s, now);
@@ -573,8 +576,10 @@ static unsigned int possible_sources(const struct session *s)
 {
 	unsigned int sources = 0;
 
+	if (s->settings.focus || s->settings.may_focus)
+		sources |= SOURCE_FOCUS;
 	if (s->settings.command)
-		return SOURCE_REPORTS | SOURCE_GO;
+		return sources | SOURCE_REPORTS | SOURCE_GO;
 	if (s->settings.children)
 		sources |= SOURCE_GO;
 	vec_for_each(image, &s->images) {
@@ -775,6 +780,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->own_cpu_start_s = session_own_cpu_s();
 	s->watchdog.most = settings->max_own_cpu > 0 ? settings->max_own_cpu : watchdog_default();
 	s->thinner = 1;
+	s->focus.wanted = settings->focus;
 	session_init_growth(s);
 	pthread_mutex_init(&s->lock, NULL);
 	warden_init(&s->warden);
@@ -844,6 +850,7 @@ void session_destroy(struct session *s)
 	frame_vec_deinit(&s->scratch);
 	frame_store_destroy(s->store);
 	model_destroy(s->model);
+	session_free_focus(s);
 	governor_destroy(s->governor);
 	warden_deinit(&s->warden);
 	pthread_mutex_destroy(&s->lock);

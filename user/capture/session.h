@@ -40,6 +40,8 @@ struct session_settings {
 	bool may_sample;		/* keeps room for session_set_sampling() */
 	bool auto_level;		/* exact, and in windows once that is too dear */
 	bool windows;			/* allocators are probed in short windows only */
+	uint64_t focus;			/* beside windows: session_set_focus() */
+	bool may_focus;			/* loads what session_set_focus() needs */
 	double max_share;		/* of the targets' CPU time, for probes; 0: no bound */
 	double max_own_cpu;		/* processors, for heapsonde itself; 0: cost/watchdog.h's */
 	uint64_t ring_bytes;		/* 0: by the limit; rounded up to a power of two */
@@ -111,6 +113,13 @@ double session_thinner(const struct session *session);
 void session_set_sampling(struct session *session, uint64_t mean);
 /* Whether there is room for samples: settings said so. */
 bool session_can_sample(const struct session *session);
+/*
+ * While allocators are probed in windows, each allocation of so many call paths that
+ * look most like leaks is traced (capture/cost/focus.h); 0: of none. Between calls of
+ * session_run() only. Does nothing where settings said nothing of it.
+ */
+void session_set_focus(struct session *session, uint64_t calls);
+uint64_t session_focus(const struct session *session);
 /* Whether a function of any target that gives blocks is probed. */
 bool session_probes_allocations(const struct session *session);
 

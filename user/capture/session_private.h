@@ -15,6 +15,7 @@
 #include "capture/rewalk.h"
 #include "capture/cost/budget.h"
 #include "capture/cost/cost.h"
+#include "capture/cost/focus.h"
 #include "capture/cost/thrift.h"
 #include "capture/cost/watchdog.h"
 #include "capture/features.h"
@@ -210,6 +211,7 @@ struct session {
 	struct governor *governor;	/* NULL unless windows are wanted */
 	struct auto_state auto_state;
 	struct warden warden;
+	struct focus focus;		/* beside windows */
 	double windows_since_s;		/* all was recorded before */
 	bool foreign;			/* another allocator than glibc's is in use */
 	struct attachment retired;	/* probes of processes that have ended */

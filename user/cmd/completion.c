@@ -59,7 +59,8 @@ static void bash_values(const struct option_row *row, FILE *out)
 	struct strbuf words __cleanup_strbuf = { 0 };
 
 	add_words(row, &words);
-	if (!row->arg)
+	/* One that may stand alone has its value behind an equals sign. */
+	if (!row->arg || row->given_text)
 		return;
 	for (int i = 0; i < COMMANDS_COUNT; i++)
 		if (option_is_of(row, i))
@@ -118,12 +119,12 @@ static void zsh_option(const struct option_row *row, FILE *out)
 {
 	struct strbuf spec __cleanup_strbuf = { 0 }, words __cleanup_strbuf = { 0 };
 
-	strbuf_addf(&spec, "*--%s[", row->name);
+	strbuf_addf(&spec, row->given_text ? "*--%s=-[" : "*--%s[", row->name);
 	zsh_escape(row->help, &spec);
 	strbuf_addch(&spec, ']');
 	add_words(row, &words);
 	if (row->arg) {
-		strbuf_addch(&spec, ':');
+		strbuf_addstr(&spec, row->given_text ? "::" : ":");
 		zsh_escape(row->arg, &spec);
 		strbuf_addch(&spec, ':');
 	}
@@ -179,7 +180,7 @@ static void fish_option(const struct option_row *row, enum command command, FILE
 		fputs(" -x -a '(__fish_complete_pids)'", out);
 	else if (words.len)
 		fprintf(out, " -x -a '%s'", strbuf_str(&words));
-	else if (row->arg)
+	else if (row->arg && !row->given_text)
 		fputs(is_path(row) ? " -r -F" : " -x", out);
 	fputs(" -d ", out);
 	put_quoted(row->help, out);

@@ -38,9 +38,9 @@ static void put_option(const struct option_row *row, FILE *out)
 	put_text(row->name, out);
 	fputs("\\fR", out);
 	if (row->arg) {
-		fputs(" \\fI", out);
+		fputs(row->given_text ? "[=\\fI" : " \\fI", out);
 		put_text(row->arg, out);
-		fputs("\\fR", out);
+		fputs(row->given_text ? "\\fR]" : "\\fR", out);
 	}
 	fputc('\n', out);
 	option_help(row, &help);

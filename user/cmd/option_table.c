@@ -21,6 +21,7 @@ static const char diff_format_choices[] = DIFF_FORMAT_CHOICES(X);
 #undef X
 
 #define OWN_CPU_MAX 102400	/* percent: a thousand processors */
+#define FOCUS_MAX 32
 #define PID_MAX (1u << 22)	/* the kernel's PID_MAX_LIMIT on 64 bits */
 
 const struct option_row option_rows[] = {
@@ -48,6 +49,10 @@ const struct option_row option_rows[] = {
 	  .help = "what probes may take of the targets' CPU time: the level is lowered to keep it, "
 		  "and where none keeps it the watching ends (default: windows 2, auto 5 and at "
 		  "least half a percent of a core)" },
+	{ "focus", 0, OPTION_COUNT, WATCHES, AT(target.focus), "N", .min = 1, .max = FOCUS_MAX,
+	  .given_text = "5",
+	  .help = "windows: half of the budget goes to tracing every allocation of the N call "
+		  "paths that look most like leaks, by probes at their own calls" },
 	{ "max-own-cpu", 0, OPTION_PERCENT, WATCHES, AT(target.max_own_cpu), "PCT",
 	  .max = OWN_CPU_MAX,
 	  .help = "what heapsonde itself may take of a processor for some seconds: beyond it looks "

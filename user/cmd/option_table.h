@@ -36,6 +36,7 @@ struct option_row {
 	const char *default_text; /* parsed as if given; NULL: stays zero */
 	const char *choices;	/* "auto|exact" */
 	uint64_t min, max;
+	const char *given_text;	/* the argument where the option stands alone; NULL: it cannot */
 	const char *help;
 };
 

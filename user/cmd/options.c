@@ -206,7 +206,8 @@ static void make_tables(struct getopt_tables *tables, enum command command)
 		if (!option_is_of(row, command))
 			continue;
 		tables->longs[n++] = (struct option){
-			row->name, row->arg ? required_argument : no_argument, NULL,
+			row->name, row->given_text ? optional_argument :
+				   row->arg ? required_argument : no_argument, NULL,
 			LONG_VALUE + (int)i,
 		};
 		if (!row->short_name)
@@ -268,6 +269,7 @@ static struct error *parse_all(struct options *opts, int argc, char **argv)
 	opterr = 0;
 	optind = 0;		/* GNU: start afresh */
 	while ((value = getopt_long(argc, argv, tables.shorts, tables.longs, NULL)) != -1) {
+		const struct option_row *row;
 		struct error *err;
 
 		if (value == 1) {
@@ -276,7 +278,8 @@ static struct error *parse_all(struct options *opts, int argc, char **argv)
 		}
 		if (value == '?' || value == ':')
 			return bad_option(opts->command, value, argv[optind - 1]);
-		err = set_option(opts, find_row(opts->command, value), optarg);
+		row = find_row(opts->command, value);
+		err = set_option(opts, row, optarg ? optarg : row->given_text);
 		if (err)
 			return err;
 	}
@@ -425,6 +428,29 @@ static struct error *check_windows(struct options *opts)
 	return NULL;
 }
 
+/* It takes up where windows leave off, and these watch one process. */
+static struct error *check_focus(const struct options *opts)
+{
+	const struct target_options *target = &opts->target;
+	bool in_auto = target->mode == MODE_AUTO && !target->command && !target->children &&
+		       !target->min_size && target->max_size == UINT64_MAX;
+
+	if (!target->focus)
+		return NULL;
+	if (target->mode == MODE_GROWTH)
+		return usage_error(opts->command, "--focus traces allocations, and --mode growth "
+				   "sees none: use --mode windows");
+	if (target->mode != MODE_WINDOWS && target->mode != MODE_AUTO)
+		return usage_error(opts->command, "--focus is for what windows do not see, and "
+				   "this level has none: leave it out, or use --mode windows");
+	if (target->pids.len > 1)
+		return usage_error(opts->command, "--focus watches one process");
+	if (target->mode == MODE_AUTO && !in_auto)
+		return usage_error(opts->command, "--focus goes with windows, and --mode auto "
+				   "does without them here: use --mode windows");
+	return NULL;
+}
+
 static struct error *check_all(struct options *opts)
 {
 	bool json = opts->output.json || opts->output.diff_format == DIFF_FORMAT_JSON;
@@ -440,6 +466,8 @@ static struct error *check_all(struct options *opts)
 	if (opts->target.mode == MODE_SAMPLED && !opts->target.sample_bytes)
 		opts->target.sample_bytes = SESSION_SAMPLE_BYTES;
 	err = check_windows(opts);
+	if (!err)
+		err = check_focus(opts);
 	if (err)
 		return err;
 	opts->output.limit_given = opts->output.limit != LIMIT_UNSET;

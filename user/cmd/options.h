@@ -83,6 +83,7 @@ struct target_options {
 	uint64_t sample_bytes;		/* mean between samples; 0 unless mode is sampled */
 	double max_own_cpu;		/* percent of a processor; 0: the default */
 	double max_overhead;		/* percent; 0: no bound */
+	uint64_t focus;			/* call paths whose allocations are all traced; 0: none */
 	int stack;			/* enum stack_choice */
 	int attach;			/* enum attach_choice */
 	struct allocator_choice allocators;	/* descriptions in files are read already */

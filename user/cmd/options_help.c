@@ -36,6 +36,8 @@ void option_help(const struct option_row *row, struct strbuf *help)
 	if (row->type == OPTION_COUNT && row->min)
 		strbuf_addf(help, ", %llu to %llu", (unsigned long long)row->min,
 			    (unsigned long long)row->max);
+	if (row->given_text)
+		strbuf_addf(help, " (%s if not said)", row->given_text);
 	if (row->default_text)
 		strbuf_addf(help, " (default: %s)", row->default_text);
 }
@@ -49,7 +51,7 @@ static void put_option(FILE *f, const struct option_row *row)
 	else
 		strbuf_addf(&left, "      --%s", row->name);
 	if (row->arg)
-		strbuf_addf(&left, " %s", row->arg);
+		strbuf_addf(&left, row->given_text ? "[=%s]" : " %s", row->arg);
 	option_help(row, &help);
 	if (left.len + 2 > HELP_COLUMN)
 		fprintf(f, "%s\n%*s", strbuf_str(&left), HELP_COLUMN, "");

@@ -82,6 +82,8 @@ struct error *watch_create(const struct options *opts, struct session **ret)
 		.may_sample = opts->command == COMMAND_TOP,
 		.auto_level = target->mode == MODE_AUTO,
 		.windows = target->mode == MODE_WINDOWS,
+		.focus = target->focus,
+		.may_focus = opts->command == COMMAND_TOP,
 		.max_share = target->max_overhead / 100,
 		.max_own_cpu = target->max_own_cpu / 100,
 		.growth = target->mode == MODE_GROWTH,

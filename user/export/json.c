@@ -307,6 +307,7 @@ void export_json(const struct snapshot *snap, FILE *f, size_t limit)
 	put_part(f, snap, PART_COST);
 	put_list(f, "marks", snap, LIST_MARKS);
 	put_list(f, "levels", snap, LIST_LEVELS);
+	put_list(f, "focus", snap, LIST_FOCUS);
 	fputs("}\n", f);
 }
 

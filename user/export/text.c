@@ -265,6 +265,36 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 		"", "");
 }
 
+/* Of the call path: its innermost function; its id if that has no name. */
+static const char *focused_function(const struct snapshot *snap, const struct snapshot_focus *focus)
+{
+	vec_for_each(stack, &snap->stacks) {
+		const struct frame *frames = snapshot_frames(snap, stack);
+		char id[17];
+
+		snprintf(id, sizeof(id), "%016" PRIx64, stack->id);
+		for (uint32_t i = 0; !strcmp(id, focus->stack) && i < stack->frame_count; i++)
+			if (frames[i].function && strncmp(frames[i].function, "operator new", 12))
+				return frames[i].function;
+	}
+	return focus->stack;
+}
+
+static void put_focus(FILE *f, const struct snapshot *snap)
+{
+	char n[FORMAT_MAX], size[FORMAT_MAX], when[FORMAT_MAX];
+
+	vec_for_each(focus, &snap->focus) {
+		fprintf(f, ";\n  %-10s %10s allocations of %s by %s, each traced since %s",
+			focus == snap->focus.data ? "focus" : "",
+			format_count(focus->alloc_count, n), bytes(focus->alloc_bytes, size),
+			focused_function(snap, focus), format_duration(focus->since_s, when));
+		if (focus->why)
+			fprintf(f, "\n  %-10s %10s until %s: %s", "", "",
+				format_duration(focus->until_s, when), focus->why);
+	}
+}
+
 /* From when to when it was seen how, where that has changed. */
 static void put_levels(FILE *f, const struct snapshot_level_vec *levels)
 {
@@ -293,6 +323,7 @@ static void put_cost(FILE *f, const struct snapshot *snap)
 			"their 95 %% interval", bytes(snap->sample_bytes, buf), "", "");
 	if (snap->windows.evidence)
 		put_windows(f, &snap->windows);
+	put_focus(f, snap);
 	put_levels(f, &snap->levels);
 	fprintf(f, "\n  %-10s %10s probe hits", "price", format_count(cost->probe_hits, buf));
 	if (cost->probe_ns_per_hit >= 0)

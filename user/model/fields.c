@@ -247,6 +247,16 @@ static const struct field level[] = {
 	FIELD(FIELD_STRING, level, struct snapshot_level, level),
 };
 
+static const struct field focus[] = {
+	FIELD(FIELD_STRING, stack, struct snapshot_focus, stack),
+	FIELD(FIELD_UINT32, pid, struct snapshot_focus, pid),
+	FIELD(FIELD_DOUBLE, since_s, struct snapshot_focus, since_s),
+	OPTIONAL(FIELD_DOUBLE, until_s, struct snapshot_focus, until_s),
+	OPTIONAL(FIELD_STRING, why, struct snapshot_focus, why),
+	FIELD(FIELD_INT64, alloc_count, struct snapshot_focus, alloc_count),
+	FIELD(FIELD_INT64, alloc_bytes, struct snapshot_focus, alloc_bytes),
+};
+
 static const struct field thread[] = {
 	FIELD(FIELD_UINT32, target, struct snapshot_thread, target),
 	FIELD(FIELD_UINT32, tid, struct snapshot_thread, tid),
@@ -272,6 +282,7 @@ const struct list_fields snapshot_lists[SNAPSHOT_LISTS_COUNT] = {
 	[LIST_MARKS] = LIST("mark", mark, struct snapshot_mark, marks, false),
 	[LIST_THREADS] = LIST("thread", thread, struct snapshot_thread, threads, false),
 	[LIST_LEVELS] = LIST("level", level, struct snapshot_level, levels, false),
+	[LIST_FOCUS] = LIST("focus", focus, struct snapshot_focus, focus, true),
 };
 
 const char *unwind_status_name(uint32_t status)

@@ -72,6 +72,7 @@ void snapshot_destroy(struct snapshot *snap)
 	runtime_size_vec_deinit(&snap->sizes);
 	snapshot_mark_vec_deinit(&snap->marks);
 	snapshot_level_vec_deinit(&snap->levels);
+	snapshot_focus_vec_deinit(&snap->focus);
 	free(snap);
 }
 
@@ -107,6 +108,7 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 	COPY_VEC(runtime_size_vec, &snap->sizes, &origin->sizes);
 	COPY_VEC(snapshot_mark_vec, &snap->marks, &origin->marks);
 	COPY_VEC(snapshot_level_vec, &snap->levels, &origin->levels);
+	COPY_VEC(snapshot_focus_vec, &snap->focus, &origin->focus);
 	return snap;
 }
 

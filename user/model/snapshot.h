@@ -214,6 +214,18 @@ struct snapshot_level { double t_s; const char *level; };
 /* A moment that somebody gave a name: by key, by signal or by heapsonde mark. */
 struct snapshot_mark { double t_s; const char *name; };
 
+/*
+ * A call path whose allocations were all traced beside windows: its births since then
+ * are exact, how many of them live is found out as of all others.
+ */
+struct snapshot_focus {
+	const char *stack;		/* its id, in hexadecimal */
+	uint32_t pid;
+	double since_s, until_s;	/* until_s -1: it still is */
+	const char *why;		/* it is no longer; NULL: it is */
+	int64_t alloc_count, alloc_bytes;
+};
+
 struct snapshot_sample {
 	double t_s;
 	int64_t live_bytes, rss_bytes, alloc_bytes, free_bytes;
@@ -269,6 +281,7 @@ DEFINE_VEC(snapshot_cgroup_vec, struct snapshot_cgroup);
 DEFINE_VEC(snapshot_sample_vec, struct snapshot_sample);
 DEFINE_VEC(snapshot_mark_vec, struct snapshot_mark);
 DEFINE_VEC(snapshot_level_vec, struct snapshot_level);
+DEFINE_VEC(snapshot_focus_vec, struct snapshot_focus);
 DEFINE_VEC(runtime_size_vec, struct runtime_size);
 
 struct strpool;
@@ -304,6 +317,7 @@ struct snapshot {
 	struct snapshot_sample_vec timeline;
 	struct snapshot_mark_vec marks;		/* in the order of time */
 	struct snapshot_level_vec levels;	/* the same; the first is of the beginning */
+	struct snapshot_focus_vec focus;	/* of the windows that windows tells of */
 	struct snapshot_unwind unwind;
 	struct snapshot_windows windows;
 	struct snapshot_cost cost;

@@ -26,7 +26,8 @@
  *
  *	target(snapshot, pos, pid, …), timeline(snapshot, pos, t_s, …),
  *	reclaim(snapshot, pos, t_s, …), mark(snapshot, pos, t_s, name),
- *	thread(snapshot, pos, target, tid, name), level(snapshot, pos, t_s, level)
+ *	thread(snapshot, pos, target, tid, name), level(snapshot, pos, t_s, level),
+ *	focus(snapshot, pos, stack, pid, since_s, …)
  *
  * The stacks' metrics come in rows or packed (recording/delta.h), by what
  * snapshot.keyframe says:
@@ -53,7 +54,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 8
+#define RECORDING_SCHEMA_VERSION 9
 #define RECORDING_SCHEMA_OLDEST 4	/* can be read: what it lacks is not known */
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };

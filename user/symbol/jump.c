@@ -98,15 +98,15 @@ static char *bound_by(Elf *elf, int fd, const char *section, uint64_t slot)
 	return NULL;
 }
 
-static char *bound_symbol(const struct object *object, uint64_t slot)
+char *jump_slot_symbol(const struct object *object, uint64_t vaddr)
 {
 	__cleanup_elf Elf *elf = elfread_open(object->fd);
 	char *name;
 
 	if (!elf)
 		return NULL;
-	name = bound_by(elf, object->fd, ".rela.plt", slot);
-	return name ?: bound_by(elf, object->fd, ".rela.dyn", slot);
+	name = bound_by(elf, object->fd, ".rela.plt", vaddr);
+	return name ?: bound_by(elf, object->fd, ".rela.dyn", vaddr);
 }
 
 bool jump_at(const struct object *object, uint64_t vaddr, struct jump *ret)
@@ -122,7 +122,7 @@ bool jump_at(const struct object *object, uint64_t vaddr, struct jump *ret)
 	if (form == JUMP_DIRECT)
 		form = decode(object, target, &slot);
 	if (form == JUMP_BY_SLOT)
-		ret->name = bound_symbol(object, slot);
+		ret->name = jump_slot_symbol(object, slot);
 	return true;
 }
 

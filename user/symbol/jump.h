@@ -23,6 +23,8 @@ struct jump {
  */
 bool jump_at(const struct object *object, uint64_t vaddr, struct jump *ret);
 void jump_deinit(struct jump *jump);
+/* The symbol whose address the loader puts into the slot at @vaddr; NULL: none. Owned. */
+char *jump_slot_symbol(const struct object *object, uint64_t vaddr);
 
 /*
  * Whether @name is an exported function of the object whose code is chosen when

@@ -74,6 +74,7 @@ struct governor {
 	struct session *s;
 	uint32_t pid;
 	struct budget budget;
+	_Atomic double share;		/* of it, for windows */
 	struct windows *windows;	/* under the session's lock */
 	struct window_calls calls;	/* so is this */
 	struct poll_evidence evidence;
@@ -212,6 +213,12 @@ static double hit_ns(const struct governor *g)
 	return ns > 0 ? ns : HIT_NS_UNKNOWN;
 }
 
+/* All but those of focus, which has its own part of the budget. */
+static int64_t hits_of_windows(const struct session *s)
+{
+	return session_hits(s) - (int64_t)s->focus.hits;
+}
+
 static double mean(double before, double value)
 {
 	return before < 0 ? value : before + (value - before) / MEMORY_OF_WINDOWS;
@@ -224,16 +231,16 @@ static double debt_ns(const struct governor *g)
 
 	if (!begun->time_ns)
 		return 0;
-	return fmax(g->spent_ns - budget_earned_ns(&g->budget,
-						   (double)(last->cpu_ns - begun->cpu_ns),
-						   (double)(last->time_ns - begun->time_ns)), 0);
+	return fmax(g->spent_ns - g->share *
+		    budget_earned_ns(&g->budget, (double)(last->cpu_ns - begun->cpu_ns),
+				     (double)(last->time_ns - begun->time_ns)), 0);
 }
 
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
 static double period_length_s(const struct governor *g, double window_s)
 {
 	double hits = fmax(g->hits_per_s, 0) * window_s + fmax(g->hits_outside, 0);
-	double budget = budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
 	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
 
 	period = fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
@@ -327,7 +334,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	double probes_ns;
 
 	pthread_mutex_lock(&g->s->lock);
-	all = session_hits(g->s);
+	all = hits_of_windows(g->s);
 	hits = windows_hits(g->windows);
 	probes_ns = (double)hits * hit_ns(g);
 	progress_note(&g->progress, &run->open, &run->shut, probes_ns);
@@ -597,6 +604,7 @@ struct governor *governor_create(struct session *session, struct budget budget)
 
 	g->s = session;
 	g->budget = budget;
+	g->share = 1;
 	g->probes = window_probes_create();
 	g->windows = windows_create(session_now_ns());
 	g->fresh = true;
@@ -632,7 +640,7 @@ struct error *governor_start(struct governor *g)
 void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 {
 	/* What another level has cost until now is not the windows'. */
-	g->all_hits = session_hits(g->s);
+	g->all_hits = hits_of_windows(g->s);
 	g->spent_ns = debt_ns;
 	g->since_ns = since_ns;
 	/* Shut until the first one opens. */
@@ -679,6 +687,7 @@ void governor_stop(struct governor *g)
 {
 	if (!g)
 		return;
+	session_suspend_focus(g->s);
 	pthread_mutex_lock(&g->lock);
 	g->stop = true;
 	pthread_cond_broadcast(&g->wake);
@@ -709,6 +718,11 @@ void governor_destroy(struct governor *g)
 	pthread_mutex_destroy(&g->lock);
 	pthread_mutex_destroy(&g->probes_lock);
 	free(g);
+}
+
+void governor_share_budget(struct governor *g, double share)
+{
+	g->share = share;
 }
 
 struct windows *governor_windows(const struct governor *g)

@@ -67,6 +67,9 @@ struct window_pace {
 	uint64_t stands_until_ns;	/* for all time until then windows have stood */
 };
 
+/* So much of the budget is the windows' from now on; the rest is for others' probes. */
+void governor_share_budget(struct governor *governor, double share);
+
 struct window_pace governor_pace(const struct governor *governor);
 
 /* The newest estimate, borrowed until the next call; made anew if it is not of now. */

@@ -222,6 +222,14 @@ static const uint16_t x86_stack_pointer[4] = {
 	X86_REG_RSP, X86_REG_ESP, X86_REG_SP, X86_REG_SPL,
 };
 
+static const uint16_t x86_result[5] = {
+	X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH,
+};
+
+static const uint16_t x86_frame_pointer[4] = {
+	X86_REG_RBP, X86_REG_EBP, X86_REG_BP, X86_REG_BPL,
+};
+
 static bool has_register(const uint16_t *set, size_t count, uint16_t reg)
 {
 	for (size_t i = 0; i < count; i++)
@@ -321,6 +329,9 @@ static const char *x86_spoils(csh cs, const cs_insn *insn,
 		if ((req->returns || req->stack) &&
 		    has_register(x86_stack_pointer, 4, written[i]))
 			return "the stack pointer moves";
+		if (req->result && (has_register(x86_result, 5, written[i]) ||
+				    has_register(x86_frame_pointer, 4, written[i])))
+			return "the result or the frame pointer is overwritten";
 	}
 	return x86_stores(insn) ? "memory is written" : NULL;
 }

@@ -29,6 +29,8 @@ struct placement_request {
 				 * still be what it was at the entry */
 	bool stack;		/* the program reads the stack pointer or below it: the
 				 * same demand */
+	bool result;		/* no entry, but where a call returns to: what it returned
+				 * and the frame pointer are read */
 };
 
 struct placement {
