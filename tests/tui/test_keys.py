@@ -350,6 +350,8 @@ EFFECTS = {
     "another time between refreshes": interval,
     "record every allocation, or a sample, from now on":
         lambda t, key, view: shows(t, key, "its level was chosen when it was made"),
+    "in windows: trace all allocations of likely leaks, and back":
+        lambda t, key, view: shows(t, key, "its level was chosen when it was made"),
     "a line for each thread, size class, both, and back":
         lambda t, key, view: shows(t, key, "are not told apart here"),
     "save a recording from now on; again: end it": records,
@@ -372,7 +374,7 @@ def every_key_of_the_help_has_a_test():
 
 @case()
 def help_view_names_the_same_keys():
-    t = opened(rows=60, columns=120)
+    t = opened(rows=64, columns=120)
     t.press("?")
     shown = t.text()
     missing = [f"{' '.join(keys)}: {words}" for keys, words, _ in documented()

@@ -192,6 +192,33 @@ def a_recording_tells_threads_and_sizes_apart_at_its_end():
     t.quit()
 
 
+@case(timeout=120)
+def focus_comes_and_goes():
+    """On demand, in windows: the leak is traced, its probes go again; elsewhere it says why not."""
+    w = Workload("slowleak", "malloc", "200")
+    t = attached(w, "--mode", "windows", "--max-overhead", "10", columns=140)
+    w.say("go")
+    t.wait_for("windows level", timeout=30)
+    t.press("E", "f")
+    t.wait_for("up to 5 call paths that look most like leaks", timeout=30)
+    t.wait_for("focus: each allocation by", "leak_by_malloc", timeout=60)
+    t.press("f")
+    t.wait_for("focus: ended", timeout=30)
+    t.quit()
+    wait_unprobed(w.pid)
+    os.kill(w.pid, signal.SIGUSR1)
+    w.line()
+    check_equal("the workload's status", w.quit(), 0)
+
+
+@case()
+def focus_is_for_windows():
+    t = attached(Workload("shares"))
+    t.press("f")
+    t.wait_for("focus is for what windows do not see")
+    t.quit()
+
+
 @case()
 def level_changes_while_it_runs():
     """To samples and back: estimates, no phantom, exact again for what comes after."""

@@ -55,8 +55,10 @@ struct wishes feed_take_wishes(struct feed *feed)
 	pthread_mutex_lock(&feed->lock);
 	feed->poke = 0;
 	wishes = (struct wishes){ feed->stop, feed->interval_changed, feed->sampling_changed,
-				  feed->play, feed->interval_s, feed->sample_bytes,
-				  steal_ptr(feed->record_path), feed->steps, feed->marks };
+				  feed->focus_turned, feed->play, feed->interval_s,
+				  feed->sample_bytes, steal_ptr(feed->record_path), feed->steps,
+				  feed->marks };
+	feed->focus_turned = false;
 	feed->interval_changed = feed->sampling_changed = false;
 	feed->steps = 0;
 	feed->marks = 0;
@@ -93,6 +95,11 @@ void feed_set_interval(struct feed *feed, double seconds)
 void feed_set_sampling(struct feed *feed, uint64_t mean_bytes)
 {
 	WISH(feed, feed->sample_bytes = mean_bytes; feed->sampling_changed = true);
+}
+
+void feed_turn_focus(struct feed *feed)
+{
+	WISH(feed, feed->focus_turned = !feed->focus_turned);
 }
 
 void feed_record(struct feed *feed, const char *path)

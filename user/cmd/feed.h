@@ -67,6 +67,8 @@ void feed_tell(struct feed *feed, enum feed_message_kind kind, const char *text)
 void feed_set_interval(struct feed *feed, double seconds);
 /* As session_set_sampling(). */
 void feed_set_sampling(struct feed *feed, uint64_t mean_bytes);
+/* Begins a session's focus on some likely leaks, or ends it. */
+void feed_turn_focus(struct feed *feed);
 void feed_record(struct feed *feed, const char *path);	/* NULL: end it */
 /* If a recording is being written, this moment gets a mark in it. */
 void feed_mark(struct feed *feed);

@@ -102,6 +102,20 @@ static struct error *change_sampling(struct feed *feed, uint64_t mean)
 	return take_snapshot(feed);
 }
 
+#define FOCUS_CALLS 5	/* as --focus without a number */
+
+static void turn_focus(struct feed *feed)
+{
+	__cleanup_free char *text = NULL;
+	uint64_t calls = session_focus(feed->session) ? 0 : FOCUS_CALLS;
+
+	session_set_focus(feed->session, calls);
+	text = calls ? xasprintf("focus: each allocation of up to %d call paths that look most like"
+				 " leaks is traced from now on", FOCUS_CALLS) :
+		xstrdup("focus: ended");
+	feed_tell(feed, FEED_NOTE, text);
+}
+
 static struct error *grant(struct feed *feed, struct wishes *wishes)
 {
 	__cleanup_free char *path = steal_ptr(wishes->record_path);
@@ -114,6 +128,8 @@ static struct error *grant(struct feed *feed, struct wishes *wishes)
 		if (err)
 			return err;
 	}
+	if (wishes->focus_turned && !feed->ended)
+		turn_focus(feed);
 	for (int i = 0; feed->recording && i < wishes->marks; i++) {
 		struct error *err;
 

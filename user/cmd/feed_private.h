@@ -34,7 +34,7 @@ struct feed {
 	double interval_s;
 	bool interval_changed;
 	uint64_t sample_bytes;
-	bool sampling_changed;
+	bool sampling_changed, focus_turned;
 	char *record_path;		/* "": end it; NULL: no wish */
 	int marks;			/* to be set */
 	bool play;
@@ -52,7 +52,7 @@ struct feed {
 };
 
 struct wishes {
-	bool stop, interval_changed, sampling_changed, play;
+	bool stop, interval_changed, sampling_changed, focus_turned, play;
 	double interval_s;
 	uint64_t sample_bytes;
 	char *record_path;

@@ -49,6 +49,11 @@ static void host_set_interval(void *arg, double seconds)
 	feed_set_interval(((struct top *)arg)->feed, seconds);
 }
 
+static void host_turn_focus(void *arg)
+{
+	feed_turn_focus(((struct top *)arg)->feed);
+}
+
 static void host_set_sampling(void *arg, uint64_t mean_bytes)
 {
 	feed_set_sampling(((struct top *)arg)->feed, mean_bytes);
@@ -109,6 +114,7 @@ static struct ui_host make_host(struct top *top)
 		.level_note = top->session ? NULL :
 			"this is a recording: its level was chosen when it was made",
 		.set_sampling = host_set_sampling,
+		.turn_focus = host_turn_focus,
 		.set_interval = host_set_interval,
 		.record = host_record,
 		.export = host_export,

@@ -82,6 +82,8 @@ enum view_id {
 	X(ACTION_INTERVAL, 'u', 0, ANY, NULL, "another time between refreshes")	\
 	X(ACTION_LEVEL,    'l', 0, ANY, NULL, \
 	  "record every allocation, or a sample, from now on")	\
+	X(ACTION_FOCUS,    'f', 0, ANY, NULL, \
+	  "in windows: trace all allocations of likely leaks, and back") \
 	X(ACTION_RECORD,   'w', 0, ANY, NULL, "save a recording from now on; again: end it") \
 	X(ACTION_EXPORT,   'e', 0, ANY, "export",				\
 	  "what is shown, to a file of a format you choose")			\

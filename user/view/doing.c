@@ -163,6 +163,19 @@ static unsigned int ask_level(struct ui *ui)
 	return EFFECT_DRAW;
 }
 
+static unsigned int focus(struct ui *ui)
+{
+	if (ui->host->level_note)
+		return ui_say(ui, NOTE_WARN, "%s", ui->host->level_note);
+	if (ui->ended)
+		return ui_say(ui, NOTE_WARN, "nothing is watched any more");
+	if (!ui->newest->windows.evidence)
+		return ui_say(ui, NOTE_WARN, "focus is for what windows do not see: the level is"
+			      " %s", ui->newest->mode);
+	ui->host->turn_focus(ui->host->arg);
+	return EFFECT_DRAW;
+}
+
 /* --- filter and search --- */
 
 /* ERROR_USAGE also where it asks for what the snapshots do not have. */
@@ -334,6 +347,8 @@ unsigned int ui_act(struct ui *ui, enum action action)
 		return ask_interval(ui);
 	case ACTION_LEVEL:
 		return ask_level(ui);
+	case ACTION_FOCUS:
+		return focus(ui);
 	case ACTION_RECORD:
 		return record(ui);
 	case ACTION_EXPORT:

@@ -46,6 +46,8 @@ struct ui_host {
 	void (*set_interval)(void *arg, double seconds);
 	/* One allocation in so many bytes is recorded from now on; 0: every one. */
 	void (*set_sampling)(void *arg, uint64_t mean_bytes);
+	/* Each allocation of the likeliest leaks is traced, or no longer. */
+	void (*turn_focus)(void *arg);
 	/* To @path, or NULL: ends the recording that is being written. */
 	void (*record)(void *arg, const char *path);
 	/* Takes a reference of its own. The format is told by the name. */
