@@ -69,7 +69,7 @@ endif
 
 .DELETE_ON_ERROR:
 # Made on the way to a test, and kept for the next time.
-.PRECIOUS: $(O)/%.o $(O)/%.bpf.o $(O)/%.global.bpf.o
+.PRECIOUS: $(O)/%.o $(O)/tests/kernel/%.bpf.o $(O)/tests/kernel/%.global.bpf.o
 .SUFFIXES:
 .DEFAULT_GOAL := all
 
