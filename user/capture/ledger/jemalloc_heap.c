@@ -25,6 +25,8 @@
 #define ENOUGH 4			/* extents that agree, for it to be a tree */
 #define HOPELESS 100			/* so many that do not, and few that do */
 #define BSS_MAX (64ull << 20)		/* searched of one object */
+#define MAPPING_MAX (1ull << 40)	/* larger ones are reservations, or a shadow */
+#define TRIES_MAX (4u << 20)		/* words, times what they may be leaves of */
 #define CHUNK_ENTRIES 8192u		/* read of a leaf at once */
 #define EXTENTS_MAX (1u << 20)	/* more are not read */
 
@@ -258,7 +260,7 @@ static void walk_leaf(struct walk *walk, uint64_t leaf, uint64_t from, uint64_t 
 
 static bool may_hold_extents(const struct smaps_entry *m)
 {
-	return !m->file && !m->shared && m->writable;
+	return !m->file && !m->shared && m->writable && m->end - m->start <= MAPPING_MAX;
 }
 
 static uint64_t leaf_end(uint64_t addr)
@@ -311,8 +313,9 @@ struct search {
 	uint32_t pid;
 	const struct smaps_entry_vec *maps;
 	const struct smaps_entry *bss;
+	uint64_t tried;			/* with this word: what ends here; 0: nothing yet */
 	struct jemalloc_tree best;
-	size_t most;
+	size_t most, tries;
 };
 
 /* If the word at @at leads to a leaf of what is mapped at @addr, here lies the tree. */
@@ -321,6 +324,7 @@ static void try_tree(struct search *s, uint64_t at, uint64_t leaf, uint64_t addr
 	struct jemalloc_tree tree = { 0 };
 	uint64_t offset = root_entry(&tree, addr);
 
+	s->tries++;
 	if (at < s->bss->start + offset || at - offset + ROOT_BYTES > s->bss->end)
 		return;
 	tree.root = at - offset;
@@ -335,23 +339,29 @@ static void try_tree(struct search *s, uint64_t at, uint64_t leaf, uint64_t addr
 	}
 }
 
+static void try_mapping(struct search *s, uint64_t at, uint64_t leaf,
+			const struct smaps_entry *m)
+{
+	if (!may_hold_extents(m))
+		return;
+	for (uint64_t a = m->start; a < m->end && s->tries < TRIES_MAX; a = leaf_end(a)) {
+		if (leaf_end(a) != s->tried)
+			try_tree(s, at, leaf, a);
+		s->tried = leaf_end(a);
+	}
+}
+
 static void try_word(struct search *s, uint64_t at, uint64_t word)
 {
-	uint64_t tried = 0;
-
 	if (!word || word % 64)
 		return;
 	vec_for_each(m, s->maps) {
 		if (!may_hold_extents(m) || word < m->start || word >= m->end)
 			continue;
 		/* It is a pointer to what may be a leaf: of any of what is mapped. */
+		s->tried = 0;
 		vec_for_each(of, s->maps)
-			for (uint64_t a = of->start; may_hold_extents(of) && a < of->end;
-			     a = leaf_end(a)) {
-				if (leaf_end(a) != tried)
-					try_tree(s, at, word, a);
-				tried = leaf_end(a);
-			}
+			try_mapping(s, at, word, of);
 		return;
 	}
 }
