@@ -435,6 +435,16 @@ def heapsonde(*args, timeout=50, **kwargs):
     return run([TOOL, *args], timeout=timeout, **kwargs)
 
 
+def check_budget(report, percent, credit_ns):
+    """Hits times their price keep the budget, a credit and one window aside; in words."""
+    cost, windows = report["cost"], report["windows"]["windows"]
+    spent = cost["probe_hits"] * cost["probe_ns_per_hit"]
+    cpu = spent / cost["target_cpu_share"]
+    said = f"{spent / 1e6:.1f} ms of {cpu / 1e6:.0f} ms, {windows} windows"
+    check(spent <= percent / 100 * cpu + credit_ns + 1.5 * spent / max(windows, 1), said)
+    return said
+
+
 class Watch:
     """heapsonde report -p PID --json, running. Extra options as given."""
 

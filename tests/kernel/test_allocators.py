@@ -93,12 +93,8 @@ def jemalloc_keeps_the_budget():
     check_equal("the workload's status", w.quit(), 0)
     check_equal("mode", report.data["mode"], "windows")
     check("contents" in report.data["windows"]["evidence"], report.data["windows"]["evidence"])
-    cost, windows = report.data["cost"], report.data["windows"]["windows"]
-    spent = cost["probe_hits"] * cost["probe_ns_per_hit"]
-    cpu = spent / cost["target_cpu_share"]
-    # What it gives in a quarter of a second, two looks and a window come on top.
-    check(spent < 0.01 * (cpu + 0.25e9) + 100e6 + 1.5 * spent / max(windows, 1),
-          f"{spent / 1e6:.0f} ms of {cpu / 1e6:.0f} ms, {windows} windows")
+    # What it gives in a quarter of a second, and two looks, come on top.
+    remark(check_budget(report.data, 1, 0.01 * 0.25e9 + 100e6))
     check(report.loss["complete"], f"lost: {report.loss}")
 
 
@@ -114,7 +110,8 @@ def operators_in_windows(allocator, attach=None):
     want = sum(site["alloc_count"] for site in books["sites"])
     got, error = report.totals["alloc_count"], report.totals["alloc_count_error"]
     check(abs(got - want) <= 5 / 1.96 * error, f"alloc_count is {got} ±{error:.0f}, not {want}")
-    # Each costs ten times a malloc, where a return instruction is stepped: there are few windows.
+    # Each costs ten times a malloc, where a return instruction is stepped: windows are few, and
+    # what the target works off in them makes counts too high (README). Held is that they are seen.
     check(got > want / 10, f"alloc_count is {got}, of {want}: operators are not seen")
     remark(f"{got} ±{error:.0f} of {want}, {report.data['windows']['windows']} windows")
 

@@ -321,6 +321,17 @@ bool session_suits_windows(struct session *s, uint32_t pid)
 	return suits;
 }
 
+/* Or that there is none any more: another program may have been executed. */
+static struct error *publish_allocator(struct session *s, uint32_t pid,
+				       const struct probe_plan *plan)
+{
+	vec_for_each(object, &plan->objects)
+		if (choice_maps_through_library(object))
+			return attach_publish_allocator(&s->programs, object, pid);
+	bpf_map_delete_elem(bpf_map__fd(s->programs.allocator_texts), &pid);
+	return NULL;
+}
+
 struct error *session_probe_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
@@ -358,6 +369,9 @@ struct error *session_probe_objects(struct session *s, const struct image *image
 	if (!w->lane && !w->probed.len)
 		w->lane = free_lane(s);
 	s->skel->bss->reports_yield = s->watches_functions;
+	err = publish_allocator(s, image->pid, &plan);
+	if (err)
+		return err;
 	if (in_windows(s))
 		vec_for_each(object, &plan.objects)
 			governor_note_allocator(s->governor, image->pid, object);
@@ -372,10 +386,7 @@ struct error *session_probe_objects(struct session *s, const struct image *image
 			.object_nr = w->probed.len,
 		};
 
-		if (choice_maps_through_library(object))
-			err = attach_publish_allocator(&s->programs, object, image->pid);
-		if (!err)
-			err = attach_new_object(s, w, &job);
+		err = attach_new_object(s, w, &job);
 		if (err)
 			return err;
 	}

@@ -35,12 +35,12 @@
 #define LAST_S 60.0		/* what fits on credit must do so for so long */
 #define HOLD_S 2.0		/* that recording all must have kept the budget */
 
-/* What is known of the target before it has probes. */
 static bool describes(const struct session_settings *settings)
 {
 	return settings->allocators && settings->allocators->described.len;
 }
 
+/* What is known of the target before it has probes. */
 bool session_may_move(const struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
