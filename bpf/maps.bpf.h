@@ -43,6 +43,7 @@ const volatile __u64 cfg_max_size __weak = ~0ull;
 const volatile __u32 cfg_max_depth __weak = 128;
 /* Wake the reader when this much waits; it polls on a timer otherwise. */
 const volatile __u32 cfg_wake_bytes __weak = 0;
+const volatile __u32 cfg_seen_buckets __weak = 1;	/* a power of two */
 const volatile bool cfg_hold __weak = false;	/* births may be held (held.bpf.h) */
 const volatile bool cfg_children __weak = false;	/* what targets fork is a target */
 const volatile __u32 cfg_page_bytes __weak = 4096;

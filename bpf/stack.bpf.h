@@ -25,11 +25,9 @@ struct seen_bucket {
 	__u64 ids[8];
 };
 
-#define SEEN_BUCKETS 32768
-
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, SEEN_BUCKETS);
+	__uint(max_entries, 1);		/* sized by user space: cfg_seen_buckets */
 	__type(key, __u32);
 	__type(value, struct seen_bucket);
 } seen SEC(".maps") __weak;
@@ -236,7 +234,7 @@ static __always_inline __u64 walk_stack(struct thread_state *t, __u32 start, boo
 	if (u->unfinished)
 		return leave_walk(t, guarded);
 	id = u->hash | 1;
-	bucket_nr = id >> 40 & (SEEN_BUCKETS - 1);
+	bucket_nr = id >> 40 & (cfg_seen_buckets - 1);
 	bucket = bpf_map_lookup_elem(&seen, &bucket_nr);
 	if (bucket && !was_seen(bucket, id))
 		emit_frames(t, bucket, id);

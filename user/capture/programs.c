@@ -56,8 +56,10 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 
 	skel->rodata->cfg_guarded = guarded;
 	name_programs(skel, method, guarded, ret);
-	if (!(sources & SOURCE_REPORTS))
+	if (!(sources & SOURCE_REPORTS)) {
 		ret->report = NULL;
+		bpf_map__set_max_entries(skel->maps.report_operands, 1);
+	}
 	if (sources & SOURCE_GO)
 		name_go_programs(skel, guarded, ret);
 	bpf_object__for_each_program(program, skel->obj)

@@ -547,6 +547,17 @@ uint64_t session_ring_bytes(int64_t memory_limit)
 	return size > most ? size / 2 : size;
 }
 
+static void size_seen(struct heapsonde_bpf *skel, int64_t memory_limit)
+{
+	uint64_t most = thrift_seen_bytes(memory_limit) / bpf_map__value_size(skel->maps.seen);
+	uint32_t buckets = 1;
+
+	while (2ull * buckets <= most)
+		buckets *= 2;
+	skel->rodata->cfg_seen_buckets = buckets;
+	bpf_map__set_max_entries(skel->maps.seen, buckets);
+}
+
 static struct error *pid_namespace(uint32_t *ret)
 {
 	struct stat st;
@@ -605,6 +616,7 @@ static void set_settings(struct session *s, const struct features *features)
 	s->skel->rodata->cfg_page_bytes = sysconf(_SC_PAGESIZE);
 	s->skel->rodata->cfg_wake_bytes = ring / 4;
 	bpf_map__set_max_entries(s->skel->maps.events, ring);
+	size_seen(s->skel, s->thrift.limit_bytes);
 	s->skel->bss->sample_bytes = settings->sample_bytes;
 	bpf_map__set_max_entries(s->skel->maps.live_samples,
 				 settings->sample_bytes ? LIVE_SAMPLES_MAX :

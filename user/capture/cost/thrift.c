@@ -16,6 +16,8 @@
 #define RING_MAX (8ull << 20)
 #define SPARE_TABLE_SHARE 16
 #define SPARE_TABLE_MAX (4ull << 20)
+#define SEEN_SHARE 64
+#define SEEN_MAX (2ull << 20)
 #define TRIM_EVERY 20		/* looks */
 /* The readers' part of the limit, each, and how many keep what they have read. */
 #define READER_SHARE 8
@@ -51,6 +53,11 @@ uint64_t thrift_ring_bytes(int64_t limit_bytes)
 uint64_t thrift_spare_table_bytes(int64_t limit_bytes)
 {
 	return part(limit_bytes, SPARE_TABLE_SHARE, SPARE_TABLE_MAX);
+}
+
+uint64_t thrift_seen_bytes(int64_t limit_bytes)
+{
+	return part(limit_bytes, SEEN_SHARE, SEEN_MAX);
 }
 
 uint64_t thrift_reader_bytes(int64_t limit_bytes)

@@ -23,9 +23,13 @@ struct thrift {
 /* A sixteenth of the machine's memory, and 64 MiB at least. */
 int64_t thrift_default_limit(void);
 
-/* What a ring buffer, or the room for unwind tables to come, may take of a limit. */
+/*
+ * What a ring buffer, the room for unwind tables to come, or the memory of stacks
+ * whose frames have travelled may take of a limit.
+ */
 uint64_t thrift_ring_bytes(int64_t limit_bytes);
 uint64_t thrift_spare_table_bytes(int64_t limit_bytes);
+uint64_t thrift_seen_bytes(int64_t limit_bytes);
 
 /*
  * What each process that reads a file (base/reader.h) may take, and how many may
