@@ -16,6 +16,7 @@
 #include "base/reader.h"
 #include "symbol/go/reader.h"
 #include "symbol/object.h"
+#include "symbol/symtab.h"
 #include "symbol/unwind_reader.h"
 #include "symbol/usdt.h"
 #include "tests/unit/symbol_helpers.h"
@@ -660,6 +661,15 @@ TEST(program_against_readelf)
 
 /* ---- Broken files ---- */
 
+/* The most memory that this process ever had. */
+static long peak_kib(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_maxrss;
+}
+
 /* Everything that can be asked, at places that the file itself proposes. */
 static void exercise(int fd)
 {
@@ -814,6 +824,94 @@ TEST(sparse)
 	exercise(fd);
 }
 
+/* A section header of this type, the first. */
+static Elf64_Shdr *section_of_type(uint8_t *data, uint32_t type)
+{
+	const Elf64_Ehdr *ehdr = (const Elf64_Ehdr *)data;
+	Elf64_Shdr *shdr = (Elf64_Shdr *)(data + ehdr->e_shoff);
+
+	for (int i = 0; i < ehdr->e_shnum; i++)
+		if (shdr[i].sh_type == type)
+			return &shdr[i];
+	test_fail("no section of type %u", type);
+	return NULL;
+}
+
+#define LONG_NAME 60000
+
+/* A library whose .symtab has @count symbols, each with another end of one long name. */
+static int crowded_file(uint32_t count)
+{
+	__cleanup_free char *path = scratch("crowded.so"), *name = xcalloc(1, LONG_NAME + 1);
+	__cleanup_free uint8_t *data = NULL;
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	Elf64_Shdr *symtab, *sections;
+	uint64_t vaddr;
+	size_t size;
+	int fd;
+
+	check(compile_library(path, library_source));
+	data = read_whole(path, &size);
+	symtab = section_of_type(data, SHT_SYMTAB);
+	sections = (Elf64_Shdr *)(data + ((Elf64_Ehdr *)data)->e_shoff);
+	obj = open_object(path);
+	vaddr = exported(obj, "shown").vaddr;
+	sections[symtab->sh_link].sh_offset = size;
+	sections[symtab->sh_link].sh_size = LONG_NAME + 1;
+	symtab->sh_offset = size + LONG_NAME + 1;
+	symtab->sh_size = count * sizeof(Elf64_Sym);
+	fd = memory_file(data, size);
+	memset(name, 'n', LONG_NAME);
+	check(write(fd, name, LONG_NAME + 1) == LONG_NAME + 1);
+	for (uint32_t i = 0; i < count; i++) {
+		const Elf64_Sym sym = {
+			.st_name = i % LONG_NAME, .st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC),
+			.st_shndx = 1, .st_value = vaddr, .st_size = 1,
+		};
+
+		check(write(fd, &sym, sizeof(sym)) == sizeof(sym));
+	}
+	return fd;
+}
+
+/* Takes the symbols of @fd, which are to be cut, and at most that much memory. */
+static void check_cut(int fd, long most_kib)
+{
+	long before = peak_kib();
+	int64_t failures = reader_failures();
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	int patience = reader_patience_ms();
+
+	check_ok(object_create(fd, "/crowded", &obj));
+	check_int(count_named(obj, "shown"), 1);
+	check_int(reader_failures(), failures + 1);
+	check_int(reader_patience_ms(), patience);
+	if (peak_kib() - before > most_kib)
+		test_fail("it took %ld KiB", peak_kib() - before);
+}
+
+/* 12000 names that make 700 MB of a file of 350 KB. */
+TEST(more_symbols_than_a_file_of_its_size_has)
+{
+	check_cut(crowded_file(12000), 16 << 10);
+}
+
+/* With holes it claims any size; what is left after it is for others. */
+TEST(more_symbols_than_there_is_room_for)
+{
+	__cleanup_free char *path = scratch("honest.so");
+	struct object *obj __cleanup(object_destroyp) = NULL;
+	int fd = crowded_file(12000);
+
+	check(!ftruncate(fd, 1LL << 42));
+	symtab_set_room(64 << 20);
+	check_cut(fd, 80 << 10);
+	check(compile_library(path, library_source));
+	obj = open_object(path);
+	check_int(count_named(obj, "hidden"), 1);
+	symtab_set_room(1 << 30);
+}
+
 /* ---- Files that are written to while they are read ---- */
 
 struct restless {
@@ -913,15 +1011,6 @@ TEST(debuglink_to_a_file_without_end)
 	check_int(count_named(obj, "hidden"), 0);
 	check(reader_failures() > failures);
 	reader_set_patience(30000, 60);
-}
-
-/* The most memory that this process ever had. */
-static long peak_kib(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_maxrss;
 }
 
 #define BOMB_MIB 200

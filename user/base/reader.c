@@ -51,7 +51,7 @@ static struct {
 	bool stay_here;
 	atomic_ullong memory_bytes;
 	atomic_int silence_ms, cpu_s;
-	atomic_llong failures;
+	atomic_llong failures, excesses;
 } steward = {
 	.once = PTHREAD_ONCE_INIT, .lock = PTHREAD_MUTEX_INITIALIZER, .socket = -1,
 	.memory_bytes = MEMORY_DEFAULT, .silence_ms = SILENCE_MS, .cpu_s = CPU_S,
@@ -466,7 +466,17 @@ bool reader_receive(int socket, void *data, size_t len)
 
 int64_t reader_failures(void)
 {
-	return steward.failures;
+	return steward.failures + steward.excesses;
+}
+
+void reader_note_excess(const char *path, const char *what)
+{
+	struct strbuf name __cleanup_strbuf = { 0 };
+
+	steward.excesses++;
+	format_escaped(&name, path);
+	log_warn("%s: it has more %s than there is room for: the rest is left out",
+		 strbuf_str(&name), what);
 }
 
 void reader_note_failure(const char *path, const char *what)

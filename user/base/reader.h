@@ -58,8 +58,12 @@ int reader_start_large(void (*serve)(int socket, int file), int file, uint64_t m
 bool reader_send(int socket, const void *data, size_t len);
 bool reader_receive(int socket, void *data, size_t len);
 
-/* Files whose reader failed us, for the report; and one more. */
+/*
+ * Files that were not read, or not to their end, for the report; and one more: whose reader
+ * failed us, or which has more than we take.
+ */
 int64_t reader_failures(void);
 void reader_note_failure(const char *path, const char *what);
+void reader_note_excess(const char *path, const char *what);
 
 #endif

@@ -29,6 +29,7 @@
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 #include "symbol/line_reader.h"
+#include "symbol/symtab.h"
 
 #define READER_POLL_MS 20	/* the ring is never left alone longer */
 #define READER_WARY_MS 5	/* nor this, where what waits there is part of a budget */
@@ -784,6 +785,7 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	s->thrift.limit_bytes = settings->memory_limit ? (int64_t)settings->memory_limit
 						       : thrift_default_limit();
 	reader_set_memory(thrift_reader_bytes(s->thrift.limit_bytes));
+	symtab_set_room((uint64_t)s->thrift.limit_bytes);
 	line_reader_allow(thrift_readers(s->thrift.limit_bytes));
 	s->sample_bytes = settings->sample_bytes;
 	s->sampled = s->sample_bytes;

@@ -402,7 +402,7 @@ static void put_unwind(FILE *f, const struct snapshot_unwind *unwind)
 	if (unwind->unreadable_files)
 		fprintf(f, "Files: of %" PRId64 " the symbols, lines or unwind tables could not be"
 			" read (whoever did crashed,\nor took too long or too much): they are"
-			" left out.\n", unwind->unreadable_files);
+			" left out, all or the rest.\n", unwind->unreadable_files);
 }
 
 

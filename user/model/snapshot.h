@@ -234,7 +234,7 @@ struct snapshot_sample {
 /* Stacks by how their walk ended. */
 struct snapshot_unwind {
 	int64_t complete, truncated, guessed, failed;
-	int64_t unreadable_files;	/* whose readers crashed, or took too long or too much */
+	int64_t unreadable_files;	/* whose readers failed, or that had too much to be read */
 };
 
 /* How good estimates from windows are; see model/windows.h. */

@@ -373,7 +373,7 @@ static bool add_own_symbols(struct object *obj, struct symtab *symtab)
 	object_expect_symbols(obj);
 	socket = obj->priv->expected;
 	obj->priv->expected = -1;
-	return symtab_take(symtab, socket, obj->path);
+	return symtab_take(symtab, socket, obj->fd, obj->path);
 }
 
 static struct symtab *symtab_of(struct object *obj)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Gathering, indexing and asking for function symbols; see symtab.h. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/reader.h"
@@ -17,6 +19,16 @@
 #define NAMES_MAX_BYTES (60u << 10)
 
 #define NONE UINT32_MAX
+
+#define ROOM_DEFAULT (1ull << 30)
+#define ROOM_MIN (64ull << 20)
+/* Besides its name, a symbol takes an entry, and as much again when all are sorted and indexed. */
+#define SYMBOL_BYTES (2 * sizeof(struct entry))
+/* Of a file, where a symbol has 24 bytes and each name is there once for each table. */
+#define BYTES_PER_BYTE (SYMBOL_BYTES / 24 + 1)
+#define SMALL_FILE_BYTES (1u << 20)
+
+static atomic_llong room_left = ROOM_DEFAULT;
 
 /* A symbol on its way into the index. */
 struct entry {
@@ -52,6 +64,8 @@ struct symtab {
 	struct string_vec names;	/* pieces, which the names point into */
 	char *names_at;			/* where the next one goes in the last piece */
 	size_t names_left, piece_bytes;
+	int64_t taken, most;		/* bytes of the room; until the present file is taken */
+	bool cut;			/* it has more */
 	struct symbol_vec functions, labels;
 	struct range_vec ranges;
 	char **demangled;		/* by index; NULL: not asked for yet */
@@ -93,6 +107,7 @@ void symtab_destroy(struct symtab *symtab)
 	}
 	vec_for_each(s, &symtab->names)
 		free(*s);
+	room_left += symtab->taken;
 	free(symtab->demangled);
 	free(symtab->buckets);
 	free(symtab->chain);
@@ -184,6 +199,35 @@ static const char *keep_name(struct symtab *symtab, const char *name)
 	return copy;
 }
 
+void symtab_set_room(uint64_t bytes)
+{
+	room_left = (int64_t)(bytes > ROOM_MIN ? bytes : ROOM_MIN);
+}
+
+/* How many bytes the symbols of this file may take. */
+static int64_t room_for(int fd)
+{
+	int64_t half = room_left / 2, earnest;
+	struct stat st;
+
+	if (fstat(fd, &st) || half <= 0)
+		return 0;
+	if (st.st_size > half / (int64_t)BYTES_PER_BYTE)
+		return half;
+	earnest = st.st_size * (int64_t)BYTES_PER_BYTE + SMALL_FILE_BYTES;
+	return earnest < half ? earnest : half;
+}
+
+static bool take_room(struct symtab *symtab, int64_t bytes)
+{
+	symtab->cut = symtab->taken + bytes > symtab->most;
+	if (symtab->cut)
+		return false;
+	symtab->taken += bytes;
+	room_left -= bytes;
+	return true;
+}
+
 /* Nothing that a reader says is believed: it may have fallen for the file. */
 static bool is_sound(const struct symtab *symtab, const struct named_range *range)
 {
@@ -199,7 +243,8 @@ static bool take_symbol(void *arg, const struct named_range *range, const char *
 {
 	struct symtab *symtab = arg;
 
-	if (!is_sound(symtab, range) || !*name || symtab->entries.len >= 4 * SYMBOLS_MAX)
+	if (!is_sound(symtab, range) || !*name ||
+	    !take_room(symtab, (int64_t)(SYMBOL_BYTES + strlen(name) + 1)))
 		return false;
 	entry_vec_push(&symtab->entries, (struct entry){
 		.sym = {
@@ -228,13 +273,20 @@ int symtab_ask(const struct object_segment *segments, size_t count, int fd)
 	return steal_fd(&socket);
 }
 
-bool symtab_take(struct symtab *symtab, int socket, const char *path)
+bool symtab_take(struct symtab *symtab, int socket, int fd, const char *path)
 {
 	size_t before = symtab->entries.len;
 	uint64_t has_symtab;
 
+	symtab->most = symtab->taken + room_for(fd);
+	symtab->cut = false;
 	if (socket >= 0 && name_stream_receive(socket, take_symbol, symtab, &has_symtab))
 		return has_symtab;
+	/* Nobody looks for more of them elsewhere. */
+	if (symtab->cut) {
+		reader_note_excess(path, "symbols");
+		return true;
+	}
 	symtab->entries.len = before;
 	reader_note_failure(path, "symbols");
 	return false;
@@ -244,7 +296,7 @@ bool symtab_add_file(struct symtab *symtab, int fd, const char *path)
 {
 	int socket __cleanup_close = symtab_ask(symtab->segments, symtab->segments_count, fd);
 
-	return symtab_take(symtab, socket, path);
+	return symtab_take(symtab, socket, fd, path);
 }
 
 /* ---- Indexing ---- */

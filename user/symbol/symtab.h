@@ -27,6 +27,14 @@ void symtab_destroy(struct symtab *symtab);
 DEFINE_CLEANUP(struct symtab *, symtab_destroy);
 
 /*
+ * How much memory the symbols of all tables may take together, and at least what honest
+ * programs on small machines need. Each table gets half of what is left at most, so that
+ * there is some for the next one, and what a file of its size can have in earnest. It has
+ * what came until then; the file is told of as one that was not read to its end.
+ */
+void symtab_set_room(uint64_t bytes);
+
+/*
  * Adds what elf_symbols.h finds in the ELF file @fd (borrowed), and the functions of a Go
  * program's own table, by a process that may do nothing else (base/reader.h); of several
  * names of an address Go's is the best. @path is for messages. Returns whether the file has a
@@ -35,10 +43,11 @@ DEFINE_CLEANUP(struct symtab *, symtab_destroy);
 bool symtab_add_file(struct symtab *symtab, int fd, const char *path);
 /*
  * The same in two steps, between which the reader is at work: what symtab_ask() gives, a
- * descriptor to be closed or -1, is for symtab_take() of a table with the same segments.
+ * descriptor to be closed or -1, is for symtab_take() of a table with the same segments, of
+ * the same file.
  */
 int symtab_ask(const struct object_segment *segments, size_t count, int fd);
-bool symtab_take(struct symtab *symtab, int socket, const char *path);
+bool symtab_take(struct symtab *symtab, int socket, int fd, const char *path);
 void symtab_finish(struct symtab *symtab);
 
 size_t symtab_functions(const struct symtab *symtab, const struct object_symbol **ret);
