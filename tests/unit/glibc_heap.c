@@ -95,15 +95,21 @@ static void be_looked_at(int to, int threads)
 	_exit(large[0]);
 }
 
+/* Their names lie in @text. */
+static void read_maps(pid_t pid, struct strbuf *text, struct smaps_entry_vec *maps)
+{
+	check_int(procfs_read((uint32_t)pid, "smaps", text), 0);
+	smaps_parse(text->data, maps);
+	check(maps->len > 10);
+}
+
 static void look_at(pid_t pid)
 {
 	__cleanup(smaps_entry_vec_deinit) struct smaps_entry_vec maps = { 0 };
 	struct strbuf text __cleanup_strbuf = { 0 };
 	int64_t *parts __cleanup_free = NULL;
 
-	check_int(procfs_read((uint32_t)pid, "smaps", &text), 0);
-	smaps_parse(text.data, &maps);
-	check(maps.len > 10);
+	read_maps(pid, &text, &maps);
 	parts = xcalloc(maps.len, sizeof(*parts));
 	check(glibc_heap_read((uint32_t)pid, &maps, parts, NULL, &census));
 	parts_rss = 0;
@@ -193,4 +199,53 @@ TEST(classes_are_what_is_in_use)
 	}
 	check_int(count, census.use[CHUNK_IN_USE].count + census.use[CHUNK_MAPPED].count);
 	check_int(bytes, census.use[CHUNK_IN_USE].bytes + census.use[CHUNK_MAPPED].bytes);
+}
+
+/* As much as a mapping of the heap has room for many times over; each time it is told to. */
+static void grow_when_told(int from, int to)
+{
+	char word;
+
+	scatter(NULL);
+	while (read(from, &word, 1) == 1) {
+		struct books books;
+
+		for (int i = 0; i < CHILD_BLOCKS; i++)
+			memset(malloc(4000), 1, 4000);
+		books.info = mallinfo2();
+		if (write(to, &books, sizeof(books)) != sizeof(books))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* Who allocates without pause has grown by the time that its arena is looked for. */
+TEST(heap_that_grew_since_its_mappings_were_read)
+{
+	__cleanup(smaps_entry_vec_deinit) struct smaps_entry_vec maps = { 0 };
+	struct strbuf text __cleanup_strbuf = { 0 };
+	int64_t *parts __cleanup_free = NULL;
+	int order[2], answer[2];
+	struct books books = { 0 };
+	pid_t pid;
+
+	need_glibc_malloc();
+	check(!pipe(order) && !pipe(answer));
+	pid = fork();
+	if (!pid) {
+		close(order[1]);
+		grow_when_told(order[0], answer[1]);
+	}
+	check_int(write(order[1], "", 1), 1);
+	check_int(read(answer[0], &books, sizeof(books)), sizeof(books));
+	read_maps(pid, &text, &maps);
+	check_int(write(order[1], "", 1), 1);
+	check_int(read(answer[0], &books, sizeof(books)), sizeof(books));
+	parts = xcalloc(maps.len, sizeof(*parts));
+	check(glibc_heap_read((uint32_t)pid, &maps, parts, NULL, &census));
+	close(order[1]);
+	waitpid(pid, NULL, 0);
+	check_int(census.unknown_resident, 0);
+	check_int(census.use[CHUNK_IN_USE].bytes + census.use[CHUNK_TCACHE].bytes +
+		  census.use[CHUNK_ADMIN].bytes, books.info.uordblks);
 }

@@ -218,9 +218,9 @@ static uint64_t word_of(const unsigned char *state, uint64_t offset)
 }
 
 /*
- * Whether the 2200 bytes of @state, which lie at @addr, are the arena whose heap is
- * [@start, @end). Programs' data has numbers enough to look like its fields; but a bin
- * that is empty links to itself, and the last one is never anything else.
+ * Whether the 2200 bytes of @state, which lie at @addr, are the arena whose heap begins at
+ * @start and can grow up to @end. Programs' data has numbers enough to look like its
+ * fields; but a bin that is empty links to itself, and the last one is never anything else.
  */
 static bool is_main_arena(const unsigned char *state, uint64_t addr, uint64_t start, uint64_t end)
 {
@@ -280,15 +280,17 @@ static uint64_t find_main_arena(struct walk *w, uint64_t start, uint64_t end)
 static void read_main(struct walk *w, size_t map, size_t maps)
 {
 	uint64_t start = w->maps->data[map].start, end = w->maps->data[map + maps - 1].end;
-	uint64_t arena = find_main_arena(w, start, end);
+	/* It may have grown since the mappings were read, and its top with it. */
+	size_t next = map + maps;
+	uint64_t limit = next < w->maps->len ? w->maps->data[next].start : UINT64_MAX;
+	uint64_t arena = find_main_arena(w, start, limit);
 	const struct area *area = arena ? open_area(w, map, maps) : NULL;
 
 	if (!area)
 		return;
 	address_vec_push(&w->arenas, arena);
 	w->in_main = true;
-	walk_heap(w, area, &(struct heap){ start, start, end }, arena,
-		  map + maps < w->maps->len ? w->maps->data[map + maps].start : UINT64_MAX);
+	walk_heap(w, area, &(struct heap){ start, start, end }, arena, limit);
 	w->in_main = false;
 }
 
