@@ -82,6 +82,62 @@ static void give_half(int socket, int file)
 	reader_send(socket, "ab", 2);
 }
 
+/* What "/proc/@pid/@name" holds, behind @before. */
+static int number_in(int pid, const char *name, const char *before)
+{
+	char path[64], text[4096] = "";
+	int fd __cleanup_close = -1;
+	const char *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	check(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+	at = strstr(text, before);
+	check(at);
+	return atoi(at + strlen(before));
+}
+
+static int score_of(int pid)
+{
+	return number_in(pid, "oom_score_adj", "");
+}
+
+static void tell_who(int socket, int file)
+{
+	char c;
+
+	tell(socket, getpid());
+	reader_receive(socket, &c, 1);
+}
+
+static void tell_files(int socket, int file)
+{
+	int count = 0;
+
+	for (int fd = 0; fd < 1000; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	tell(socket, count);
+}
+
+/* An OOM killer takes a reader before anybody else, and the steward no sooner than us. */
+TEST(is_a_victim_and_the_steward_is_not)
+{
+	for (int i = 0; i < 3; i++) {
+		int file __cleanup_close = open_self(), pid;
+		int socket __cleanup_close = reader_start(tell_who, file);
+
+		check(reader_receive(socket, &pid, sizeof(pid)));
+		check_int(score_of(pid), 1000);
+		check_int(score_of(number_in(pid, "status", "PPid:")), score_of(getpid()));
+	}
+}
+
+/* Three of nothing, the socket and the file. */
+TEST(has_no_other_files)
+{
+	check_int(ask(tell_files), 5);
+}
+
 TEST(reads_its_file)
 {
 	check_int(ask(read_file), 1);
@@ -174,14 +230,6 @@ TEST(hangs_alone)
 }
 
 /* --- as nice as we are --- */
-
-static void tell_who(int socket, int file)
-{
-	char c;
-
-	tell(socket, getpid());
-	reader_receive(socket, &c, 1);
-}
 
 TEST(is_as_nice_as_who_asks)
 {

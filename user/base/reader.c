@@ -174,13 +174,7 @@ static void give_up_privileges(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	const struct __user_cap_data_struct none[2] = { 0 };
-	int score = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 
-	/* Should memory run short, these go first. */
-	if (score >= 0) {
-		(void)!write(score, "1000", 4);
-		close(score);
-	}
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
 		prctl(PR_CAPBSET_DROP, capability);
@@ -194,18 +188,46 @@ static void give_up_privileges(void)
 	bound(RLIMIT_CORE, 0);
 }
 
-/* Nothing is left open but @socket, which becomes 3. */
+#define SOCKET 3
+#define SCORE 4
+
+/* Nothing is left open but @socket, which becomes SOCKET, and our oom_score_adj. */
 static void close_all_but(int socket)
 {
-	int null = open("/dev/null", O_RDWR);
+	int null = open("/dev/null", O_RDWR), score = open("/proc/self/oom_score_adj", O_RDWR);
 
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
-	dup2(socket, 3);
-	syscall(SYS_close_range, 4, ~0u, 0);
+	dup2(socket, SOCKET);
+	dup2(score, SCORE);
+	syscall(SYS_close_range, score < 0 ? SCORE : SCORE + 1, ~0u, 0);
 }
 
 /* --- the steward's side --------------------------------------------------- */
+
+static void set_score(const char *text)
+{
+	(void)!pwrite(SCORE, text, strlen(text), 0);
+}
+
+/*
+ * Should memory run short, readers go first: such a child has the score that we have at
+ * that moment. The steward itself is as any other, for without it nothing more is read.
+ * (Nobody needs power to take back what he has raised; a file of /proc that was opened
+ * before we gave up being root lets us write still.)
+ */
+static pid_t fork_victim(void)
+{
+	char own[16] = "";
+	pid_t pid;
+
+	(void)!pread(SCORE, own, sizeof(own) - 1, 0);
+	set_score("1000");
+	pid = fork();
+	if (pid)
+		set_score(own);
+	return pid;
+}
 
 static int served;
 
@@ -230,7 +252,8 @@ static void end_when_left(int socket)
 
 static void __attribute__((noreturn)) read_and_end(const struct start *start, const int fds[])
 {
-	close(3);
+	close(SOCKET);
+	close(SCORE);
 	/* A sanitizer reserves more addresses than there is memory. */
 #ifndef __SANITIZE_ADDRESS__
 	bound(RLIMIT_DATA, start->memory_bytes);
@@ -259,8 +282,8 @@ static void __attribute__((noreturn)) be_steward(int socket)
 	prctl(PR_SET_NAME, "heapsonde-read");
 	close_all_but(socket);
 	give_up_privileges();
-	while (receive_start(3, &start, fds)) {
-		if (!fork())
+	while (receive_start(SOCKET, &start, fds)) {
+		if (!fork_victim())
 			read_and_end(&start, fds);
 		close(fds[0]);
 		close(fds[1]);
