@@ -24,7 +24,7 @@
 #define WINDOW_S 0.010
 #define WINDOW_BUSY_S 0.005	/* when so many hits fall into WINDOW_S */
 #define HITS_BUSY 20000
-#define WINDOW_IDLE_S 0.100	/* at most, when there are fewer than so many */
+#define WINDOW_MAX_S 0.100	/* ... and when there are fewer than so many */
 #define HITS_IDLE 50
 #define WINDOW_FIRST_S 0.001	/* until it is known how many hits there are */
 #define WINDOW_MIN_S 0.002	/* shorter ones, when there would be few of them */
@@ -250,6 +250,22 @@ static double period_length_s(const struct governor *g, double window_s)
 }
 
 /*
+ * Where windows cannot be closer to each other: as long as the budget allows. With
+ * period_length_s(), this is where PERIOD_MIN_S + length stands for just so many hits.
+ */
+static double long_window_s(const struct governor *g)
+{
+	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+	double hit = MARGIN * hit_ns(g) / NS_PER_S;
+	double rest = budget * PERIOD_MIN_S - fmax(g->hits_outside, 0) * hit;
+	double share = g->hits_per_s * hit;
+
+	if (rest >= (share - budget) * WINDOW_MAX_S)
+		return WINDOW_MAX_S;
+	return fmax(rest / (share - budget), WINDOW_S);
+}
+
+/*
  * Many short windows say more than few long ones, as long as they are not all
  * edges; and as long as the target gets far enough in them to come from one of its
  * doings to the next: or they would show what it does after resting, and little else.
@@ -263,7 +279,9 @@ static double window_length_s(const struct governor *g)
 	if (hits > HITS_BUSY)
 		return WINDOW_BUSY_S;
 	if (hits < HITS_IDLE)
-		return fmin(WINDOW_S * HITS_IDLE / fmax(hits, 1), WINDOW_IDLE_S);
+		return fmin(WINDOW_S * HITS_IDLE / fmax(hits, 1), WINDOW_MAX_S);
+	if (period <= PERIOD_MIN_S + WINDOW_S)
+		return long_window_s(g);
 	return fmin(fmax(WINDOW_S * PERIOD_WANTED_S / period, WINDOW_MIN_S) /
 		    progress_share(&g->progress), WINDOW_S);
 }
