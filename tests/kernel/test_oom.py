@@ -17,12 +17,6 @@ LIMIT = 64 << 20
 OWN_BYTES = 128 << 20           # for heapsonde, where it lives in the same cgroup
 
 
-def may_lower_scores():
-    """CAP_SYS_RESOURCE."""
-    with open("/proc/self/status") as status:
-        return int(re.search(r"^CapEff:\s*(\w+)", status.read(), re.M)[1], 16) >> 24 & 1
-
-
 class Flight:
     """A target in a cgroup of its own, and a recorder, outside of it or within."""
 
@@ -100,12 +94,12 @@ def kill_once(within=False, env=None):
             locked = flight.locked()
             check(8 << 20 <= locked <= OWN_BYTES, f"{locked} bytes locked")
             mine = flight.score("self")
-            check_equal("oom_score_adj of the recorder", flight.score(flight.record.pid),
-                        min(mine, -500) if may_lower_scores() else min(mine, 0))
+            check_equal("oom_score_adj of the recorder", flight.score(flight.record.pid), mine)
             check_equal("of the target", flight.score(flight.w.pid), mine)
         flight.wait()
         report = flight.report()
         check_killed(report, LIMIT + (OWN_BYTES if within else 0))
+        check_equal("files that could not be read", report.data["unwind"]["unreadable_files"], 0)
         check_leak(report, 0.7)
         check_text(flight.path)
 
@@ -142,6 +136,113 @@ def on_the_disk_before_the_kill():
         check_leak(flight.report(), 0.7)
         flight.w.proc.kill()
         flight.w.proc.wait()
+
+
+# Fills a cgroup until so many bytes are left, and stays.
+FILLER = """
+import sys
+usage, most = sys.argv[1], int(sys.argv[2])
+blocks = []
+while int(open(usage).read()) < most:
+    blocks.append(bytearray(b"x" * (1 << 20)))
+print("full", flush=True)
+sys.stdin.read()
+"""
+SHORT_LIMIT = 256 << 20
+SHORT_LEFT = 20 << 20           # less than an eighth
+
+
+def readers_of(pid):
+    """Processes that read files for it: children of its child of that name."""
+    def children(of):
+        with open(f"/proc/{of}/task/{of}/children") as file:
+            return file.read().split()
+
+    def name(of):
+        with open(f"/proc/{of}/comm") as comm:
+            return comm.read().strip()
+    return [reader for child in children(pid) if name(child) == "heapsonde-read"
+            for reader in children(child)]
+
+
+class Short:
+    """A target and a recorder in one cgroup, which somebody else fills before they work."""
+
+    def __init__(self, group):
+        group.set_limit(SHORT_LIMIT)
+        self.group = group
+        self.w = Workload("family", preexec_fn=self.join)
+        self.path = scratch("short.heapsonde")
+        self.err = open(scratch("short.err"), "w+b")
+        self.record = spawn(
+            [TOOL, "record", "-p", self.w.pid, "--mode", "exact", "-i", "0.2", "-o", self.path],
+            stdin=subprocess.DEVNULL, stdout=self.err, stderr=self.err, preexec_fn=self.join)
+        wait_until("it records", lambda: "recording to" in self.errors(), timeout=60)
+        self.filler = self.fill()
+        wait_until("it is told", lambda: "memory is short" in self.errors(), timeout=30)
+        wait_until("nobody reads", lambda: not readers_of(self.record.pid), timeout=30)
+        self.books = self.w.work()
+        self.names = {site["site"] for site in self.books["sites"]}
+        wait_until("the work is on the disk", lambda: self.has_all(self.report()), timeout=30)
+        check(not self.names_in(self.report()), "there are names")
+        check_equal("who reads", readers_of(self.record.pid), [])
+
+    def join(self):
+        self.group.add(os.getpid())
+
+    def fill(self):
+        usage = os.path.join(self.group.path, "memory.usage_in_bytes"
+                             if self.group.version == 1 else "memory.current")
+        filler = spawn([sys.executable, "-c", FILLER, usage, str(SHORT_LIMIT - SHORT_LEFT)],
+                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=self.join)
+        check_equal("the filler", filler.stdout.readline(), b"full\n")
+        return filler
+
+    def errors(self):
+        self.err.seek(0)
+        return text(self.err.read()).strip()
+
+    def report(self):
+        result = heapsonde("report", self.path, "--json", "--limit", "0")
+        check_equal("status of report", result.returncode, 0)
+        return Report(json.loads(result.stdout))
+
+    def has_all(self, report):
+        return all(report.totals[m] == book_totals(self.books)[m] for m in SUMS)
+
+    def names_in(self, report):
+        return {frame["function"] for stack in report.stacks for frame in stack["frames"]} & \
+            self.names
+
+    def end(self):
+        self.record.send_signal(signal.SIGINT)
+        check_equal("status of record", self.record.wait(), 0)
+        check_equal("status of the target", self.w.quit(), 0)
+        return self.report()
+
+
+@case(timeout=120)
+def names_wait_for_memory():
+    """No process is started that reads files, until there is memory again."""
+    with MemoryCgroup() as group:
+        short = Short(group)
+        short.filler.kill()
+        short.filler.wait()
+        wait_until("there are names", lambda: short.names_in(short.report()), timeout=30)
+        check_books(short.end(), short.books)
+
+
+@case(timeout=120)
+def names_of_a_recording_that_ends_in_want():
+    """The numbers are whole, it is told that names are missing, and they can be had later."""
+    with MemoryCgroup() as group:
+        short = Short(group)
+        report = short.end()
+        check(short.has_all(report), "the numbers are not whole")
+        check(not short.names_in(report), "there are names")
+        check_equal("lines that say so", short.errors().count("heapsonde symbolize"), 1)
+        check_equal("symbolize", heapsonde("symbolize", short.path).returncode, 0)
+        check_books(short.report(), short.books)
 
 
 @case(timeout=180)

@@ -115,7 +115,7 @@ static void symbolize(const struct session *s, struct frame_vec *frames,
 		};
 		size_t count = 1;
 
-		if (names && s->settings.no_symbols)
+		if (names && (s->settings.no_symbols || s->memory_short))
 			address_space_locate(names, pcs[i], true, &named[0].symbol);
 		else if (names)
 			count = address_space_symbolize_frames(names, pcs[i], true, named,
@@ -192,7 +192,7 @@ static void set_frames(const struct session *s, struct snapshot *snap,
 	const struct named_stack *named =
 		image ? session_named_stack(s, image, row->stack_id) : NULL;
 
-	if (named && !named->late) {
+	if (named && (!named->late || s->memory_short)) {
 		stack->shared_frames = named->frames;
 		stack->frame_count = named->count;
 		return;
@@ -251,7 +251,9 @@ static void count_status(struct snapshot_unwind *unwind, uint32_t status)
 	}
 }
 
-static bool wants_names(struct session *s, const struct model_row *row, unsigned int flags)
+/* What can only be located while memory is short gets its names later. */
+static bool wants_names(struct session *s, const struct model_row *row,
+			const struct image *image, unsigned int flags)
 {
 	uint64_t key = row->stack_id + row->image;
 	bool told;
@@ -259,7 +261,8 @@ static bool wants_names(struct session *s, const struct model_row *row, unsigned
 	if (!(flags & (SNAPSHOT_NAMES | SNAPSHOT_NEW_NAMES)))
 		return false;
 	told = map64_get(&s->told, key);
-	map64_set(&s->told, key, 1);
+	if (!s->memory_short || (image && session_is_named(s, image, row->stack_id)))
+		map64_set(&s->told, key, 1);
 	return !told || (flags & SNAPSHOT_NAMES);
 }
 
@@ -301,7 +304,7 @@ static void add_row(struct session *s, struct snapshot *snap, const struct model
 		stack->m.growth_bytes_per_s = stack->m.growth_confidence = 0;
 	if (!row->stack_id) {
 		name_unattributed(snap, stack);
-	} else if (wants_names(s, row, flags)) {
+	} else if (wants_names(s, row, image, flags)) {
 		set_frames(s, snap, stack, image, row);
 		judge_status(s, snap, stack);
 	}

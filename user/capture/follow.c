@@ -371,15 +371,17 @@ void session_follow(struct session *s)
 		    s->late.len <= LATE_MAX)
 			return;
 		settle_late(s, false);
-		name_stacks(s, false);
-	} while (s->unnamed.len || s->late.len);
+		if (!s->memory_short)
+			name_stacks(s, false);
+	} while ((s->unnamed.len && !s->memory_short) || s->late.len);
 }
 
 void session_follow_names(struct session *s)
 {
 	session_follow(s);
 	settle_late(s, true);
-	name_stacks(s, true);
+	if (!s->memory_short)
+		name_stacks(s, true);
 }
 
 /* Also of one that nobody has waited for; and not while any thread of it lives. */

@@ -446,6 +446,7 @@ struct error *session_run(struct session *s, double seconds,
 	for (;;) {
 		double now = session_watched_s(s), pause = CALLER_POLL_S;
 
+		session_look_at_room(s);
 		session_follow(s);
 		/* Whoever has ended is waited for after that: a command's status is in it. */
 		session_follow_exits(s);
@@ -517,6 +518,8 @@ void session_stop(struct session *s)
 	pthread_mutex_lock(&s->lock);
 	s->frozen = true;
 	pthread_mutex_unlock(&s->lock);
+	s->next_look_at_room_s = 0;
+	session_look_at_room(s);
 	/* What is left to do here takes time, and nobody should be held for it. */
 	if (s->command)
 		spawned_release(s->command);

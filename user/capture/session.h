@@ -87,6 +87,8 @@ struct error *session_run(struct session *session, double seconds,
  * with what we have when it is full.
  */
 bool session_shares_limit(struct session *session);
+/* Whether memory was so short to the end that what was new by then got no names. */
+bool session_was_short(const struct session *session);
 /* From now on session_run() tells when memory runs short for a target. */
 void session_raise_alarms(struct session *session);
 /*

@@ -276,6 +276,9 @@ struct session {
 	struct distress distress;
 	enum distress_sign sign;	/* the gravest that was not told yet */
 	double next_look_for_distress_s;
+	bool memory_short;		/* where we would take what a target needs */
+	bool told_of_short_memory;
+	double next_look_at_room_s;
 	int64_t oom_kills;		/* of the machine, when last looked */
 	double next_ledger_s, next_growth_s;
 	struct runtime_size sizes[GO_SIZE_CLASSES];	/* of the same */
@@ -496,6 +499,12 @@ bool session_sampling_would_do(const struct session *s);
 
 /* Whether memory runs short for a target, and that is news. */
 bool session_look_for_distress(struct session *s, double now_s);
+/*
+ * Looks whether memory is so short for a target that nothing may be begun that takes some
+ * of the same: memory_short. What has names to come waits for them then, as processes that
+ * read files (base/reader.h) could be what meets the limit.
+ */
+void session_look_at_room(struct session *s);
 /* The OOM killer has chosen @image, which may be NULL. */
 void session_note_victim(struct session *s, struct image *image);
 /* What ended it, in words; @status as of wait(2). */

@@ -125,17 +125,15 @@ static void record_deinit(struct record *record)
 #define RESERVE_BYTES (8 << 20)
 
 /*
- * In the target's own cgroup, what is needed when that is full is taken beforehand. And
- * the recorder is to outlive the target, unless it holds half of the limit more than
- * that does: then it is what should go.
+ * In the target's own cgroup, what is needed when that is full is taken beforehand. Who is
+ * killed then is the kernel's to choose, and whoever started us has said by our
+ * oom_score_adj what we are worth to him: were it lower than the target's by our doing,
+ * others would be killed for what we hold.
  */
-#define OOM_SCORE -500
-
 static void hold_out(struct session *session)
 {
 	if (!session_shares_limit(session))
 		return;
-	hold_life(OOM_SCORE);
 	if (!hold_memory(RESERVE_BYTES))
 		log_warn("heapsonde lives under the target's memory limit and may not lock its"
 			 " memory: when the limit is met, the last moments may be missing");

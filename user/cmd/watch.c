@@ -109,6 +109,9 @@ static void warn(const struct session *session)
 	size_t omitted = session_omitted_tables(session);
 	int64_t forks = session_forks(session);
 
+	if (session_was_short(session))
+		log_warn("memory is short for the target: call paths that were new have no names;"
+			 " those of a recording are named by 'heapsonde symbolize'");
 	if (omitted)
 		log_warn("no room for the unwind tables of %zu objects loaded since: "
 			 "stacks through them are guessed", omitted);
@@ -134,7 +137,7 @@ void watch_end(struct session *session, const struct options *opts)
 {
 	session_stop(session);
 	warn(session);
-	if (opts->target.debuginfod)
+	if (opts->target.debuginfod && !session_was_short(session))
 		fetch_debug(session);
 }
 

@@ -210,6 +210,13 @@ static void sleep_now(struct line_reader *r)
 	r->socket = -1;
 }
 
+void line_readers_rest(void)
+{
+	for (int i = 0; i < LINE_READERS_MAX; i++)
+		if (awake[i])
+			sleep_now(awake[i]);
+}
+
 static void fail(struct line_reader *r)
 {
 	reader_note_failure(r->path, "debug information (source lines)");

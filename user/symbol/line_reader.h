@@ -26,6 +26,9 @@ enum lines_source {
 #define LINE_READERS_MAX 16
 void line_reader_allow(int count);
 
+/* Ends the processes of all files: who is asked again gets another one. */
+void line_readers_rest(void);
+
 /*
  * Of the open file @fd, which is borrowed; @path is for messages. NULL if it has
  * none of that source to be used.

@@ -9,13 +9,18 @@
 #include <unistd.h>
 
 #include "base/format.h"
+#include "base/log.h"
 #include "capture/ledger/distress.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
+#include "symbol/line_reader.h"
 
 #define LOOK_PAUSE_S 0.05
 #define LIMIT_MET_S 10.0	/* so long ago may be what a kill is for */
 #define LEDGER_FRESH_S 0.1
+/* Of the limit: less room than that is short, and twice as much is not. */
+#define SHORT_SHARE 8
+#define SHORT_MAX (32ll << 20)	/* two readers of large files */
 
 /*
  * What the account may cost when it matters: half a core where room runs out,
@@ -52,6 +57,52 @@ bool session_shares_limit(struct session *s)
 	const struct image *image = s->images.len ? &s->images.data[0] : NULL;
 
 	return image && ledger_same_limit(&s->ledger, image->pid, (uint32_t)getpid());
+}
+
+/* What we take counts against the limit that the targets meet first. */
+static bool takes_from_targets(struct session *s)
+{
+	const char *kind = s->ledger.limit.kind ?: "none";
+
+	return !strcmp(kind, "machine") ||
+	       (!strcmp(kind, "cgroup") && session_shares_limit(s));
+}
+
+static bool is_short(struct session *s)
+{
+	const struct memory_limit *limit = &s->ledger.limit;
+	int64_t little = limit->bytes / SHORT_SHARE;
+
+	if (limit->bytes < 0 || session_all_ended(s))
+		return false;
+	ledger_glance(&s->ledger);
+	if (little > SHORT_MAX)
+		little = SHORT_MAX;
+	return limit->bytes - limit->used_bytes < (s->memory_short ? 2 : 1) * little &&
+	       takes_from_targets(s);
+}
+
+void session_look_at_room(struct session *s)
+{
+	double now_s = session_watched_s(s);
+	bool was_short = s->memory_short;
+
+	if (now_s < s->next_look_at_room_s)
+		return;
+	s->next_look_at_room_s = now_s + LOOK_PAUSE_S;
+	s->memory_short = is_short(s);
+	if (!s->memory_short || was_short)
+		return;
+	line_readers_rest();
+	if (!s->told_of_short_memory)
+		log_info("at %.1f s memory is short for the target and for heapsonde: call paths"
+			 " that are new get their names when it is not", now_s);
+	s->told_of_short_memory = true;
+}
+
+bool session_was_short(const struct session *s)
+{
+	return s->memory_short;
 }
 
 void session_raise_alarms(struct session *s)
