@@ -48,11 +48,14 @@ uint64_t session_now_ns(void)
 	return ts.tv_sec * NS_PER_S + ts.tv_nsec;
 }
 
+static uint64_t watched_until_ns(const struct session *s)
+{
+	return s->end_ns ? s->end_ns : session_now_ns();
+}
+
 double session_watched_s(const struct session *s)
 {
-	uint64_t end = s->end_ns ? s->end_ns : session_now_ns();
-
-	return (double)(end - s->start_ns) / NS_PER_S;
+	return (double)(watched_until_ns(s) - s->start_ns) / NS_PER_S;
 }
 
 double session_own_cpu_s(void)
@@ -367,20 +370,25 @@ static void thin_timeline(struct snapshot_sample_vec *timeline)
 	timeline->len = kept;
 }
 
+static double timing_for_s(const struct session *s)
+{
+	return (double)(watched_until_ns(s) - s->timed_since_ns) / NS_PER_S;
+}
+
 static void set_timing(struct session *s, bool on)
 {
 	if (on == s->skel->bss->timing)
 		return;
 	if (on)
-		s->timed_since_s = session_watched_s(s);
+		s->timed_since_ns = watched_until_ns(s);
 	else
-		s->timed_s += session_watched_s(s) - s->timed_since_s;
+		s->timed_s += timing_for_s(s);
 	s->skel->bss->timing = on;
 }
 
 double session_timed_s(const struct session *s)
 {
-	return s->timed_s + (s->skel->bss->timing ? session_watched_s(s) - s->timed_since_s : 0);
+	return s->timed_s + (s->skel->bss->timing ? timing_for_s(s) : 0);
 }
 
 /* At once: session_run() looks only later whether that moment is over. */
@@ -825,10 +833,10 @@ struct error *session_create(const struct session_settings *settings, struct ses
 	err = attach_targets(s);
 	/* Attaching may have taken longer than that. */
 	session_time_programs(s);
-	s->watchdog.since_s = session_watched_s(s);
-	s->watchdog.since_cpu_s = session_own_cpu_s();
 	if (!err && s->governor)
 		err = begin_windows(s);
+	s->watchdog.since_s = session_watched_s(s);
+	s->watchdog.since_cpu_s = session_own_cpu_s();
 	if (!err && session_may_move(s))
 		warden_start(&s->warden, s, settings->pids[0]);
 	if (err)

@@ -286,6 +286,9 @@ struct error *session_settle_level(struct session *s)
 		log_info("recording every allocation would take %.0f %% of the target's CPU time, "
 			 "more than %g %%: watching in windows (--mode exact does without)",
 			 100 * forecast(s, &pace), 100 * session_budget_share(s));
+	/* No window stands for what was before: rates would be too low. */
+	if (pace.windows)
+		s->start_ns = s->auto_state.windows_ns = pace.since_ns;
 	return NULL;
 }
 

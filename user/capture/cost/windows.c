@@ -507,7 +507,8 @@ static uint64_t begin_periods(struct governor *g)
 	meet_program(g);
 	pthread_mutex_unlock(&g->probes_lock);
 	pthread_mutex_lock(&g->lock);
-	return g->since_ns ? g->since_ns : session_now_ns();
+	g->pace.since_ns = g->since_ns ? g->since_ns : session_now_ns();
+	return g->pace.since_ns;
 }
 
 static void *windows_main(void *arg)

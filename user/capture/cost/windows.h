@@ -61,6 +61,7 @@ void governor_forget(struct governor *governor);
 /* What the last few windows have shown of the target, while they were open. */
 struct window_pace {
 	uint32_t windows;	/* 0: nothing is known yet */
+	uint64_t since_ns;	/* windows stand for all time from then on, once there is one */
 	double hits_per_s;
 	double cpu_share;	/* of a core, with what probes cost */
 	double debt_ns;		/* of CPU time, that probes have cost beyond the budget */
