@@ -229,9 +229,7 @@ def sampled_run(path, commands=WORK):
     of_one_class = [site for site in books if "48" in site]
     true = sum(books[site]["alloc_count"] for site in of_one_class)
     seen = sum(stacks[site]["alloc_count"] for site in of_one_class)
-    # Those since the last sample are not known whose.
-    room = 0.02 if commands == WORK else 0.1
-    check(abs(seen - true) <= 400 + room * true, f"of one class {seen} were seen, not {true}")
+    check(abs(seen - true) <= 400 + 0.02 * true, f"of one class {seen} were seen, not {true}")
     wait_unprobed(program.pid)
     program.proc.stdin.close()
     program.proc.wait()

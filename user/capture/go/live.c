@@ -19,6 +19,7 @@
 #define LOOK_MAX_NS 500000		/* the world may stand still so much longer ... */
 #define LOOK_TIMES_MAX 8		/* ... for which so many times fewer samples are taken */
 #define ADMITTED 1.1	/* times what was: it need not be told again */
+#define REACH 3.7	/* times a missed sample's weight: how far an interval goes around none */
 #define FILLED 0.7	/* of the samples' spans, when no collection has emptied them */
 
 /* A record that waits, as the model will get it. Of an EV_FREE_LATER no more is set. */
@@ -29,8 +30,14 @@ struct waiting {
 	double times;		/* what the kernel side says it stands for */
 };
 
+/* A call path, as far as it takes blocks of one size class. */
+struct path {
+	struct ev_alloc block;	/* one of them, its weight a missed one's */
+	double given;		/* bytes that the model was told of */
+};
+
 DEFINE_VEC(waiting_vec, struct waiting);
-DEFINE_VEC(block_vec, struct ev_alloc);
+DEFINE_VEC(path_vec, struct path);
 DEFINE_VEC(stack_id_vec, uint64_t);
 DEFINE_VEC(stack_record_vec, struct ev_stack *);
 
@@ -44,8 +51,8 @@ struct go_live {
 	bool missed[GO_SIZE_CLASSES];		/* not each block was a sample */
 	double means, means_count;		/* since the last pace */
 	double bytes, bytes_means;		/* allocated; the sum of each byte's mean */
-	struct map64 sampled_paths;		/* stack -> index of paths + 1 */
-	struct block_vec paths;			/* a block of each, its weight a missed one's */
+	struct map64 sampled_paths;		/* stack and class -> index of paths + 1 */
+	struct path_vec paths;
 	struct map64 trimmed;			/* the kernel side's id -> index of ids + 1 */
 	struct stack_id_vec ids;
 	struct stack_record_vec stacks;		/* not fetched yet */
@@ -85,7 +92,7 @@ void go_live_destroy(struct go_live *live)
 	map64_deinit(&live->trimmed);
 	waiting_vec_deinit(&live->waiting);
 	map64_deinit(&live->waiting_at);
-	block_vec_deinit(&live->paths);
+	path_vec_deinit(&live->paths);
 	map64_deinit(&live->sampled_paths);
 	go_exact_deinit(&live->exact);
 	free(live);
@@ -265,6 +272,7 @@ void go_live_take(struct go_live *live, struct model *model, const struct ev_hea
 struct class_sum {
 	double weighed, open;	/* what they stand for is known; is at most this */
 	double exact;		/* they stand for themselves only */
+	double unseen;		/* allocated, and no sample waits to stand for it */
 	double weighed_factor, open_factor;	/* to correct them by; < 0: let them wait */
 };
 
@@ -296,9 +304,12 @@ static void find_factor(struct class_sum *sum, double left, enum go_settle which
 	double all = sum->weighed + sum->open;
 
 	sum->weighed_factor = sum->open_factor = 1;
-	if (!all || which == GO_SETTLE_ENDED)
+	if (which == GO_SETTLE_ENDED)
 		return;
 	left = fmax(left, 0);
+	sum->unseen = all ? 0 : left;
+	if (!all)
+		return;
 	if (left >= all) {
 		sum->weighed_factor = sum->open_factor = left / all;
 		return;
@@ -326,27 +337,33 @@ static void find_factors(struct go_live *live, enum go_settle which,
 	}
 }
 
-static void keep_path(struct go_live *live, const struct ev_alloc *ev)
+static struct path *path_of(struct go_live *live, const struct waiting *waiting)
 {
-	if (map64_get(&live->sampled_paths, ev->stack_id))
-		return;
-	block_vec_append(&live->paths);
-	live->paths.data[live->paths.len - 1] = *ev;
-	live->paths.data[live->paths.len - 1].weight = 0;
-	map64_set(&live->sampled_paths, ev->stack_id, (uint32_t)live->paths.len);
+	uint64_t key = waiting->ev.stack_id ^ waiting->class * 0x9e3779b97f4a7c15;
+	uint32_t known = map64_get(&live->sampled_paths, key);
+	struct path *path;
+
+	if (known)
+		return &live->paths.data[known - 1];
+	path = path_vec_append(&live->paths);
+	*path = (struct path){ .block = waiting->ev };
+	path->block.weight = 0;
+	map64_set(&live->sampled_paths, key, (uint32_t)live->paths.len);
+	return path;
 }
 
 static void feed_sample(struct go_live *live, struct model *model, const struct waiting *waiting,
 			double factor)
 {
+	struct path *path = path_of(live, waiting);
 	struct ev_alloc ev = waiting->ev;
 
-	keep_path(live, &ev);
 	if (!is_exact(waiting)) {
 		double weight = (double)ev.weight * factor;
 
 		ev.weight = weight > (double)ev.size ? (uint64_t)weight : ev.size;
 	}
+	path->given += (double)ev.weight;
 	live->given[waiting->class] += (double)ev.weight;
 	model_feed(model, &ev, sizeof(ev));
 }
@@ -358,6 +375,17 @@ static void feed_death(struct model *model, const struct waiting *waiting)
 	model_feed(model, &ev, sizeof(ev));
 }
 
+static void admit(struct model *model, struct path *path, double weight)
+{
+	const struct ev_alloc *block = &path->block;
+
+	if (weight <= ADMITTED * (double)(block->weight > block->size ? block->weight :
+									block->size))
+		return;
+	path->block.weight = (uint64_t)weight;
+	model_may_miss(model, &path->block);
+}
+
 /*
  * A path whose samples were taken while they were close together looks better known
  * than it is, if more was allocated while they were not. All is known of it
@@ -367,13 +395,46 @@ static void admit_missed(struct go_live *live, struct model *model)
 {
 	double mean = live->bytes > 0 ? live->bytes_means / live->bytes : 0;
 
+	vec_for_each(path, &live->paths)
+		if (live->missed[class_of(path->block.size)])
+			admit(model, path, mean);
+}
+
+/* Whether they live is not known either: of that, samples say all that is said. */
+static void feed_unseen(struct model *model, const struct path *path, double bytes)
+{
+	const struct ev_alloc *block = &path->block;
+	struct ev_pairs ev = {
+		block->h, block->size, block->stack_id,
+		(uint32_t)fmin(round(bytes / (double)block->size), UINT32_MAX), 0,
+	};
+
+	ev.h.kind = EV_PAIRS;
+	if (ev.count)
+		model_feed(model, &ev, sizeof(ev));
+}
+
+/*
+ * What was allocated in a class after its last sample is known, but not by whom: as
+ * likely as not by those who did so before, in the same proportions. It is much where
+ * samples are rare in the end, or where no window opened any more.
+ */
+static void divide_unseen(struct go_live *live, struct model *model,
+			  const struct class_sum sums[GO_SIZE_CLASSES])
+{
+	double given[GO_SIZE_CLASSES] = { 0 };
+
+	vec_for_each(path, &live->paths)
+		given[class_of(path->block.size)] += path->given;
 	vec_for_each(path, &live->paths) {
-		if (!live->missed[class_of(path->size)] ||
-		    mean <= ADMITTED * (double)(path->weight > path->size ? path->weight :
-									    path->size))
+		uint32_t class = class_of(path->block.size);
+		double unseen = sums[class].unseen;
+
+		if (unseen <= 0)
 			continue;
-		path->weight = (uint64_t)mean;
-		model_may_miss(model, path);
+		admit(model, path, unseen / REACH);
+		feed_unseen(model, path, unseen * path->given / given[class]);
+		live->given[class] += unseen * path->given / given[class];
 	}
 }
 
@@ -401,6 +462,8 @@ void go_live_settle(struct go_live *live, struct model *model, enum go_settle wh
 		}
 	}
 	live->waiting.len = len;
+	if (which == GO_SETTLE_ALL)
+		divide_unseen(live, model, sums);
 	admit_missed(live, model);
 }
 

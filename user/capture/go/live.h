@@ -12,6 +12,8 @@
  * books: each sample gets its share of that, so that the classes' sums are right,
  * and only how they are divided among call paths is an estimate. So samples wait
  * here until their spans are used up or collected; the order of records is kept.
+ * What was allocated after a class's last sample is divided in the end as all before
+ * was, and not held to be live.
  *
  * Samples are systematic: of call paths that take turns in a fixed order within
  * one size class, some may be seen too often and others too rarely.
