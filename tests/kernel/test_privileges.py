@@ -11,6 +11,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import *           # noqa: E402,F403
 
 NEEDED = ("bpf", "perfmon", "sys_ptrace")
+PT_DYNAMIC, DT_GNU_HASH = 2, 0x6ffffef5
+GREED = 200 << 20
 
 
 # What is left of root's, and what may be awake only while a file is written (base/privileges.h).
@@ -285,6 +287,54 @@ def hostile_program(directory):
     return program
 
 
+def endless_program(directory):
+    """The workload "family" without sections, whose table of hashes has no end."""
+    os.mkdir(directory)
+    program = os.path.join(directory, "family")
+    with open(workload_path("family"), "rb") as f:
+        image = bytearray(f.read())
+    headers, = struct.unpack_from("<Q", image, 0x20)
+    count, = struct.unpack_from("<H", image, 0x38)
+    segments = [struct.unpack_from("<IIQQQQQQ", image, headers + 56 * i) for i in range(count)]
+    at, size = next((s[2], s[5]) for s in segments if s[0] == PT_DYNAMIC)
+    tags = dict(struct.unpack_from("<QQ", image, at + i) for i in range(0, size, 16))
+    # Addresses of the first segment are offsets.
+    table = tags[DT_GNU_HASH]
+    blooms, = struct.unpack_from("<I", image, table + 8)
+    # No name may be in it, so the loader does not look; who counts symbols goes to the end.
+    struct.pack_into(f"<{blooms}Q", image, table + 16, *[0] * blooms)
+    struct.pack_into("<I", image, table + 16 + 8 * blooms, 1 << 30)
+    struct.pack_into("<Q", image, 0x28, 0)
+    struct.pack_into("<HH", image, 0x3c, 0, 0)
+    with open(program, "wb") as f:
+        f.write(image)
+        try:
+            f.truncate(1 << 42)
+        except OSError as why:
+            raise Skip(f"no file of 4 TB: {why}") from None
+    os.chmod(program, 0o755)
+    return program
+
+
+def greedy_program(directory):
+    """The workload "family", with a thousand times more debug information than it looks."""
+    if not shutil.which("objcopy"):
+        raise Skip("no objcopy")
+    os.mkdir(directory)
+    program, zeros = os.path.join(directory, "family"), os.path.join(directory, "zeros")
+    shutil.copy(workload_path("family"), program)
+    with open(zeros, "wb") as f:
+        f.truncate(GREED)
+    subprocess.run(["objcopy", "--update-section", f".debug_info={zeros}", program], check=True)
+    subprocess.run(["objcopy", "--compress-debug-sections=zlib", program], check=True)
+    os.unlink(zeros)
+    return program
+
+
+def check_told(watch, words):
+    check_equal(f"lines that say '{words}' in {watch.errors()}", watch.errors().count(words), 1)
+
+
 class PatientWatch(Watch):
     """A reader that hangs is waited for half a minute."""
 
@@ -303,10 +353,50 @@ def a_reader_that_hangs():
                 {m: book_totals(books)[m] for m in SUMS})
     check_consistent(report)
     check(report.data["unwind"]["unreadable_files"] > 0, "no file was unreadable")
-    check("endless.debug: whoever reads its symbols" in watch.errors(), watch.errors())
+    check_told(watch, "endless.debug: whoever reads its symbols")
     check_equal("the workload's status", w.quit(), 0)
     remark(f"attached in {watch.attach_s:.0f} s, "
            f"{report.data['unwind']['unreadable_files']} files")
+
+
+def family_frames(report):
+    """Of the call paths through the program itself."""
+    return [frame for stack in report.stacks for frame in stack["frames"]
+            if frame["module"] == "family"]
+
+
+@case(timeout=200)
+def a_reader_of_symbols_that_hangs():
+    """All that the program's own functions are called is unknown, and nothing else."""
+    w = Workload("family", argv=[endless_program(scratch("endless"))],
+                 env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
+    watch = PatientWatch(w.pid)
+    books = w.work()
+    report = watch.finish()
+    check_equal("totals", {m: report.totals[m] for m in SUMS},
+                {m: book_totals(books)[m] for m in SUMS})
+    check_consistent(report)
+    frames = family_frames(report)
+    check(frames and not any(frame["function"] for frame in frames), f"{frames[:3]}")
+    check_equal("files", report.data["unwind"]["unreadable_files"], 1)
+    check_told(watch, "family: whoever reads its symbols")
+    check_equal("the workload's status", w.quit(), 0)
+
+
+@case()
+def a_reader_that_wants_too_much():
+    """The program's lines are unknown, and nothing else."""
+    w = Workload("family", argv=[greedy_program(scratch("greedy"))],
+                 env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
+    watch = Watch(w.pid, "--memory-limit", "512M")
+    books = w.work()
+    report = watch.finish()
+    check_books(report, books)
+    frames = family_frames(report)
+    check(frames and not any(frame["line"] for frame in frames), f"{frames[:3]}")
+    check_equal("files", report.data["unwind"]["unreadable_files"], 1)
+    check_told(watch, "family: it has more debug information")
+    check_equal("the workload's status", w.quit(), 0)
 
 
 need_root()

@@ -7,9 +7,12 @@
 #include <elfutils/version.h>
 #include <limits.h>
 
+#include "base/reader.h"
 #include "base/strbuf.h"
 #include "base/vec.h"
 #include "symbol/dwarf_lines.h"
+#include "symbol/dwarf_safe.h"
+#include "symbol/line_reader.h"
 #include "symbol/symbolizer.h"
 #include "tests/unit/symbol_helpers.h"
 #include "tests/unit/test.h"
@@ -280,6 +283,38 @@ TEST(no_dwarf)
 	check(compile(program, c_source, "-s"));
 	check(!dwarf_lines_create(open(program, O_RDONLY | O_CLOEXEC)));
 }
+
+#ifndef __SANITIZE_ADDRESS__	/* which leaves readers their memory */
+#define BOMB_MIB 100
+
+/* @how: an objcopy that unpacks to BOMB_MIB of .debug_info, which a small reader cannot. */
+static void check_bomb(const char *how)
+{
+	__cleanup_free char *program = scratch("bomb"), *zeros = scratch("zeros");
+	int64_t failures = reader_failures();
+	int patience = reader_patience_ms();
+	int fd __cleanup_close = -1;
+
+	check(compile(program, c_source, "-g"));
+	check(shell("truncate -s %dM '%s' && objcopy --update-section .debug_info='%s' '%s' && "
+		    "objcopy %s '%s' 2> /dev/null", BOMB_MIB, zeros, zeros, program, how,
+		    program));
+	fd = open(program, O_RDONLY | O_CLOEXEC);
+	check(dwarf_bytes(fd) > BOMB_MIB << 20);
+	reader_set_memory(BOMB_MIB << 19);
+	check(!line_reader_create(fd, program, LINES_DWARF));
+	check_int(reader_failures(), failures + 1);
+	check_int(reader_patience_ms(), patience);
+	reader_set_memory(1 << 30);
+}
+
+/* It is told that there are lines that are not read, rather than that there are none. */
+TEST(more_dwarf_than_a_reader_may_take)
+{
+	check_bomb("--compress-debug-sections=zlib");
+	check_bomb("--compress-debug-sections=zlib-gnu");
+}
+#endif
 
 /* Writes @count random bytes into the sections .debug_* of @image. */
 static void damage(char *image, unsigned int *seed, int count)

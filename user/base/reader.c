@@ -230,6 +230,7 @@ static pid_t fork_victim(void)
 }
 
 static int served;
+static uint64_t memory_here = UINT64_MAX;
 
 static void on_io(int sig)
 {
@@ -257,6 +258,7 @@ static void __attribute__((noreturn)) read_and_end(const struct start *start, co
 	/* A sanitizer reserves more addresses than there is memory. */
 #ifndef __SANITIZE_ADDRESS__
 	bound(RLIMIT_DATA, start->memory_bytes);
+	memory_here = start->memory_bytes;
 #endif
 	bound(RLIMIT_CPU, (uint64_t)start->cpu_s);
 	setpriority(PRIO_PROCESS, 0, start->nice);
@@ -487,6 +489,11 @@ bool reader_receive(int socket, void *data, size_t len)
 	return true;
 }
 
+uint64_t reader_memory(void)
+{
+	return memory_here;
+}
+
 int64_t reader_failures(void)
 {
 	return steward.failures + steward.excesses;
@@ -498,7 +505,7 @@ void reader_note_excess(const char *path, const char *what)
 
 	steward.excesses++;
 	format_escaped(&name, path);
-	log_warn("%s: it has more %s than there is room for: the rest is left out",
+	log_warn("%s: it has more %s than there is room for: what has none is left out",
 		 strbuf_str(&name), what);
 }
 

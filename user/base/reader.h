@@ -58,6 +58,9 @@ int reader_start_large(void (*serve)(int socket, int file), int file, uint64_t m
 bool reader_send(int socket, const void *data, size_t len);
 bool reader_receive(int socket, void *data, size_t len);
 
+/* What this process may take if it is a reader, else UINT64_MAX. */
+uint64_t reader_memory(void);
+
 /*
  * Files that were not read, or not to their end, for the report; and one more: whose reader
  * failed us, or which has more than we take.

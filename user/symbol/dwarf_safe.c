@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* libdw and foreign input; see dwarf_safe.h. */
 #include <dwarf.h>
+#include <endian.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -53,6 +54,38 @@ bool dwarf_is_sane(Elf *elf, int fd)
 		total += size;
 	}
 	return total <= SECTIONS_MAX;
+}
+
+/* The older way to compress: the section's name says it, "ZLIB" and a size come first. */
+static uint64_t unpacked_zdebug(int fd, const Elf64_Shdr *shdr)
+{
+	struct { char magic[4]; uint64_t size; } __attribute__((packed)) head;
+
+	if (!elfread_at(fd, shdr->sh_offset, &head, sizeof(head)) || memcmp(head.magic, "ZLIB", 4))
+		return 0;
+	return be64toh(head.size);
+}
+
+uint64_t dwarf_bytes(int fd)
+{
+	__cleanup_elf Elf *elf = elfread_open(fd);
+	uint64_t total = 0, size;
+	Elf_Scn *scn = NULL;
+	size_t names;
+
+	if (!elf || !dwarf_is_sane(elf, fd) || elf_getshdrstrndx(elf, &names))
+		return 0;
+	while ((scn = elf_nextscn(elf, scn))) {
+		const Elf64_Shdr *shdr = elf64_getshdr(scn);
+		const char *name = elf_strptr(elf, names, shdr->sh_name);
+
+		if (!name || shdr->sh_type == SHT_NOBITS)
+			continue;
+		size = !strncmp(name, ".zdebug", 7) ? unpacked_zdebug(fd, shdr) :
+		       !strncmp(name, ".debug", 6) ? unpacked_size(fd, shdr) : 0;
+		total = size > UINT64_MAX - total ? UINT64_MAX : total + size;
+	}
+	return total;
 }
 
 bool dwarf_strings_end(Elf *elf)

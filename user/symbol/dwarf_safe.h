@@ -16,6 +16,8 @@
 
 /* Whether libdw may be let at it: sections lie in the file and fit into memory. */
 bool dwarf_is_sane(Elf *elf, int fd);
+/* What libdw takes of memory for the file's DWARF at least. */
+uint64_t dwarf_bytes(int fd);
 /*
  * Whether string sections, unpacked by dwarf_begin_elf(), end with a NUL: libdw 0.188
  * reads a file name of .debug_line_str beyond them otherwise.

@@ -8,6 +8,7 @@
 #include "base/strbuf.h"
 #include "base/strpool.h"
 #include "base/vec.h"
+#include "symbol/dwarf_safe.h"
 #include "symbol/go/lines.h"
 #include "symbol/go/reader.h"
 #include "symbol/line_reader.h"
@@ -15,9 +16,11 @@
 /*
  * A question is an address; so many bytes follow the head of its answer, first
  * the frames, then their strings. The first answer, to no question, has a frame
- * if there are such tables.
+ * if there are such tables, and so many if there are but do not fit into the process.
  */
 struct answer_head { uint32_t frames, bytes; };
+
+#define TOO_LARGE UINT32_MAX
 
 #define STRINGS 4		/* function, raw, file and type */
 #define FRAMES_MAX 1024
@@ -45,6 +48,7 @@ struct line_reader {
 	int fd;				/* of the file; -1: it has failed */
 	int socket;			/* -1: its process was ended to make room */
 	int starts;
+	bool too_large;			/* said its process */
 	uint64_t used;			/* when, in questions to all of them */
 	char *path;
 	struct strpool *strings;
@@ -134,7 +138,13 @@ static size_t find_by_dwarf(void *lines, uint64_t vaddr, const struct source_fra
 
 static void serve_dwarf(int socket, int file)
 {
-	serve(socket, dwarf_lines_create(file), find_by_dwarf);
+	const struct answer_head too_large = { TOO_LARGE, 0 };
+
+	/* libdw would say that there is nothing. */
+	if (dwarf_bytes(file) > reader_memory())
+		reader_send(socket, &too_large, sizeof(too_large));
+	else
+		serve(socket, dwarf_lines_create(file), find_by_dwarf);
 }
 
 static size_t find_by_go(void *lines, uint64_t vaddr, const struct source_frame **ret)
@@ -193,8 +203,11 @@ static bool receive_answer(struct line_reader *r)
 	__cleanup_free char *body = NULL;
 	struct answer_head head;
 
-	if (!reader_receive(r->socket, &head, sizeof(head)) || head.frames > FRAMES_MAX ||
-	    head.bytes > ANSWER_MAX || head.bytes < head.frames * sizeof(struct answer_frame))
+	if (!reader_receive(r->socket, &head, sizeof(head)))
+		return false;
+	r->too_large = head.frames == TOO_LARGE;
+	if (head.frames > FRAMES_MAX || head.bytes > ANSWER_MAX ||
+	    head.bytes < head.frames * sizeof(struct answer_frame))
 		return false;
 	body = xmalloc(head.bytes + 1);
 	return reader_receive(r->socket, body, head.bytes) && unpack(r, body, &head);
@@ -219,7 +232,8 @@ void line_readers_rest(void)
 
 static void fail(struct line_reader *r)
 {
-	reader_note_failure(r->path, "debug information (source lines)");
+	(r->too_large ? reader_note_excess : reader_note_failure)(
+		r->path, "debug information (source lines)");
 	sleep_now(r);
 	close(r->fd);
 	r->fd = -1;
