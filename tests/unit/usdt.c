@@ -5,7 +5,9 @@
 #include <elf.h>
 #include <string.h>
 
+#include "base/reader.h"
 #include "symbol/usdt.h"
+#include "tests/unit/symbol_helpers.h"
 
 struct note {
 	uint8_t bytes[512];
@@ -52,6 +54,57 @@ TEST(probes_of_one_provider)
 	check_int(probes.data[0].semaphore, 0x3500);
 	check_str(probes.data[1].name, "free");
 	usdt_probes_deinit(&probes);
+}
+
+#define X16 "xxxxxxxxxxxxxxxx"
+#define X256 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16 X16
+
+static const char with_notes[] =
+	"	.macro note provider, name, arguments\n"
+	"	.pushsection .note.stapsdt, \"\", %note\n"
+	"	.long 8, 2f - 1f, 3\n"
+	"	.asciz \"stapsdt\"\n"
+	"1:	.quad 0x1100, 0, 0\n"
+	"	.asciz \"\\provider\", \"\\name\", \"\\arguments\"\n"
+	"2:	.balign 4\n"
+	"	.popsection\n"
+	"	.endm\n"
+	"	note otel_memory, alloc, \"8@%rax 4@%ebx\"\n"
+	"	note another, alloc\n"
+	"	note otel_memory, long, " X256 X256 X256 X256 "x\n"
+	"	note otel_memory, , 8@%rax\n"
+	"	note otel_memory, free\n"
+	"	.section .note.GNU-stack, \"\"\n";
+
+static struct object *object_of(const char *assembly)
+{
+	__cleanup_free char *path = scratch("notes.so"), *source = scratch("notes.s");
+	struct object *object;
+
+	write_file(source, assembly);
+	check(shell("cc -shared -o '%s' '%s'", path, source));
+	check_ok(object_create(open(path, O_RDONLY | O_CLOEXEC), path, &object));
+	return object;
+}
+
+/* By a reader; what is too long, or has no name, is left out. */
+TEST(probes_of_a_file)
+{
+	struct object *object __cleanup(object_destroyp) = object_of(with_notes);
+	struct usdt_probe_vec probes = { 0 };
+
+	usdt_probes(object, "otel_memory", &probes);
+	check_int(probes.len, 2);
+	check_str(probes.data[0].name, "alloc");
+	check_str(probes.data[0].arguments, "8@%rax 4@%ebx");
+	check_str(probes.data[0].provider, "otel_memory");
+	check_int(probes.data[0].vaddr, 0x1100);
+	check_str(probes.data[1].name, "free");
+	check_str(probes.data[1].arguments, "");
+	usdt_probes_deinit(&probes);
+	usdt_probes(object, "nobody", &probes);
+	check_int(probes.len, 0);
+	check_int(reader_failures(), 0);
 }
 
 TEST(notes_cut_off_anywhere)

@@ -2,22 +2,28 @@
 /* Notes of probes in programs; see usdt.h. */
 #include "symbol/usdt.h"
 
-#include <stdio.h>
+#include <elf.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "symbol/elfread.h"
 
 #define NT_STAPSDT 3
-#define NOTES_MAX (16u << 20)	/* bytes; thousands of probes have a tenth of it */
+
+void usdt_probes_cut(struct usdt_probe_vec *probes, size_t count)
+{
+	while (probes->len > count) {
+		struct usdt_probe *last = &probes->data[--probes->len];
+
+		free(last->provider);
+		free(last->name);
+		free(last->arguments);
+	}
+}
 
 void usdt_probes_deinit(struct usdt_probe_vec *probes)
 {
-	vec_for_each(probe, probes) {
-		free(probe->provider);
-		free(probe->name);
-		free(probe->arguments);
-	}
+	usdt_probes_cut(probes, 0);
 	usdt_probe_vec_deinit(probes);
 }
 
@@ -85,20 +91,4 @@ void usdt_parse_notes(const void *notes, size_t size, uint64_t base, const char 
 		at += next;
 		size -= next;
 	}
-}
-
-void usdt_probes(const struct object *object, const char *provider, struct usdt_probe_vec *ret)
-{
-	__cleanup_elf Elf *elf = elfread_open(object->fd);
-	__cleanup_free void *contents = NULL;
-	const Elf64_Shdr *notes, *base;
-
-	notes = elf ? elfread_section(elf, object->fd, ".note.stapsdt", SHT_NOTE) : NULL;
-	if (!notes)
-		return;
-	base = elfread_section(elf, object->fd, ".stapsdt.base", SHT_PROGBITS);
-	contents = elfread_whole(object->fd, notes->sh_offset, notes->sh_size, NOTES_MAX);
-	if (contents)
-		usdt_parse_notes(contents, notes->sh_size, base ? base->sh_addr : 0, provider,
-				 ret);
 }

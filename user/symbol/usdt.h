@@ -27,6 +27,8 @@ struct usdt_probe {
 DEFINE_VEC(usdt_probe_vec, struct usdt_probe);
 
 void usdt_probes_deinit(struct usdt_probe_vec *probes);
+/* Leaves the first @count of them. */
+void usdt_probes_cut(struct usdt_probe_vec *probes, size_t count);
 
 /*
  * Appends the probes of @provider that the contents of a .note.stapsdt tell.
@@ -38,7 +40,13 @@ void usdt_probes_deinit(struct usdt_probe_vec *probes);
 void usdt_parse_notes(const void *notes, size_t size, uint64_t base, const char *provider,
 		      struct usdt_probe_vec *ret);
 
-/* Those of an object's file. Reads the file; most have none. */
+#define USDT_PROVIDER_MAX 32	/* bytes of its name */
+
+/*
+ * Those of an object's file. Most have none, which is seen without a look at what the
+ * notes mean: where the provider's name stands in them, they are read by a process that
+ * may do nothing else (base/reader.h).
+ */
 void usdt_probes(const struct object *object, const char *provider, struct usdt_probe_vec *ret);
 
 /* Where an argument is. Registers are numbered as DWARF numbers them. */
