@@ -122,6 +122,7 @@ bool session_can_sample(const struct session *session);
  */
 void session_set_focus(struct session *session, uint64_t calls);
 uint64_t session_focus(const struct session *session);
+#define SESSION_FOCUS_CALLS 5	/* where nobody says how many */
 /* Whether a function of any target that gives blocks is probed. */
 bool session_probes_allocations(const struct session *session);
 

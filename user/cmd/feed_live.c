@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Snapshots of a live session, and the recording of it; see feed_private.h. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -102,16 +103,14 @@ static struct error *change_sampling(struct feed *feed, uint64_t mean)
 	return take_snapshot(feed);
 }
 
-#define FOCUS_CALLS 5	/* as --focus without a number */
-
 static void turn_focus(struct feed *feed)
 {
 	__cleanup_free char *text = NULL;
-	uint64_t calls = session_focus(feed->session) ? 0 : FOCUS_CALLS;
+	uint64_t calls = session_focus(feed->session) ? 0 : SESSION_FOCUS_CALLS;
 
 	session_set_focus(feed->session, calls);
-	text = calls ? xasprintf("focus: each allocation of up to %d call paths that look most like"
-				 " leaks is traced from now on", FOCUS_CALLS) :
+	text = calls ? xasprintf("focus: each allocation of up to %" PRIu64 " call paths that look"
+				 " most like leaks is traced from now on", calls) :
 		xstrdup("focus: ended");
 	feed_tell(feed, FEED_NOTE, text);
 }

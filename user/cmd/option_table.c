@@ -4,6 +4,7 @@
 
 #include "bpf/events.h"
 #include "capture/cost/thrift.h"
+#include "capture/session.h"
 #include "cmd/option_table.h"
 
 #define AT(member) offsetof(struct options, member)
@@ -22,6 +23,8 @@ static const char diff_format_choices[] = DIFF_FORMAT_CHOICES(X);
 
 #define OWN_CPU_MAX 102400	/* percent: a thousand processors */
 #define FOCUS_MAX 32
+#define TEXT_OF(macro) TOKENS_TEXT(macro)
+#define TOKENS_TEXT(tokens) #tokens
 #define PID_MAX (1u << 22)	/* the kernel's PID_MAX_LIMIT on 64 bits */
 
 const struct option_row option_rows[] = {
@@ -50,7 +53,7 @@ const struct option_row option_rows[] = {
 		  "and where none keeps it the watching ends (default: windows 2, auto 5 and at "
 		  "least half a percent of a core)" },
 	{ "focus", 0, OPTION_COUNT, WATCHES, AT(target.focus), "N", .min = 1, .max = FOCUS_MAX,
-	  .given_text = "5",
+	  .given_text = TEXT_OF(SESSION_FOCUS_CALLS),
 	  .help = "windows: half of the budget goes to tracing every allocation of the N call "
 		  "paths that look most like leaks, by probes at their own calls" },
 	{ "max-own-cpu", 0, OPTION_PERCENT, WATCHES, AT(target.max_own_cpu), "PCT",
