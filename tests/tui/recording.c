@@ -4,9 +4,11 @@
  * real writer: a shop server that leaks sessions, twelve moments of a second
  * each, with everything a view can show in it. The same bytes each time.
  *
- *	recording FILE [STACKS [marks]]	STACKS: that many random ones besides;
- *					marks: two moments have names
+ *	recording FILE [STACKS [marks|focus]]	STACKS: that many random ones besides;
+ *						marks: two moments have names;
+ *						focus: in windows, a call path in focus
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -171,7 +173,23 @@ static void add_reclaim(struct snapshot *snap, double t_s, const char *kind, int
 		t_s, snapshot_string(snap, kind), bytes, 4242, snapshot_string(snap, detail) });
 }
 
-static struct snapshot *moment(int t, int stacks, bool marks)
+/* The first path still is, the second one no longer. */
+static void add_focus(struct snapshot *snap)
+{
+	snap->mode = snapshot_string(snap, "windows");
+	for (size_t i = 0; i < 2; i++) {
+		char id[17];
+
+		snprintf(id, sizeof(id), "%016" PRIx64, snap->stacks.data[i].id);
+		snapshot_focus_vec_push(&snap->focus, (struct snapshot_focus){
+			.stack = snapshot_string(snap, id), .pid = 4242, .since_s = 0.5,
+			.until_s = i ? 0.8 : -1,
+			.why = i ? snapshot_string(snap, "another call path grows faster") : NULL,
+			.alloc_count = 7, .alloc_bytes = 700 });
+	}
+}
+
+static struct snapshot *moment(int t, int stacks, const char *besides)
 {
 	struct snapshot *snap = snapshot_create();
 
@@ -191,7 +209,9 @@ static struct snapshot *moment(int t, int stacks, bool marks)
 		add_reclaim(snap, 4.5, "madvise", 1048576, "MADV_DONTNEED by free()");
 	if (t >= 9)
 		add_reclaim(snap, 8.5, "malloc_trim", 3145728, "malloc_trim()");
-	for (int at = 6; marks && at <= 10 && at <= t; at += 4)
+	if (!strcmp(besides, "focus"))
+		add_focus(snap);
+	for (int at = 6; !strcmp(besides, "marks") && at <= 10 && at <= t; at += 4)
 		snapshot_mark_vec_push(&snap->marks, (struct snapshot_mark){
 			at, snapshot_string(snap, at == 6 ? "warmed-up" : "loaded") });
 	snap->loss = t >= 8 ? (struct snapshot_loss){ 1234, 2, 5, 1, false } :
@@ -214,7 +234,8 @@ int main(int argc, char **argv)
 	settings.force = true;
 	err = recording_create(argv[1], &settings, &rec);
 	for (int t = 1; t <= MOMENTS && !err; t++) {
-		struct snapshot *snap = moment(t, argc > 2 ? atoi(argv[2]) : 0, argc > 3);
+		struct snapshot *snap = moment(t, argc > 2 ? atoi(argv[2]) : 0,
+					       argc > 3 ? argv[3] : "");
 
 		err = recording_append(rec, snap, true);
 		snapshot_destroy(snap);

@@ -28,7 +28,7 @@ def shown(name, keys, rows=24, columns=80, args=(), **kwargs):
     A string after ':' is typed, one after '=' is waited for.
     """
     t = Terminal("top", recording(*args), rows=rows, columns=columns, **kwargs)
-    t.wait_for("shop 4242", "lost", "level  12 s")
+    t.wait_for("shop 4242", "lost", "  12 s")
     t.settle()
     for key in keys:
         if key.startswith(":"):
@@ -75,6 +75,7 @@ add_case("tree-wide", shown, "tree-wide", ["T"], 40, 132)
 add_case("sites-recorded-marks", shown, "sites-recorded-marks", ["x", ":warmed-up loaded"], 24, 80,
          ("0", "marks"))
 add_case("timeline-marks", shown, "timeline-marks", ["L"], 24, 80, ("0", "marks"))
+add_case("sites-focus", shown, "sites-focus", [], 24, 80, ("0", "focus"))
 add_case("smallest", shown, "smallest", [], 12, 60)
 
 

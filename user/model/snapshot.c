@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Snapshots, their order, and metrics by name; see snapshot.h. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +117,26 @@ struct snapshot *snapshot_derive(struct snapshot *origin)
 bool snapshot_is_growth(const struct snapshot *snap)
 {
 	return !strcmp(snap->mode, "growth");
+}
+
+bool snapshot_in_focus(const struct snapshot *snap, const struct snapshot_stack *stack)
+{
+	char id[17];
+
+	snprintf(id, sizeof(id), "%016" PRIx64, stack->id);
+	vec_for_each(focus, &snap->focus)
+		if (focus->until_s < 0 && !strcmp(focus->stack, id))
+			return true;
+	return false;
+}
+
+size_t snapshot_focused(const struct snapshot *snap)
+{
+	size_t count = 0;
+
+	vec_for_each(focus, &snap->focus)
+		count += focus->until_s < 0;
+	return count;
 }
 
 const char *snapshot_metric(const struct snapshot *snap, const char *metric)

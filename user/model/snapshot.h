@@ -359,6 +359,11 @@ const char *snapshot_metric(const struct snapshot *snap, const char *metric);
 /* One with the rows of allocations alone. The caller's. */
 struct snapshot *snapshot_without_growth(const struct snapshot *snap);
 
+/* Whether all allocations of the call path are traced, at that moment. */
+bool snapshot_in_focus(const struct snapshot *snap, const struct snapshot_stack *stack);
+/* Of how many that is so. */
+size_t snapshot_focused(const struct snapshot *snap);
+
 /* Rows of the kernel's ledger are shown beside allocations only if asked for. */
 static inline bool snapshot_shows(const struct snapshot *snap, const struct snapshot_stack *stack)
 {

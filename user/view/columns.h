@@ -71,7 +71,7 @@ DEFINE_VEC(site_vec, struct site);
 	X(COLUMN_SURE,   "sure",   "growth_confidence",  5, 14, s->m.growth_confidence, \
 	  "how surely it grows or shrinks")					\
 	X(COLUMN_PATH,   "who allocated", NULL,          0, 0, 0,		\
-	  "function, place, callers; sorted by name")
+	  "function, place, callers; sorted by name; marked while in focus")
 
 enum column {
 #define X(symbol, header, metric, width, rank, value, help) symbol,

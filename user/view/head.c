@@ -92,6 +92,7 @@ static int draw_targets(const struct head *head, int at, int width)
 /* After a change of level: since when the numbers are what it says. */
 static void add_level(struct strbuf *text, const struct head *head)
 {
+	size_t focused = snapshot_focused(head->snap);
 	char buf[FORMAT_MAX];
 
 	strbuf_addf(text, "%s", head->snap->mode);
@@ -100,6 +101,8 @@ static void add_level(struct strbuf *text, const struct head *head)
 			    format_bytes_short(head->snap->sample_bytes, false, buf));
 	else
 		strbuf_addstr(text, " level");
+	if (focused)
+		strbuf_addf(text, " + focus %zu", focused);
 	if (head->ui->level_since_s > 0 && !head->ui->until)
 		strbuf_addf(text, " since %s", format_duration_short(head->ui->level_since_s, buf));
 }

@@ -75,7 +75,8 @@ enum role {
 	X(GLYPH_CORNER,   "\u2514", "`")	\
 	X(GLYPH_EVENT,    "\u25c6", "*")	\
 	X(GLYPH_CURSOR,   "\u25b2", "^")	\
-	X(GLYPH_RECORD,   "\u25cf", "*")
+	X(GLYPH_RECORD,   "\u25cf", "*")	\
+	X(GLYPH_FOCUS,    "\u25c9", "@")
 
 enum glyph {
 #define X(glyph, utf8, ascii) glyph,

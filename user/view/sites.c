@@ -254,6 +254,10 @@ static void draw_path(struct area area, int row, int at, int skip, const struct 
 	struct pen pen = { area, row, at, area.columns, skip };
 	uint32_t first = site_frame(snap, stack);
 
+	if (snapshot_in_focus(snap, stack)) {
+		put(&pen, ROLE_GOOD, glyph(GLYPH_FOCUS));
+		put(&pen, ROLE_GOOD, " ");
+	}
 	if (!stack->frame_count)
 		put(&pen, ROLE_WARN, "[stack lost]");
 	for (uint32_t i = first; i < stack->frame_count && pen.at < pen.end; i++) {
