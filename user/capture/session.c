@@ -1,44 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Watching live processes: beginning, reading the ring, time, end; see session.h. */
-#include <errno.h>
-#include <inttypes.h>
+/* Watching live processes: beginning, time, end; see session.h. */
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "base/log.h"
-#include "base/privileges.h"
 #include "base/reader.h"
 #include "capture/aside.h"
-#include "capture/features.h"
 #include "capture/ledger/memory.h"
-#include "capture/programs.h"
-#include "capture/discovery/candidate.h"
-#include "capture/discovery/reports.h"
 #include "capture/session_private.h"
 #include "heapsonde.skel.h"
 #include "symbol/line_reader.h"
 #include "symbol/symtab.h"
 
-#define READER_POLL_MS 20	/* the ring is never left alone longer */
-#define READER_WARY_MS 5	/* nor this, where what waits there is part of a budget */
 #define CALLER_POLL_S 0.05	/* exec, exit and unknown addresses are seen within */
-#define LIVE_SAMPLES_MAX (1u << 18)	/* some 20 MiB of the kernel's memory */
-#define LIVE_SAMPLES_LATER (1u << 16)	/* where it is not sure that there will be any */
-#define LIVE_SAMPLES_OWN (1u << 14)	/* where nobody has asked for them */
 #define TIMING_S 0.05		/* after each sample programs are timed for so long */
-#define SLICE_RECORDS 65536	/* fed under one lock, so that others get it */
 
 uint64_t session_now_ns(void)
 {
@@ -65,182 +47,6 @@ double session_own_cpu_s(void)
 	getrusage(RUSAGE_SELF, &usage);
 	return usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
 	       (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-void session_keep_stack(struct session *s, const struct ev_stack *ev, size_t size)
-{
-	uint32_t count = ev->count;
-
-	if (size < sizeof(*ev) + count * sizeof(uint64_t))
-		return;
-	news_vec_push(&s->news, (struct news){ .kind = EV_STACK, .stack = {
-		.tgid = ev->h.tgid,
-		.id = ev->stack_id,
-		.count = count,
-		.pcs = memcpy(xmalloc(count * sizeof(uint64_t)), ev->pcs,
-			      count * sizeof(uint64_t)),
-	} });
-}
-
-#define PIECES_MAX 4096		/* more belong to stacks whose end was dropped */
-
-static void keep_piece(struct session *s, const struct ev_stack_memory *ev, size_t size)
-{
-	if (size < sizeof(*ev) + ev->size)
-		return;
-	if (s->pieces.len >= PIECES_MAX) {
-		vec_for_each(piece, &s->pieces)
-			free(piece->bytes);
-		s->pieces.len = 0;
-	}
-	stack_piece_vec_push(&s->pieces, (struct stack_piece){
-		.stack_id = ev->stack_id,
-		.addr = ev->addr,
-		.size = ev->size,
-		.bytes = memcpy(xmalloc(ev->size + 1), ev->bytes, ev->size),
-	});
-}
-
-/* The pieces go to their stack; those of other threads stay. */
-static void keep_walk(struct session *s, const struct ev_unfinished *ev)
-{
-	struct left_walk walk = { .begin = *ev };
-	size_t kept = 0;
-
-	vec_for_each(piece, &s->pieces) {
-		if (piece->stack_id == ev->stack_id)
-			stack_piece_vec_push(&walk.pieces, *piece);
-		else
-			s->pieces.data[kept++] = *piece;
-	}
-	s->pieces.len = kept;
-	news_vec_push(&s->news, (struct news){ .kind = EV_UNFINISHED, .walk = walk });
-}
-
-/* What is not, or not only, the model's. */
-static void keep_news(struct session *s, const void *data, size_t size)
-{
-	const struct ev_header *h = data;
-
-	switch (h->kind) {
-	case EV_STACK:
-		session_keep_stack(s, data, size);
-		break;
-	case EV_STACK_MEMORY:
-		keep_piece(s, data, size);
-		break;
-	case EV_UNFINISHED:
-		keep_walk(s, data);
-		s->urgent = true;
-		break;
-	case EV_EXEC:
-		if (s->windowed)
-			governor_forget(s->governor);
-		/* fallthrough */
-	case EV_LOADED:
-	case EV_UNLOADING:
-	case EV_FORK:
-	case EV_OOM_VICTIM:
-		s->urgent = true;
-		/* fallthrough */
-	case EV_EXIT:
-		news_vec_push(&s->news, (struct news){
-			.kind = h->kind, .process = *(const struct ev_process *)data });
-		break;
-	}
-}
-
-static bool is_models(uint16_t kind)
-{
-	return kind != EV_LOADED && kind != EV_UNLOADING && kind != EV_STACK_MEMORY &&
-	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM && kind != EV_FOCUS;
-}
-
-static int on_record(void *arg, void *data, size_t size)
-{
-	struct session *s = arg;
-	const struct ev_header *h = data;
-
-	if (s->frozen)
-		return 0;
-	if (h->kind >= EV_GO_STACK && h->kind <= EV_GO_SWEPT)
-		session_take_go_record(s, h, size);
-	else if (s->windowed && windows_takes(h->kind))
-		governor_feed(s->governor, data, size);
-	else if (is_models(h->kind))
-		model_feed(s->model, data, size);
-	if (s->windowed && h->kind == EV_MEMORY)
-		governor_feed_call(s->governor, data, size);
-	if (h->kind == EV_FOCUS && size >= sizeof(struct ev_alloc))
-		focus_note(&s->focus, data);
-	if (h->kind < EVENT_KINDS_COUNT)
-		s->records[h->kind]++;
-	if (h->kind == EV_PAIRS)
-		s->pairs += ((const struct ev_pairs *)data)->count;
-	keep_news(s, data, size);
-	/* A negative result ends this round of the library's loop, nothing more. */
-	return ++s->slice % SLICE_RECORDS ? 0 : -EAGAIN;
-}
-
-/* Feeds what is in the ring now; a target that never pauses cannot hold us here. */
-void session_drain(struct session *s)
-{
-	bool urgent;
-	int ret;
-
-	do {
-		pthread_mutex_lock(&s->lock);
-		ret = ring_buffer__consume(s->ring);
-		urgent = s->urgent;
-		s->urgent = false;
-		pthread_mutex_unlock(&s->lock);
-		if (urgent)
-			eventfd_write(s->wake_fd, 1);
-	} while (ret == -EAGAIN && !s->reader_stop);
-}
-
-void session_settle(struct session *s)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, opts);
-
-	if (s->skel->rodata->cfg_hold)
-		bpf_prog_test_run_opts(bpf_program__fd(s->skel->progs.held_tell_all), &opts);
-	session_drain(s);
-}
-
-static void *reader_main(void *arg)
-{
-	struct session *s = arg;
-	struct epoll_event event;
-
-	privileges_reduce(0);
-	while (!s->reader_stop) {
-		bool wary = s->warden.armed && s->settings.max_share > 0;
-
-		epoll_wait(ring_buffer__epoll_fd(s->ring), &event, 1,
-			   wary ? READER_WARY_MS : READER_POLL_MS);
-		session_drain(s);
-	}
-	return NULL;
-}
-
-static struct error *start_reader(struct session *s)
-{
-	sigset_t all, before;
-	int ret;
-
-	s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.events), on_record, s, NULL);
-	if (!s->ring)
-		return error_errno(errno, "mapping the ring buffer");
-	/* Signals are the caller's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	ret = pthread_create(&s->reader, NULL, reader_main, s);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (ret)
-		return error_errno(ret, "starting the reader thread");
-	s->reader_started = true;
-	return NULL;
 }
 
 static void note_loss(struct session *s)
@@ -543,205 +349,6 @@ void session_stop(struct session *s)
 	thrift_yield_processor();
 }
 
-static uint64_t ring_size(uint64_t wanted)
-{
-	uint64_t size = sysconf(_SC_PAGESIZE);
-
-	while (size < wanted)
-		size *= 2;
-	return size;
-}
-
-uint64_t session_ring_bytes(int64_t memory_limit)
-{
-	uint64_t most = thrift_ring_bytes(memory_limit), size = ring_size(most);
-
-	return size > most ? size / 2 : size;
-}
-
-static void size_seen(struct heapsonde_bpf *skel, int64_t memory_limit)
-{
-	uint64_t most = thrift_seen_bytes(memory_limit) / bpf_map__value_size(skel->maps.seen);
-	uint32_t buckets = 1;
-
-	while (2ull * buckets <= most)
-		buckets *= 2;
-	skel->rodata->cfg_seen_buckets = buckets;
-	bpf_map__set_max_entries(skel->maps.seen, buckets);
-}
-
-static struct error *pid_namespace(uint32_t *ret)
-{
-	struct stat st;
-
-	if (stat("/proc/self/ns/pid", &st))
-		return error_errno(errno, "reading /proc/self/ns/pid (is /proc mounted?)");
-	*ret = st.st_ino;
-	return NULL;
-}
-
-static struct error *choose_method(struct session *s, const struct features *features)
-{
-	enum attach_method method = s->settings.method;
-
-	if (method == ATTACH_BEST)
-		method = attach_method_best(features);
-	if (!attach_method_there(method, features))
-		return error_create(ERROR_UNSUPPORTED,
-				    "this kernel cannot attach by '%s' (see 'heapsonde doctor'): "
-				    "leave --attach out", attach_method_name(method));
-	s->method = method;
-	return NULL;
-}
-
-/* Of the targets; what a command and children will be is not known yet. */
-static unsigned int possible_sources(const struct session *s)
-{
-	unsigned int sources = 0;
-
-	if (s->settings.focus || s->settings.may_focus)
-		sources |= SOURCE_FOCUS;
-	if (s->settings.command)
-		return sources | SOURCE_REPORTS | SOURCE_GO;
-	if (s->settings.children)
-		sources |= SOURCE_GO;
-	vec_for_each(image, &s->images) {
-		sources |= reports_there(image->names) ? SOURCE_REPORTS : 0;
-		sources |= candidates_have_go(image->names) ? SOURCE_GO : 0;
-	}
-	return sources;
-}
-
-static void set_settings(struct session *s, const struct features *features)
-{
-	const struct session_settings *settings = &s->settings;
-	uint64_t ring = settings->ring_bytes ? ring_size(settings->ring_bytes)
-					     : session_ring_bytes(s->thrift.limit_bytes);
-
-	s->skel->rodata->cfg_min_size = settings->min_size;
-	s->skel->rodata->cfg_max_size = settings->max_size;
-	s->skel->rodata->cfg_max_depth = settings->max_depth;
-	s->skel->rodata->cfg_children = settings->children;
-	s->skel->rodata->cfg_hold = features->preempt_guard && !settings->windows &&
-				    !settings->growth;
-	s->skel->bss->hold_births = s->skel->rodata->cfg_hold;
-	s->skel->rodata->cfg_page_bytes = sysconf(_SC_PAGESIZE);
-	s->skel->rodata->cfg_wake_bytes = ring / 4;
-	bpf_map__set_max_entries(s->skel->maps.events, ring);
-	size_seen(s->skel, s->thrift.limit_bytes);
-	s->skel->bss->sample_bytes = settings->sample_bytes;
-	bpf_map__set_max_entries(s->skel->maps.live_samples,
-				 settings->sample_bytes ? LIVE_SAMPLES_MAX :
-				 settings->may_sample || settings->max_share > 0 ||
-				 settings->max_own_cpu > 0 ?
-				 LIVE_SAMPLES_LATER :
-				 settings->auto_level && !settings->command ?
-				 LIVE_SAMPLES_OWN : 1);
-}
-
-/* Opens and loads the programs, with those of @growth or (NULL) without; 0 or -errno. */
-static int open_and_load(struct session *s, const struct features *features,
-			 const struct features *growth, struct unwinder_maps *maps)
-{
-	const struct session_settings *settings = &s->settings;
-	struct error *err;
-
-	s->skel = heapsonde_bpf__open();
-	if (!s->skel)
-		return -errno;
-	*maps = (struct unwinder_maps){
-		.slab = s->skel->maps.unwind_slab,
-		.rules = s->skel->maps.unwind_rules,
-		.ranges = s->skel->maps.unwind_ranges,
-		.spaces = s->skel->maps.unwind_spaces,
-		.cache = s->skel->maps.unwind_cache,
-	};
-	set_settings(s, features);
-	err = pid_namespace((uint32_t *)&s->skel->rodata->cfg_pid_namespace);
-	if (err) {
-		error_destroy(err);
-		return -errno;
-	}
-	unwinder_size(s->unwinder, maps, settings->command ? 1 : settings->pids_count,
-		      settings->children, thrift_spare_table_bytes(s->thrift.limit_bytes));
-	programs_choose(s->skel, s->method, features->preempt_guard, possible_sources(s),
-			&s->programs);
-	programs_choose_growth(s->skel, growth, &s->growth.programs);
-	s->growth.sees_pages = growth && growth->fault_tracepoints;
-	return heapsonde_bpf__load(s->skel);
-}
-
-/* From here on the model knows how much room it has. */
-static void begin_thrift(struct session *s)
-{
-	const struct bpf_map *map;
-
-	bpf_object__for_each_map(map, s->skel->obj)
-		thrift_add_map(&s->thrift, bpf_map__fd(map));
-	model_set_room(s->model, thrift_room(&s->thrift));
-}
-
-/* A kernel that refuses the ledger's programs can still have all the others. */
-static struct error *load_programs(struct session *s, const struct features *features,
-				   struct unwinder_maps *maps)
-{
-	int ret = open_and_load(s, features, features, maps);
-
-	if (ret && s->skel && !s->settings.growth) {
-		heapsonde_bpf__destroy(s->skel);
-		ret = open_and_load(s, features, NULL, maps);
-		if (!ret)
-			log_warn("this kernel refuses the programs of the kernel's ledger: who"
-				 " maps, touches and gives back memory is not seen");
-	}
-	return ret ? error_errno(-ret, "loading the BPF programs (see 'heapsonde doctor')") : NULL;
-}
-
-/* Those that nothing is refused for. */
-static void warn_of_hazards(const struct features *features)
-{
-#define X(member, refused, why)						\
-	if (!(refused) && features->hazards.member)			\
-		log_warn("%s", why);
-	HOST_HAZARDS(X)
-#undef X
-}
-
-static struct error *load(struct session *s)
-{
-	struct unwinder_maps maps;
-	struct error *err = features_detect(&s->features);
-
-	if (err)
-		return err;
-	err = features_check(&s->features);
-	if (!err)
-		warn_of_hazards(&s->features);
-	if (!err)
-		err = choose_method(s, &s->features);
-	if (err)
-		return err;
-	aside_reduce(PRIVILEGES_NICE | (s->method == ATTACH_SINGLE ? PRIVILEGES_PROBES : 0));
-	err = load_programs(s, &s->features, &maps);
-	if (!err)
-		err = unwinder_load(s->unwinder, &maps);
-	if (err)
-		return err;
-	begin_thrift(s);
-	s->skel->bss->walks_to_leave = s->settings.frame_pointers ? 0 : WALKS_TO_LEAVE;
-	s->skel->links.process_exec = bpf_program__attach(s->skel->progs.process_exec);
-	s->skel->links.process_exit = bpf_program__attach(s->skel->progs.process_exit);
-	s->skel->links.process_fork = bpf_program__attach(s->skel->progs.process_fork);
-	s->skel->links.oom_victim = s->features.oom_victim ?
-				    bpf_program__attach(s->skel->progs.oom_victim) : NULL;
-	s->oom_kills = distress_kills();
-	if (!s->skel->links.process_exec || !s->skel->links.process_exit ||
-	    !s->skel->links.process_fork)
-		return error_errno(errno, "attaching to the process tracepoints");
-	session_attach_growth(s);
-	return NULL;
-}
-
 static struct error *attach_targets(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
@@ -820,11 +427,11 @@ struct error *session_create(const struct session_settings *settings, struct ses
 			return err;
 	}
 	session_begin_auto(s);
-	err = load(s);
+	err = session_load(s);
 	if (!err && (settings->windows || session_begins_in_windows(s)))
 		err = prepare_windows(s);
 	if (!err)
-		err = start_reader(s);
+		err = session_start_reader(s);
 	if (err)
 		return err;
 	cost_init(&s->cost, s->method, s->growth.price_known ? &s->growth.price : NULL);

@@ -288,22 +288,35 @@ struct session {
 
 /* --- session.c --- */
 
-/* Has a stack of the image that @ev's process runs now named. */
-void session_keep_stack(struct session *s, const struct ev_stack *ev, size_t size);
-
 uint64_t session_now_ns(void);
 double session_own_cpu_s(void);
 /* Whether there is news that should be looked at at once. */
 bool session_is_called(const struct session *s);
-/* Feeds the model with what is in the ring now. */
-void session_drain(struct session *s);
-/* The same with what the kernel side has held back until now. */
-void session_settle(struct session *s);
 
 /* How long the programs were timed in all. */
 double session_timed_s(const struct session *s);
 /* For a moment from now on, the programs tell how long they take. */
 void session_time_programs(struct session *s);
+
+/* --- load.c --- */
+
+/*
+ * Looks what the kernel can, and loads the programs and maps for it; those that are not
+ * of a process are attached. From here on the model knows how much room it has.
+ */
+struct error *session_load(struct session *s) __must_check;
+
+/* --- ring.c --- */
+
+/* A thread of its own reads the ring from now on, under lock. */
+struct error *session_start_reader(struct session *s) __must_check;
+/* Feeds the model with what is in the ring now. */
+void session_drain(struct session *s);
+/* The same with what the kernel side has held back until now. */
+void session_settle(struct session *s);
+
+/* Has a stack of the image that @ev's process runs now named. */
+void session_keep_stack(struct session *s, const struct ev_stack *ev, size_t size);
 
 /* --- watched.c --- */
 
