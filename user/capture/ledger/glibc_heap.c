@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Reading glibc's heap from outside; see glibc_heap.h. */
+#include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -36,6 +37,9 @@ struct area {
 	struct pages pages;
 	size_t map, maps;	/* the first of them, how many */
 };
+
+/* glibc's, at the beginning of each heap of a thread's arena. */
+struct heap_info { uint64_t arena, previous, size, mprotect_size; };
 
 /* One stretch of chunks that lie end to end. */
 struct heap { uint64_t start, first, end; };
@@ -180,7 +184,8 @@ static void walk_heap(struct walk *w, const struct area *area, const struct heap
 	struct telling telling = { w, area };
 	struct chunk_walk chunks = {
 		.pid = w->pid, .pages = &area->pages, .first = heap->first, .end = heap->end,
-		.limit = limit,
+		.limit = limit, .start = heap->start,
+		.size_at = w->in_main ? 0 : heap->start + offsetof(struct heap_info, size),
 		.top_at = arena + ARENA_TOP, .tell = tell_chunk, .arg = &telling,
 	};
 	uint64_t reached;
@@ -295,8 +300,6 @@ static void read_main(struct walk *w, size_t map, size_t maps)
 }
 
 /* The threads' arenas */
-
-struct heap_info { uint64_t arena, previous, size, mprotect_size; };
 
 /*
  * The bytes of a heap_info: 0x20, since glibc 2.35 0x30; the arena stands

@@ -237,6 +237,20 @@ static enum outcome step(struct walker *k)
 	return outcome;
 }
 
+/* It was the one that grows, and no top chunk says any longer how far it got. */
+static void follow_end(struct walker *k)
+{
+	uint64_t size = 0;
+	struct iovec local = { &size, sizeof(size) };
+	struct iovec remote = { (void *)(uintptr_t)k->w->size_at, sizeof(size) };
+
+	if (!k->w->size_at ||
+	    process_vm_readv((pid_t)k->w->pid, &local, 1, &remote, 1, 0) != sizeof(size))
+		return;
+	if (size <= k->w->limit - k->w->start && k->w->start + size > k->w->end)
+		k->w->end = k->w->start + size;
+}
+
 /* Takes back one chunk, then two, then four ... */
 static void go_back(struct walker *k, int times)
 {
@@ -266,6 +280,7 @@ static void walk(struct walker *k)
 			continue;
 		}
 		k->w->retries++;
+		follow_end(k);
 		if (outcome == WALK_AGAIN && ++tries < TRIES)
 			continue;
 		gone += outcome == WALK_GONE;

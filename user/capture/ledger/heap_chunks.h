@@ -41,6 +41,8 @@ struct chunk_walk {
 	uint64_t first, end;		/* chunks, as they were when it was found */
 	uint64_t limit;			/* it may grow up to here meanwhile */
 	uint64_t top_at;		/* where the arena notes its top chunk; 0: not known */
+	/* A thread's heap notes at size_at (0: it does not) how long it is from start on. */
+	uint64_t start, size_at;
 	void (*tell)(void *arg, enum chunk_kind kind, uint64_t addr, uint64_t size);
 	void *arg;
 	int64_t retries;		/* stretches that were read again */
