@@ -131,6 +131,33 @@ add_case("jemalloc_leak", jemalloc, "leaky", ("site_10",))
 add_case("jemalloc_freed_by_other_threads", jemalloc, "threads", ())
 
 
+@case()
+def a_heap_that_grows_while_it_is_read():
+    """All of it is of the last seconds, and grows on: what is told is what is there by then."""
+    w = Workload("services", "flood", "60", "60000")
+    watching = Watch(w.pid, "--max-overhead", "5", mode="windows")
+    w.say("go")
+    time.sleep(4)
+    report = watching.finish()
+    w.proc.send_signal(signal.SIGUSR2)
+    w.line()
+    check_equal("the workload's status", w.quit(), 0)
+    # The last moment is the end of the watch; the ledger is read some time after that.
+    resident = [moment["rss_bytes"] for moment in report.data["timeline"]]
+    want = resident[-1] - resident[0]
+    got, error = report.totals["live_bytes"], report.totals["live_bytes_error"]
+    said = f"{got / 1e6:.0f} ±{error / 1e6:.0f} MB of {want / 1e6:.0f}"
+    check(want > 100e6, f"it grew by {want} bytes only")
+    # Resident is also what lies between blocks, and what came since the heap was read.
+    check(abs(got - want) <= 0.04 * want + 1.25 * error, said)
+    check(error <= 0.5 * want, said)
+    check("heap walk" in report.data["windows"]["evidence"], report.data["windows"])
+    account = {line["kind"]: line["bytes"] for line in report.data["memory"]["account"]}
+    unknown = account.get("unexplained", 0)
+    check(unknown < 0.1 * want, f"{unknown} bytes of the memory are unexplained")
+    remark(said)
+
+
 EXACT = ("live_bytes", "live_count", "alloc_bytes", "alloc_count", "free_bytes", "free_count")
 
 

@@ -39,6 +39,20 @@ TEST(what_is_older_is_not_ours)
 	check(sqrt(variance) < 1.2e5);
 }
 
+/* A heap that was read when there was little else than is older. */
+TEST(what_came_since_it_was_read_is_as_sure_as_windows_are)
+{
+	const struct stratum s = {
+		.held = 1e6, .older = 1e6, .since = 9e6, .since_variance = 1e12,
+		.estimate = 9e6, .variance = 1e12,
+	};
+	const struct stratum shrunk = { .held = 1e6, .since = -4e5 };
+	double variance;
+
+	check(fabs(s.estimate * stratum_factor(&s, &variance) - 9e6) < 1e5);
+	check(stratum_unattributed(&shrunk) == 6e5);
+}
+
 TEST(without_blocks_all_is_unattributed)
 {
 	const struct stratum s = { .held = 5e5, .older = 1e5 };

@@ -152,6 +152,70 @@ TEST(a_chunk_larger_than_asked_for_is_of_its_own_class)
 	end();
 }
 
+/* Of them a heap walk meets @bytes, when nothing has been seen yet. */
+static void begin_with_older(uint64_t bytes)
+{
+	begin();
+	for (uint64_t at = 0; at < 100; at++)
+		windows_add_older(w, next_addr += 0x10000, bytes / 100, 1, now);
+	hold(bytes / 100, (double)bytes);
+	now += STEP;
+}
+
+/* A heap that was read before its leak began has nothing to say of that. */
+TEST(what_was_born_after_the_heap_was_read_is_not_measured_by_it)
+{
+	const int64_t kept = 10 * 40 * WEIGHT * 10000ll;
+
+	begin_with_older(10 << 20);
+	keep(10, 40, 10000, S1, 10016);
+	check(llabs(row(S1)->m.live_bytes - kept) < kept / 100);
+	check(llabs(total.live_bytes - kept) < total.live_bytes_error);
+	check(total.live_bytes_error > kept / 3);
+	hold(10016, kept / 10000 * 10016.0 + (10 << 20));
+	check_int(row(S1)->m.live_bytes > 0, 1);
+	check(total.live_bytes_error < kept / 10);
+	end();
+}
+
+/* Who leaks has leaked on, whether or not a window saw it. */
+TEST(an_interval_widens_while_nothing_is_seen)
+{
+	const double kept = 40 * 4 * WEIGHT * 10000.0, per_step = kept / 40;
+	double error;
+
+	begin();
+	keep(40, 4, 10000, S1, 10016);
+	hold(10016, kept / 10000 * 10016);
+	row(S1);
+	error = total.live_bytes_error;
+	now += 8 * STEP;
+	row(S1);
+	check(total.live_bytes_error > 6 * per_step);
+	check(error < total.live_bytes_error - 4 * per_step);
+	end();
+}
+
+/* As many end as are born: what was held once is held still. */
+TEST(a_heap_at_rest_holds_what_it_held_when_it_was_read)
+{
+	struct followed_vec all = { 0 };
+
+	begin();
+	keep(50, 10, 100, S1, 112);
+	hold(112, 4500 * 112);
+	windows_followed(w, &all);
+	for (int i = 0; i < 20; i++) {
+		for (int k = 0; k < 10; k++)
+			windows_note_end(w, &all.data[(i * 10 + k) * 2], now);
+		keep(1, 10, 100, S1, 112);
+	}
+	followed_vec_deinit(&all);
+	check(fabs((double)row(S1)->m.live_count - 4500) < 250);
+	check(total.live_bytes_error > 4500 * 100 * 0.05);
+	end();
+}
+
 static uint64_t twice(uint64_t size)
 {
 	return 2 * size;

@@ -486,13 +486,18 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 /* In words, from the firmest to the weakest. */
 static const char *evidence(const struct window_quality *q)
 {
-	if (q->by_contents)
-		return q->has_census ? "windows, contents of blocks, heap walk"
-				     : "windows, contents of blocks";
-	if (q->has_mapped)
-		return q->has_census ? "system calls, windows, chunk headers, heap walk"
-				     : "system calls, windows, chunk headers";
-	return q->has_census ? "windows, chunk headers, heap walk" : "windows, chunk headers";
+	static const char *const texts[][3] = {
+		{ "windows, chunk headers", "windows, chunk headers, heap walk",
+		  "windows, chunk headers, " EVIDENCE_OLD_WALK },
+		{ "system calls, windows, chunk headers",
+		  "system calls, windows, chunk headers, heap walk",
+		  "system calls, windows, chunk headers, " EVIDENCE_OLD_WALK },
+		{ "windows, contents of blocks", "windows, contents of blocks, heap walk",
+		  "windows, contents of blocks, " EVIDENCE_OLD_WALK },
+	};
+	int walk = !q->has_census ? 0 : q->old_census ? 2 : 1;
+
+	return texts[q->by_contents ? 2 : q->has_mapped ? 1 : 0][walk];
 }
 
 static void fill_windows(const struct session *s, const struct window_estimate *estimate,

@@ -251,8 +251,9 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 	fprintf(f, "\n  %-10s %10s blocks or more that a call path kept would have been seen", "",
 		format_count(w->detectable_count, least));
 	if (w->held_bytes)
-		fprintf(f, "\n  %-10s %10s in use by the heap walk, %.0f %% of it from before",
+		fprintf(f, "\n  %-10s %10s in use by the %s, %.0f %% of it from before",
 			"", bytes(w->held_bytes, held),
+			strstr(w->evidence, EVIDENCE_OLD_WALK) ? EVIDENCE_OLD_WALK : "heap walk",
 			100 * (double)w->older_bytes / (double)w->held_bytes);
 	else
 		fprintf(f, "\n  %-10s %10s heap can be read: what is freed and not used again "

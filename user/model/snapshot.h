@@ -237,6 +237,9 @@ struct snapshot_unwind {
 	int64_t unreadable_files;	/* whose readers failed, or that had too much to be read */
 };
 
+/* Of evidence: what windows saw since then is added, and as uncertain as they are. */
+#define EVIDENCE_OLD_WALK "heap walk some seconds ago"
+
 /* How good estimates from windows are; see model/windows.h. */
 struct snapshot_windows {
 	double since_s;			/* from when on; all was recorded before */

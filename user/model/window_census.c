@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "model/estimate.h"
 #include "model/window_estimate.h"
 #include "model/window_strata.h"
 
@@ -27,8 +28,9 @@ static double chunk_bytes(const struct windows *w, const struct follow *block)
  * of the windows' squares and products, for the variance of their ratio.
  */
 struct asked {
-	double in_chunks, in_asked;
+	double in_chunks, in_asked, in_since;
 	double chunks, asked, chunks2, asked2, both;
+	double since2;		/* of windows since the census */
 };
 
 /* Sums by class of what is younger and older, and by group of the windows' variance. */
@@ -61,7 +63,8 @@ static void end_asked(struct asked *a)
 	a->chunks2 += a->in_chunks * a->in_chunks;
 	a->asked2 += a->in_asked * a->in_asked;
 	a->both += a->in_chunks * a->in_asked;
-	a->in_chunks = a->in_asked = 0;
+	a->since2 += a->in_since * a->in_since;
+	a->in_chunks = a->in_asked = a->in_since = 0;
 }
 
 /* Of the bytes asked for in chunks whose sum is known (a ratio estimate; Cochran, 1977). */
@@ -73,13 +76,40 @@ static double asked_variance(const struct asked *a, double factor)
 	return factor * factor * fmax(variance, 0);
 }
 
+void windows_sum_followed(const struct windows *w, struct heap_census *ret)
+{
+	*ret = (struct heap_census){ 0 };
+	vec_for_each(block, &w->blocks)
+		if (!block->ended)
+			ret->bytes[block->chunk_class] += block->weight * chunk_bytes(w, block);
+}
+
+/* Windows have drawn it when the census, which says nothing of it, had been taken. */
+static bool is_since(const struct estimate *e, const struct follow *block)
+{
+	return is_drawn(block) && block->f.since_ns > e->w->census_ns;
+}
+
+/* What the census says, and what it would say by now. */
+static void fill_held(const struct estimate *e, struct class_sums *sums)
+{
+	struct heap_census *now __cleanup_free = xmalloc(sizeof(*now));
+
+	windows_sum_followed(e->w, now);
+	for (int i = 0; i < WINDOW_CLASSES; i++) {
+		struct stratum *s = &sums->strata[sums->group[i]];
+
+		s->held += e->w->census->bytes[i];
+		s->since += now->bytes[i] - e->w->then.bytes[i];
+	}
+}
+
 /* Blocks stand in the order of their windows: each group's windows come one by one. */
 static void fill_strata(const struct estimate *e, struct class_sums *sums)
 {
 	uint32_t window[WINDOW_CLASSES] = { 0 };
 
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		sums->strata[sums->group[i]].held += e->w->census->bytes[i];
+	fill_held(e, sums);
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
 		unsigned short g = sums->group[block->chunk_class];
@@ -99,12 +129,14 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 			window[g] = block->window;
 		}
 		sums->asked[g].in_chunks += z;
+		sums->asked[g].in_since += is_since(e, block) ? z : 0;
 		sums->asked[g].in_asked += block->weight * (double)block->size * e->alive[i];
 		s->estimate += z;
 	}
 	for (int g = 0; g < WINDOW_CLASSES; g++) {
 		end_asked(&sums->asked[g]);
 		sums->strata[g].variance = sums->asked[g].chunks2;
+		sums->strata[g].since_variance = sums->asked[g].since2;
 	}
 }
 
@@ -128,6 +160,45 @@ static double mean_chunk(const struct estimate *e, const struct class_sums *sums
 			count += e->w->census->bytes[i] / sums->bytes[i];
 		}
 	return count > 0 ? bytes / count : CHUNK_OVERHEAD;
+}
+
+/* Over windows, of what they show of blocks that live; the last ones, or all. */
+static struct draw_sum sum_drawn(const struct estimate *e, bool since)
+{
+	struct draw_sum sum = { 0 };
+	uint32_t window = 0;
+	double z = 0;
+
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+
+		if (since ? !is_since(e, block) : !is_drawn(block))
+			continue;
+		if (block->window != window) {
+			draw_sum_add(&sum, z);
+			z = 0;
+		}
+		window = block->window;
+		z += block->weight * (double)block->size * e->alive[i];
+	}
+	draw_sum_add(&sum, z);
+	return sum;
+}
+
+/*
+ * Of windows since the census, of ends that were noticed since, and of what came behind
+ * the last of them: at most as much as windows saw to stay in such a time until now.
+ */
+static double error_since(const struct estimate *e)
+{
+	const struct windows *w = e->w;
+	const struct draw_sum since = sum_drawn(e, true), all = sum_drawn(e, false);
+	uint64_t known_ns = w->shut_ns > w->census_ns ? w->shut_ns : w->census_ns;
+	double watched_s = age_s(w->start_ns, e->now_ns);
+	double unseen = watched_s > 0 ? all.y * age_s(known_ns, e->now_ns) / watched_s : 0;
+
+	return hypot(hypot(estimate_error(since.y, since.squares, since.largest), unseen),
+		     1.96 * sqrt(w->gone_squares));
 }
 
 void estimate_calibrate(struct estimate *e)
@@ -158,6 +229,7 @@ void estimate_calibrate(struct estimate *e)
 		e->held += sums->strata[g].held;
 		e->older += sums->strata[g].older;
 	}
+	e->since_error = error_since(e);
 }
 
 static double mean_held(const struct windows *w, double from_s, double to_s, int class)

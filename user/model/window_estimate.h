@@ -9,6 +9,7 @@
 #include "model/windows_private.h"
 
 #define OLDER_ERROR 0.1		/* that all estimates of what is older have in common */
+#define CENSUS_NEW_S 2
 #define CENSUS_LASTS_S 10
 
 /* What an estimate needs on its way. */
@@ -22,6 +23,7 @@ struct estimate {
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
 	double held_variance;		/* of what was asked for in all that is held */
+	double since_error;		/* how far that may be off that windows saw since */
 	double unattributed, held, older;
 };
 

@@ -426,6 +426,7 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 		.ghost_share = e->unnoticed > 0 ? e->ghosts / e->unnoticed : 0,
 		.ghost_s = ghost_s,
 		.has_census = has_census(e->w, e->now_ns),
+		.old_census = age_s(e->w->census_ns, e->now_ns) > CENSUS_NEW_S,
 		.by_contents = e->w->by_contents,
 	};
 	vec_for_each(row, &e->w->rows)
@@ -468,8 +469,8 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	}
 	/* What was read says more of the sum than its parts do. */
 	if (has_census(w, now_ns))
-		total->live_bytes_error = hypot(1.96 * sqrt(e.held_variance),
-						OLDER_ERROR * e.older);
+		total->live_bytes_error = hypot(hypot(1.96 * sqrt(e.held_variance),
+						      OLDER_ERROR * e.older), e.since_error);
 	add_unattributed(&e, rows, total);
 	total->peak_live_bytes = llround(w->peak_live);
 	free(e.alive);

@@ -16,7 +16,7 @@
 
 static double target_of(const struct stratum *s)
 {
-	return fmax(s->held - s->older - s->exact, 0);
+	return fmax(s->held + s->since - s->older - s->exact, 0);
 }
 
 double stratum_factor(const struct stratum *s, double *variance_ret)
@@ -24,14 +24,15 @@ double stratum_factor(const struct stratum *s, double *variance_ret)
 	double target = target_of(s), off = s->estimate - target;
 	/* Few blocks say little of how uncertain they are: what is read is a witness. */
 	double v1 = fmax(fmax(s->variance, off * off), 1);
-	double v2 = OLDER_ERROR * s->older + READ_ERROR * s->held + CHUNK;
+	double read = pow(OLDER_ERROR * s->older + READ_ERROR * s->held + CHUNK, 2);
+	double v2 = read + s->since_variance;
 
 	*variance_ret = 0;
 	if (s->estimate <= 0)
 		return 1;
-	v2 *= v2;
-	*variance_ret = 1 / (1 / v1 + 1 / v2);
-	return fmin((s->estimate / v1 + target / v2) * *variance_ret / s->estimate, FACTOR_MAX);
+	*variance_ret = 1 / (1 / v1 + 1 / read);
+	return fmin((s->estimate / v1 + target / v2) / (1 / v1 + 1 / v2) / s->estimate,
+		    FACTOR_MAX);
 }
 
 double stratum_unattributed(const struct stratum *s)

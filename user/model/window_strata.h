@@ -13,6 +13,8 @@
 /* Chunks of neighbouring size classes, all in bytes. */
 struct stratum {
 	double held;		/* in use, as read */
+	double since;		/* born after that, less what has ended: by windows, ... */
+	double since_variance;	/* ... which counts once, whatever else is known */
 	double older;		/* of these, estimated to be from before the first window, */
 	double exact;		/* ... and to be of blocks whose births are all told */
 	double estimate;	/* by windows, of those since */
@@ -22,7 +24,8 @@ struct stratum {
 
 /*
  * What the estimate is to be multiplied by: the mean of both figures by their
- * certainty. The variance of the product's value is in @variance_ret. With no
+ * certainty. The variance of the product's value, but for that since it was read,
+ * which both have in common, is in @variance_ret. With no
  * block behind it there is nothing to multiply, and all is unattributed; so is
  * what is too much for those that there are.
  */

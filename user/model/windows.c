@@ -164,6 +164,8 @@ static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
 {
 	struct cell *cell = &w->cells.data[block->cell];
 
+	if (block->f.since_ns <= w->census_ns)
+		w->gone_squares += pow(block->weight * (double)block->size, 2);
 	cell->ended.noticed[fate_bin(age_s(block->f.since_ns, now_ns))] += block->stands_for;
 	block->ended = true;
 	w->ended++;
@@ -559,6 +561,7 @@ static void tidy(struct windows *w, uint64_t now_ns)
 void windows_shut(struct windows *w, const struct window_facts *facts)
 {
 	w->open_total_ns += facts->shut_ns - facts->open_ns;
+	w->shut_ns = facts->shut_ns;
 	w->chances += 1 / facts->weight;
 	w->busiest = busiest_of(w);
 	w->truncated += facts->truncated;
@@ -730,6 +733,8 @@ void windows_note_census(struct windows *w, const struct heap_census *census, ui
 		w->census = xcalloc(1, sizeof(*w->census));
 	*w->census = *census;
 	w->census_ns = now_ns;
+	windows_sum_followed(w, &w->then);
+	w->gone_squares = 0;
 	map64_deinit(&w->strangers_before);
 	w->strangers_before = w->strangers;
 	w->strangers = (struct map64){ 0 };

@@ -201,7 +201,8 @@ struct window_quality {
 	double unattributed;		/* bytes */
 	double held, older;		/* bytes of chunks in use; of these, from before */
 	bool has_mapped;		/* some blocks were known by system calls */
-	bool has_census;		/* totals come from reading the heap, lately */
+	bool has_census;		/* totals come from reading the heap, lately ... */
+	bool old_census;		/* ... but not just now, and of windows what came since */
 	bool by_contents;		/* see windows_follow_contents() */
 };
 

@@ -99,6 +99,7 @@ struct census_mark {
 
 struct windows {
 	uint64_t start_ns, open_total_ns;
+	uint64_t shut_ns;		/* the last window; 0: there was none */
 	double chances;			/* sum of 1 / weight over the windows */
 	uint32_t number;		/* of the window that is or was open, from 1 */
 	uint64_t hits, truncated, serial;
@@ -128,6 +129,8 @@ struct windows {
 	size_t censuses_len, census_calls, census_stride;
 	struct heap_census *census;	/* the newest; NULL: none */
 	uint64_t census_ns;
+	struct heap_census then;	/* what was followed stood for when it was noted */
+	double gone_squares;		/* of what has ended since, and was followed then */
 	double peak_live;
 };
 
@@ -143,6 +146,8 @@ static inline double age_s(uint64_t since_ns, uint64_t now_ns)
 }
 
 void draw_sum_add(struct draw_sum *sum, double z);
+/* What all that is followed stands for, ends that were not noticed aside: by chunks. */
+void windows_sum_followed(const struct windows *windows, struct heap_census *ret);
 
 /* For window_mapped.c: the row of a stack, made if it is new. */
 struct birth_row *windows_row_of(struct windows *windows, uint64_t stack_id,
