@@ -145,16 +145,30 @@ static bool is_windowed(const struct planned_probe *probe)
 	return probe->function->kind <= PROBE_FREE;
 }
 
-/* C++'s operators are in no plan but that of an allocator which has its own. */
+/*
+ * By the name without what an allocator puts before it. C++'s operators are in no plan but
+ * that of an allocator which has its own, and are known by the name that they share an
+ * address with.
+ */
 static bool is_hit_often(const struct planned_probe *probe)
 {
 	static const char *const symbols[] = {
-		"malloc", "free", "calloc", "realloc", "_Znwm", "_Znam", "_ZdlPv", "_ZdlPvm",
-		"_ZdaPv",
+		"malloc", "free", "calloc", "realloc", "zalloc", "malloc_small", "zalloc_small",
+		"mallocx", "dallocx", "sdallocx", "_Znwm", "_Znam", "_ZdlPv", "_ZdlPvm", "_ZdaPv",
+		"new", "newarray", "delete", "delete_sized", "delete_nothrow", "deletearray",
 	};
+	const char *symbol = probe->function->symbol;
 
+	for (size_t i = 0; i < allocator_prefixes_count; i++) {
+		size_t len = strlen(allocator_prefixes[i]);
+
+		if (len && !strncmp(symbol, allocator_prefixes[i], len)) {
+			symbol += len;
+			break;
+		}
+	}
 	for (size_t i = 0; i < sizeof(symbols) / sizeof(symbols[0]); i++)
-		if (!strcmp(probe->function->symbol, symbols[i]))
+		if (!strcmp(symbol, symbols[i]))
 			return true;
 	return false;
 }
@@ -563,10 +577,18 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 #define LINKS_MAX 24
 #define LINKS_OF_OBJECT 8	/* at most */
 
+/* In which links are set: what costs most is the last to come. */
+enum window_turn {
+	TURN_SELDOM,	/* what is hit seldom */
+	TURN_OFTEN,
+	TURN_STEPPED,	/* return instructions: ten times as dear as all others */
+	WINDOW_TURNS
+};
+
 /* A batch of one link. */
 struct window_link {
 	struct link_batch *batch;
-	enum attach_part part;
+	enum window_turn turn;
 };
 
 struct window_probes {
@@ -598,7 +620,11 @@ static bool add_link(struct window_probes *probes, const struct bpf_program *pro
 	if (!batch->len || !batch->requests[0].arrays.count)
 		return false;
 	read_code(batch, &batch->requests[0]);
-	probes->links[probes->len++] = (struct window_link){ steal_ptr(batch), job->part };
+	probes->links[probes->len++] = (struct window_link){
+		steal_ptr(batch),
+		job->part == ATTACH_SELDOM ? TURN_SELDOM :
+		role == ROLE_EXITS ? TURN_STEPPED : TURN_OFTEN,
+	};
 	return true;
 }
 
@@ -648,10 +674,10 @@ static void unset_link(struct link_batch *batch)
 }
 
 /*
- * Does it to all links at once: each waits for a grace period of the kernel, and
- * whatever is set meanwhile costs.
+ * Does it at once to all links of turns from @first to @last: each waits for a grace
+ * period of the kernel, and whatever is set meanwhile costs.
  */
-static void each_at_once(struct window_probes *probes, enum attach_part part,
+static void each_at_once(struct window_probes *probes, int first, int last,
 			 void (*fn)(struct link_batch *batch))
 {
 	struct window_link *own = NULL;
@@ -660,7 +686,7 @@ static void each_at_once(struct window_probes *probes, enum attach_part part,
 	for (size_t i = 0; i < probes->len; i++) {
 		struct window_link *link = &probes->links[i];
 
-		if (link->part != part)
+		if ((int)link->turn < first || (int)link->turn > last)
 			continue;
 		if (!own) {
 			own = link;
@@ -683,8 +709,8 @@ int window_probes_set(struct window_probes *probes)
 {
 	int errnum = 0;
 
-	each_at_once(probes, ATTACH_SELDOM, set_link);
-	each_at_once(probes, ATTACH_OFTEN, set_link);
+	for (int turn = 0; turn < WINDOW_TURNS; turn++)
+		each_at_once(probes, turn, turn, set_link);
 	for (size_t i = 0; i < probes->len; i++)
 		if (probes->links[i].batch->requests[0].fd < 0)
 			errnum = -probes->links[i].batch->requests[0].fd;
@@ -693,11 +719,11 @@ int window_probes_set(struct window_probes *probes)
 	return errnum;
 }
 
-/* What is hit often is the last to come and the first to go: each probe waits for locks. */
+/* What is hit often, or is dear, is the last to come and the first to go: each waits for locks. */
 void window_probes_remove(struct window_probes *probes)
 {
-	each_at_once(probes, ATTACH_OFTEN, unset_link);
-	each_at_once(probes, ATTACH_SELDOM, unset_link);
+	each_at_once(probes, TURN_OFTEN, TURN_STEPPED, unset_link);
+	each_at_once(probes, TURN_SELDOM, TURN_SELDOM, unset_link);
 }
 
 bool attach_places(struct attachment *att, enum attach_method method, struct bpf_program *prog,
