@@ -32,11 +32,4 @@ static __always_inline void timing_end(__u64 begun)
 	__sync_fetch_and_add(&timed_hits, 1);
 }
 
-/* Of the probe just hit: the instruction decides what the trap costs. */
-static __always_inline void count_stepped(union probe_cookie cookie)
-{
-	if (cookie.stepped)
-		count(COUNT_STEPPED_HITS);
-}
-
 #endif

@@ -13,6 +13,8 @@
 __u32 window_nr;
 /* Calls in the open one, how many there may be, and when they became too many. */
 __u64 window_calls, window_calls_max, window_full_ns;
+/* Hits in it at instructions that are single-stepped, which cost many times what others do. */
+__u64 window_stepped;
 
 static __noinline int window_fill(__u32 nr)
 {
@@ -37,6 +39,16 @@ static __always_inline bool window_is_shut(void)
 	count(COUNT_OUTSIDE_HITS);
 	count(COUNT_QUIET_HITS);
 	return true;
+}
+
+/* Of the probe just hit: the instruction decides what the trap costs. */
+static __always_inline void count_stepped(union probe_cookie cookie)
+{
+	if (!cookie.stepped)
+		return;
+	count(COUNT_STEPPED_HITS);
+	if (*(volatile __u32 *)&window_nr & 1)
+		__sync_fetch_and_add(&window_stepped, 1);
 }
 
 #endif

@@ -29,7 +29,7 @@ static double share_after(int windows, const struct story *story)
 		cpu += story->cpu_in * OPEN;
 		sleeps += story->sleeps_in * OPEN / 1e9;
 		shut = (struct progress_mark){ (uint64_t)time, (uint64_t)cpu, (int64_t)sleeps };
-		progress_note(&progress, &open, &shut, story->probes * OPEN);
+		progress_note(&progress, &open, &shut, story->probes * OPEN, 0);
 	}
 	return progress_share(&progress);
 }
@@ -56,6 +56,19 @@ TEST(who_rests_between_pieces_does_less_of_them)
 TEST(who_has_no_time_to_sleep_loses_no_more_than_probes_took)
 {
 	check(is_near(share_after(60, &(struct story){ 0.7, 0.8, 0.1, 9000, 900 }), 0.9));
+}
+
+/* What probes took between windows is no work of its own. */
+TEST(probes_outside_of_windows_are_no_work)
+{
+	struct progress progress = { 0 };
+	const struct progress_mark marks[] = {
+		{ 100, 0, -1 }, { 200, 50, -1 }, { 1200, 550, -1 }, { 1300, 600, -1 },
+	};
+
+	progress_note(&progress, &marks[0], &marks[1], 0, 0);
+	progress_note(&progress, &marks[2], &marks[3], 0, 300);
+	check(is_near(progress_cpu_share(&progress), 0.2));
 }
 
 TEST(who_catches_up_loses_nothing)
@@ -85,6 +98,15 @@ TEST(a_burst_is_slowed_down_though_the_rest_is_not)
 	check(is_near(done_ms(&none, 5, 1), 1));
 	check(is_near(done_ms(&none, 3, 1), 3));	/* 2 ms of rest make good for half */
 	check(is_near(done_ms(&none, 10, 2), 3));	/* two threads lost 2 ms each */
+}
+
+TEST(who_rests_in_a_window_is_in_arrears_with_the_last_piece_only)
+{
+	const struct progress none = { 0 };
+	const struct progress_mark open = { 0, 0, 10 };
+	const struct progress_mark shut = { (uint64_t)OPEN, (uint64_t)OPEN, 13 };
+
+	check(is_near(progress_window_ns(&none, &open, &shut, 4 * MS, 1) / MS, 4));
 }
 
 TEST(what_all_windows_lose_each_loses_in_part)

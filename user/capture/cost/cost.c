@@ -9,6 +9,7 @@
 #include "capture/cost/cost.h"
 
 #define NS_PER_S 1000000000ull
+#define HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
 
 static void *measure(void *arg)
 {
@@ -33,7 +34,7 @@ void cost_init(struct cost *cost, enum attach_method method, const struct kernel
 
 	*cost = (struct cost){
 		.method = method, .kernel_measured = kernel,
-		.ns_per_hit = -1, .ledger_ns_per_hit = -1, .share = -1,
+		.ns_per_hit = -1, .plain_ns_per_hit = -1, .ledger_ns_per_hit = -1, .share = -1,
 	};
 	if (kernel)
 		cost->kernel = *kernel;
@@ -109,6 +110,12 @@ static double ns_per_hit(const struct price *price, const struct cost_counts *co
 	return traps_ns / counts->hits + (double)counts->timed_ns / counts->timed_hits;
 }
 
+/* That a hit costs more where the instruction is single-stepped. */
+static double step_ns(const struct cost *cost)
+{
+	return cost->measured ? fmax(cost->price.stepped_ns - cost->price.emulated_ns, 0) : 0;
+}
+
 static double ledger_ns_per_hit(const struct kernel_price *price, const struct cost_counts *counts)
 {
 	double program_ns = (double)counts->ledger_timed_ns / counts->ledger_timed_hits;
@@ -139,8 +146,11 @@ static void estimate(struct cost *cost)
 	const struct cost_counts *counts = &cost->counts;
 	double spent = spent_ns(cost, counts);
 
-	if (probes_known(cost, counts))
+	if (probes_known(cost, counts)) {
 		cost->ns_per_hit = ns_per_hit(&cost->price, counts);
+		cost->plain_ns_per_hit = fmax(cost->ns_per_hit - step_ns(cost) *
+					      (double)counts->stepped / (double)counts->hits, 0);
+	}
 	if (ledger_known(cost, counts))
 		cost->ledger_ns_per_hit = ledger_ns_per_hit(&cost->kernel, counts);
 	if (spent < 0 || !cost->cpu_ns)
@@ -198,6 +208,13 @@ double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark)
 	if (counts.timed_hits < SAYS_SOMETHING_HITS || !probes_known(cost, &counts))
 		return cost->ns_per_hit;
 	return ns_per_hit(&cost->price, &counts);
+}
+
+double cost_ns_of(const struct cost *cost, double hits, double stepped)
+{
+	double plain_ns = cost->plain_ns_per_hit >= 0 ? cost->plain_ns_per_hit : HIT_NS_UNKNOWN;
+
+	return hits * plain_ns + stepped * step_ns(cost);
 }
 
 void cost_settle(struct cost *cost)

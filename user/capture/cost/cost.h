@@ -48,6 +48,7 @@ struct cost {
 	struct cost_counts counts;	/* of the last cost_update() ... */
 	uint64_t cpu_ns;		/* ... and CPU time up to then */
 	double ns_per_hit, ledger_ns_per_hit;	/* < 0: not known yet */
+	double plain_ns_per_hit;	/* as if none had been single-stepped; the same */
 	double share;			/* of the targets' CPU time; < 0: not known yet */
 };
 
@@ -81,5 +82,10 @@ struct cost_mark cost_mark(const struct cost *cost);
 double cost_share_since(const struct cost *cost, const struct cost_mark *mark);
 /* Of a hit since then, or, where there were few, since the beginning; < 0: not known yet. */
 double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark);
+/*
+ * What so many hits took of the targets' time, of which @stepped were single-stepped: some
+ * moments have more of these than others. What is not known yet is guessed, too high.
+ */
+double cost_ns_of(const struct cost *cost, double hits, double stepped);
 
 #endif

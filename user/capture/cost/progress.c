@@ -20,11 +20,12 @@
 #define SURELY 2		/* standard deviations */
 #define STATUS_BYTES 4096
 
-static void note_outside(struct progress *p, const struct progress_mark *open)
+static void note_outside(struct progress *p, const struct progress_mark *open, double probes_ns)
 {
 	const struct progress_mark *last = &p->last;
+	double cpu_ns = (double)(open->cpu_ns - last->cpu_ns);
 
-	p->cpu_out_ns = p->cpu_out_ns * KEEP + (double)(open->cpu_ns - last->cpu_ns);
+	p->cpu_out_ns = p->cpu_out_ns * KEEP + fmax(cpu_ns - probes_ns, 0);
 	p->out_ns = p->out_ns * KEEP + (double)(open->time_ns - last->time_ns);
 	if (last->sleeps < 0 || open->sleeps < last->sleeps)
 		return;
@@ -33,10 +34,10 @@ static void note_outside(struct progress *p, const struct progress_mark *open)
 }
 
 void progress_note(struct progress *p, const struct progress_mark *open,
-		   const struct progress_mark *shut, double probes_ns)
+		   const struct progress_mark *shut, double probes_ns, double outside_ns)
 {
 	if (p->last.time_ns && open->time_ns > p->last.time_ns)
-		note_outside(p, open);
+		note_outside(p, open, outside_ns);
 	p->cpu_in_ns = p->cpu_in_ns * KEEP + (double)(shut->cpu_ns - open->cpu_ns);
 	p->open_ns = p->open_ns * KEEP + (double)(shut->time_ns - open->time_ns);
 	p->probes_ns = p->probes_ns * KEEP + probes_ns;
@@ -104,6 +105,16 @@ double progress_share(const struct progress *p)
 }
 
 /*
+ * Who rests has done what there was to do: in arrears is only what has been begun
+ * since, of so many pieces one.
+ */
+static double pieces(const struct progress_mark *open, const struct progress_mark *shut)
+{
+	return open->sleeps >= 0 && shut->sleeps > open->sleeps
+		? 1 + (double)(shut->sleeps - open->sleeps) : 1;
+}
+
+/*
  * What probes took is lost, but for what was made good while there was nothing else
  * to do; and where all windows together lose more, each has its share of that.
  */
@@ -113,7 +124,7 @@ double progress_window_ns(const struct progress *p, const struct progress_mark *
 	double length = (double)(shut->time_ns - open->time_ns);
 	double cores = fmin(fmax((double)threads, 1), (double)sysconf(_SC_NPROCESSORS_ONLN));
 	double idle = fmax(cores * length - (double)(shut->cpu_ns - open->cpu_ns), 0);
-	double lost = fmax(probes_ns - idle, 0) / cores;
+	double lost = fmax(probes_ns - idle, 0) / cores / pieces(open, shut);
 
 	if (p->probes_ns > 0)
 		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns * probes_ns / p->probes_ns);

@@ -30,9 +30,12 @@ struct progress {
 	struct progress_mark last;	/* at the end of the last window; time 0: none */
 };
 
-/* A window was open from @open to @shut, and probes took @probes_ns of the CPU time. */
+/*
+ * A window was open from @open to @shut. Probes took @probes_ns of the CPU time then, and
+ * @outside_ns since the last one.
+ */
 void progress_note(struct progress *progress, const struct progress_mark *open,
-		   const struct progress_mark *shut, double probes_ns);
+		   const struct progress_mark *shut, double probes_ns, double outside_ns);
 /* Another thread's sleeps are counted from here on. */
 void progress_follow(struct progress *progress, int64_t sleeps);
 /* Share of a core that the target uses when it is left alone. */

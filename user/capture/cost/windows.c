@@ -39,7 +39,6 @@
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define MEMORY_OF_PACE 3.0	/* the same of what other levels would cost */
-#define HIT_NS_UNKNOWN 1500.0
 #define LEAD_S 0.050		/* that a window's process is there before it begins */
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
 
@@ -53,7 +52,7 @@
 /* What the kernel side looks at. */
 struct window_switch {
 	volatile uint32_t *nr;
-	volatile unsigned long long *calls, *calls_max, *full_ns;
+	volatile unsigned long long *calls, *calls_max, *full_ns, *stepped;
 };
 
 /* One window, from before its probes to after them; in memory of aside_alloc(). */
@@ -62,7 +61,7 @@ struct window_run {
 	int switch_fd;			/* of the map that the switch lies in */
 	struct window_switch on;
 	clockid_t cpu_clock;
-	uint64_t start_ns, length_ns, calls_max;
+	uint64_t start_ns, length_ns, calls_max, stepped;
 	int sleeps_fd;			/* of the thread whose progress is watched, or -1 */
 	uint64_t begun_ns;
 	struct progress_mark open, shut;
@@ -97,8 +96,9 @@ struct governor {
 	/* The windows thread's own. */
 	uint64_t since_ns;		/* nothing was seen; 0: when the heap is first read */
 	double hits_per_s;		/* while a window is open; < 0: not known */
-	double hits_outside;		/* of each: before, after, or of no use */
-	int64_t all_hits;		/* until now */
+	double probes_share;		/* of that time, what they took; the same */
+	double outside_ns;		/* of each: before, after, or of no use */
+	int64_t all_hits, all_stepped;	/* until now */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
 	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
 	double attach_s;
@@ -144,7 +144,7 @@ static void hold_open(struct window_run *run)
 	uint32_t nr = *run->on.nr + 1;	/* odd */
 	uint64_t until;
 
-	*run->on.calls = 0;
+	*run->on.calls = *run->on.stepped = 0;
 	*run->on.calls_max = run->calls_max;
 	open->sleeps = progress_read_sleeps(run->sleeps_fd);
 	open->cpu_ns = clock_ns(run->cpu_clock);
@@ -161,6 +161,7 @@ static void hold_open(struct window_run *run)
 	}
 	run->full = *run->on.nr != nr;
 	*run->on.nr = nr + 1;
+	run->stepped = *run->on.stepped;
 	shut->time_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
 	shut->cpu_ns = clock_ns(run->cpu_clock);
 	shut->sleeps = progress_read_sleeps(run->sleeps_fd);
@@ -175,7 +176,8 @@ static bool find_switch(struct window_run *run)
 	if (bss == MAP_FAILED)
 		return false;
 	run->on = (struct window_switch){ &bss->window_nr, &bss->window_calls,
-					  &bss->window_calls_max, &bss->window_full_ns };
+					  &bss->window_calls_max, &bss->window_full_ns,
+					  &bss->window_stepped };
 	return true;
 }
 
@@ -205,14 +207,6 @@ static void run_window(void *arg)
 
 /* --- the plan --- */
 
-/* What a hit costs the target; measured, or else on the safe side. */
-static double hit_ns(const struct governor *g)
-{
-	double ns = g->s->cost.ns_per_hit;
-
-	return ns > 0 ? ns : HIT_NS_UNKNOWN;
-}
-
 /* All but those of focus, which has its own part of the budget. */
 static int64_t hits_of_windows(const struct session *s)
 {
@@ -239,9 +233,9 @@ static double debt_ns(const struct governor *g)
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
 static double period_length_s(const struct governor *g, double window_s)
 {
-	double hits = fmax(g->hits_per_s, 0) * window_s + fmax(g->hits_outside, 0);
+	double cost_s = fmax(g->probes_share, 0) * window_s + fmax(g->outside_ns, 0) / NS_PER_S;
 	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
-	double period = MARGIN * hits * hit_ns(g) / NS_PER_S / budget;
+	double period = MARGIN * cost_s / budget;
 
 	period = fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
 	/* What was overspent must be earned first; a few windows are there all the same. */
@@ -251,14 +245,13 @@ static double period_length_s(const struct governor *g, double window_s)
 
 /*
  * Where windows cannot be closer to each other: as long as the budget allows. With
- * period_length_s(), this is where PERIOD_MIN_S + length stands for just so many hits.
+ * period_length_s(), this is where PERIOD_MIN_S + length pays for just what they cost.
  */
 static double long_window_s(const struct governor *g)
 {
 	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
-	double hit = MARGIN * hit_ns(g) / NS_PER_S;
-	double rest = budget * PERIOD_MIN_S - fmax(g->hits_outside, 0) * hit;
-	double share = g->hits_per_s * hit;
+	double rest = budget * PERIOD_MIN_S - MARGIN * fmax(g->outside_ns, 0) / NS_PER_S;
+	double share = MARGIN * fmax(g->probes_share, 0);
 
 	if (rest >= (share - budget) * WINDOW_MAX_S)
 		return WINDOW_MAX_S;
@@ -342,20 +335,32 @@ static void watch_thread(struct governor *g, uint32_t tid)
 	progress_follow(&g->progress, progress_read_sleeps(g->sleeps_fd));
 }
 
+/* What probes have cost since the last window, which this one's are some of. */
+static double spent_since_ns(struct governor *g)
+{
+	int64_t hits = hits_of_windows(g->s), stepped = session_count(g->s, COUNT_STEPPED_HITS);
+	double ns = cost_ns_of(&g->s->cost, (double)(hits - g->all_hits),
+			       (double)(stepped - g->all_stepped));
+
+	g->all_hits = hits;
+	g->all_stepped = stepped;
+	return ns;
+}
+
 static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
-	double open_s = (double)(run->shut.time_ns - run->open.time_ns) / NS_PER_S;
+	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns), 1);
 	struct window_facts facts = { run->open.time_ns, run->shut.time_ns, 0, run->full };
-	int64_t all;
 	uint64_t hits;
 	uint32_t busiest;
-	double probes_ns;
+	double probes_ns, outside_ns, spent_ns;
 
 	pthread_mutex_lock(&g->s->lock);
-	all = hits_of_windows(g->s);
 	hits = windows_hits(g->windows);
-	probes_ns = (double)hits * hit_ns(g);
-	progress_note(&g->progress, &run->open, &run->shut, probes_ns);
+	probes_ns = cost_ns_of(&g->s->cost, (double)hits, (double)run->stepped);
+	spent_ns = spent_since_ns(g);
+	outside_ns = fmax(spent_ns - probes_ns, 0);
+	progress_note(&g->progress, &run->open, &run->shut, probes_ns, outside_ns);
 	note_pace(&g->pace, run, hits);
 	facts.weight = weight(g, run, period_ns,
 			      progress_window_ns(&g->progress, &run->open, &run->shut, probes_ns,
@@ -364,11 +369,10 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	busiest = windows_busiest_thread(g->windows);
 	pthread_mutex_unlock(&g->s->lock);
 	watch_thread(g, busiest);
-	g->hits_per_s = mean(g->hits_per_s, (double)hits / open_s);
-	g->hits_outside = mean(g->hits_outside,
-			       fmax((double)(all - g->all_hits) - (double)hits, 0));
-	g->spent_ns += (double)(all - g->all_hits) * hit_ns(g);
-	g->all_hits = all;
+	g->hits_per_s = mean(g->hits_per_s, (double)hits * NS_PER_S / open_ns);
+	g->probes_share = mean(g->probes_share, probes_ns / open_ns);
+	g->outside_ns = mean(g->outside_ns, outside_ns);
+	g->spent_ns += spent_ns;
 	if (!g->begun_at.time_ns)
 		g->begun_at = run->open;
 	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
@@ -628,7 +632,7 @@ struct governor *governor_create(struct session *session, struct budget budget)
 	g->windows = windows_create(session_now_ns());
 	g->fresh = true;
 	g->sleeps_fd = -1;
-	g->hits_per_s = g->hits_outside = g->attach_s = -1;
+	g->hits_per_s = g->probes_share = g->outside_ns = g->attach_s = -1;
 	if (getrandom(&g->random, sizeof(g->random), 0) < 0)
 		g->random = session_now_ns();
 	pthread_mutex_init(&g->lock, NULL);
@@ -660,6 +664,7 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 {
 	/* What another level has cost until now is not the windows'. */
 	g->all_hits = hits_of_windows(g->s);
+	g->all_stepped = session_count(g->s, COUNT_STEPPED_HITS);
 	g->spent_ns = debt_ns;
 	g->since_ns = since_ns;
 	/* Shut until the first one opens. */
