@@ -99,7 +99,7 @@ def kill_once(within=False, env=None):
         flight.wait()
         report = flight.report()
         check_killed(report, LIMIT + (OWN_BYTES if within else 0))
-        check_equal("files that could not be read", report.data["unwind"]["unreadable_files"], 0)
+        check("crashed, or took" not in flight.errors(), f"a reader died: {flight.errors()}")
         check_leak(report, 0.7)
         check_text(flight.path)
 

@@ -104,5 +104,14 @@ def doctor_tells_the_default():
     check("--memory-limit" in out, out)
 
 
+@case()
+def a_cgroup_s_default():
+    """Heapsonde in a container of 2 GiB takes a sixteenth of that, however large the machine."""
+    with MemoryCgroup() as group:
+        group.set_limit(2 << 30)
+        out = run([TOOL, "doctor"], preexec_fn=lambda: group.add(os.getpid())).stdout
+    check("up to 128 MiB of its own" in out.replace("128.0", "128"), out)
+
+
 if __name__ == "__main__":
     main()

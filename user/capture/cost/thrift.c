@@ -9,6 +9,7 @@
 
 #include "base/procfs.h"
 #include "capture/cost/thrift.h"
+#include "capture/ledger/cgroup.h"
 
 #define DEFAULT_SHARE 16
 #define DEFAULT_MIN (64ll << 20)
@@ -31,9 +32,31 @@
 #define IOPRIO_BEST_EFFORT_LAST (2 << 13 | 7)
 #define NICE 10
 
+/* What the cgroup that we live in may have in all; -1: as much as there is. */
+static int64_t cgroup_limit(void)
+{
+	struct strbuf mountinfo __cleanup_strbuf = { 0 }, groups __cleanup_strbuf = { 0 };
+	struct cgroup_mounts mounts = { 0 };
+	struct cgroup_memory cgroup;
+	int64_t limit = -1;
+
+	if (procfs_read_self("mountinfo", &mountinfo) || !mountinfo.len ||
+	    procfs_read_self("cgroup", &groups))
+		return -1;
+	cgroup_mounts_parse(mountinfo.data, &mounts);
+	if (cgroup_memory_read(&mounts, strbuf_str(&groups), &cgroup)) {
+		limit = cgroup.limit_bytes;
+		cgroup_memory_deinit(&cgroup);
+	}
+	cgroup_mounts_deinit(&mounts);
+	return limit;
+}
+
 int64_t thrift_default_limit(void)
 {
-	int64_t share = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / DEFAULT_SHARE;
+	int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+	int64_t cgroup = cgroup_limit();
+	int64_t share = (cgroup >= 0 && cgroup < machine ? cgroup : machine) / DEFAULT_SHARE;
 
 	return share > DEFAULT_MIN ? share : DEFAULT_MIN;
 }

@@ -20,7 +20,10 @@ struct thrift {
 	unsigned int trimmed_looks;
 };
 
-/* A sixteenth of the machine's memory, and 64 MiB at least. */
+/*
+ * A sixteenth of the machine's memory, or of what the cgroup that we live in may have if
+ * that is less; and 64 MiB at least.
+ */
 int64_t thrift_default_limit(void);
 
 /*
