@@ -284,6 +284,25 @@ TEST(no_dwarf)
 	check(!dwarf_lines_create(open(program, O_RDONLY | O_CLOEXEC)));
 }
 
+#define RESTS 40	/* more often than a file is read again that makes room for others */
+
+/* Whoever rests is there again when he is asked. */
+TEST(readers_that_rest)
+{
+	int fd __cleanup_close = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct line_reader *reader __cleanup(line_reader_destroyp) =
+		line_reader_create(fd, "self", LINES_DWARF);
+	int64_t failures = reader_failures();
+	const struct source_frame *frames;
+
+	check(reader);
+	for (uint64_t vaddr = 0; vaddr < RESTS; vaddr++) {
+		check_int(line_reader_find(reader, vaddr, &frames), 0);
+		line_readers_rest();
+	}
+	check_int(reader_failures(), failures);
+}
+
 #ifndef __SANITIZE_ADDRESS__	/* which leaves readers their memory */
 #define BOMB_MIB 100
 

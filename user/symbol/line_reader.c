@@ -225,9 +225,13 @@ static void sleep_now(struct line_reader *r)
 
 void line_readers_rest(void)
 {
-	for (int i = 0; i < LINE_READERS_MAX; i++)
-		if (awake[i])
-			sleep_now(awake[i]);
+	for (int i = 0; i < LINE_READERS_MAX; i++) {
+		if (!awake[i])
+			continue;
+		/* Not for its own sake. */
+		awake[i]->starts--;
+		sleep_now(awake[i]);
+	}
 }
 
 static void fail(struct line_reader *r)
