@@ -15,6 +15,8 @@ __u32 window_nr;
 __u64 window_calls, window_calls_max, window_full_ns;
 /* Hits in it at instructions that are single-stepped, which cost many times what others do. */
 __u64 window_stepped;
+/* Calls outside of windows, and hits at such instructions there. */
+__u64 edge_calls, edge_stepped;
 
 static __noinline int window_fill(__u32 nr)
 {
@@ -36,6 +38,7 @@ static __always_inline bool window_is_shut(void)
 			return false;
 		window_fill(nr);
 	}
+	__sync_fetch_and_add(&edge_calls, 1);
 	count(COUNT_OUTSIDE_HITS);
 	count(COUNT_QUIET_HITS);
 	return true;
@@ -49,6 +52,8 @@ static __always_inline void count_stepped(union probe_cookie cookie)
 	count(COUNT_STEPPED_HITS);
 	if (*(volatile __u32 *)&window_nr & 1)
 		__sync_fetch_and_add(&window_stepped, 1);
+	else
+		__sync_fetch_and_add(&edge_stepped, 1);
 }
 
 #endif

@@ -98,10 +98,13 @@ def jemalloc_keeps_the_budget():
     check(report.loss["complete"], f"lost: {report.loss}")
 
 
+FACTOR = 2      # that a count of few windows may be off; it was 2.5 to 7
+
+
 def operators_in_windows(allocator, attach=None):
     """Functions that may throw have links of their own in windows, and are seen as well."""
-    w = Workload("services", "leaky", "6", "20000", "new", env=preloaded(allocator))
-    watch = Watch(w.pid, "--max-overhead", "5", mode="windows", attach=attach)
+    w = Workload("services", "leaky", "9", "40000", "new", env=preloaded(allocator))
+    watch = Watch(w.pid, "--max-overhead", "20", mode="windows", attach=attach)
     books = w.work()
     report = watch.finish()
     wait_unprobed(w.pid)
@@ -110,9 +113,9 @@ def operators_in_windows(allocator, attach=None):
     want = sum(site["alloc_count"] for site in books["sites"])
     got, error = report.totals["alloc_count"], report.totals["alloc_count_error"]
     check(abs(got - want) <= 5 / 1.96 * error, f"alloc_count is {got} ±{error:.0f}, not {want}")
-    # Each costs ten times a malloc, where a return instruction is stepped: windows are few, and
-    # what the target works off in them makes counts too high (README). Held is that they are seen.
-    check(got > want / 10, f"alloc_count is {got}, of {want}: operators are not seen")
+    # Each costs ten times a malloc, where a return instruction is stepped: windows slow the target
+    # down to half its pace, but it gets all done. Held is that this is not made up for twice.
+    check(want / FACTOR < got < want * FACTOR, f"alloc_count is {got}, not {want}")
     remark(f"{got} ±{error:.0f} of {want}, {report.data['windows']['windows']} windows")
 
 

@@ -82,6 +82,32 @@ TEST(few_sleeps_say_nothing)
 	check(share_after(60, &(struct story){ 0.3, 0.8, 0.7, 50, 5 }) == 1);
 }
 
+/* The same with @edge and @window calls a millisecond, before windows and in them. */
+static double share_by_calls(int windows, double edge, double window)
+{
+	/* By its sleeps alone it would lose all the time that probes took. */
+	struct progress progress = {
+		.probes_ns = 0.6 * OPEN, .open_ns = OPEN,
+		.sleeps_in = 400, .sleepy_in_ns = 1e9, .sleeps_out = 1000, .sleepy_out_ns = 1e9,
+	};
+
+	for (int i = 0; i < windows; i++)
+		progress_note_edge(&progress, &(struct call_rate){ 10 * edge, 10 * MS },
+				   &(struct call_rate){ 5 * window, 5 * MS });
+	return progress_share(&progress);
+}
+
+TEST(calls_that_were_counted_before_windows_tell_what_is_done_in_them)
+{
+	check(is_near(share_by_calls(40, 80, 80), 1));
+	check(is_near(share_by_calls(40, 80, 56), 0.7));
+	/* It works off what has piled up: more than all is no reason to make less of it. */
+	check(share_by_calls(40, 80, 120) == 1);
+	check(is_near(share_by_calls(40, 80, 8), 0.4));
+	/* Too few to be compared. */
+	check(is_near(share_by_calls(1, 80, 80), 0.4));
+}
+
 /* A window of 5 ms of which probes took 4. */
 static double done_ms(const struct progress *progress, double cpu_ms, size_t threads)
 {

@@ -582,7 +582,6 @@ enum window_turn {
 	TURN_SELDOM,	/* what is hit seldom */
 	TURN_OFTEN,
 	TURN_STEPPED,	/* return instructions: ten times as dear as all others */
-	WINDOW_TURNS
 };
 
 /* A batch of one link. */
@@ -620,6 +619,7 @@ static bool add_link(struct window_probes *probes, const struct bpf_program *pro
 	if (!batch->len || !batch->requests[0].arrays.count)
 		return false;
 	read_code(batch, &batch->requests[0]);
+	batch->requests[0].fd = -ECANCELED;
 	probes->links[probes->len++] = (struct window_link){
 		steal_ptr(batch),
 		job->part == ATTACH_SELDOM ? TURN_SELDOM :
@@ -705,18 +705,30 @@ static void each_at_once(struct window_probes *probes, int first, int last,
 			;
 }
 
-int window_probes_set(struct window_probes *probes)
+/* After all turns up to @last: if one of them was in vain, none is left. */
+static int judge_set(struct window_probes *probes, enum window_turn last)
 {
 	int errnum = 0;
 
-	for (int turn = 0; turn < WINDOW_TURNS; turn++)
-		each_at_once(probes, turn, turn, set_link);
 	for (size_t i = 0; i < probes->len; i++)
-		if (probes->links[i].batch->requests[0].fd < 0)
+		if (probes->links[i].turn <= last && probes->links[i].batch->requests[0].fd < 0)
 			errnum = -probes->links[i].batch->requests[0].fd;
 	if (errnum)
 		window_probes_remove(probes);
 	return errnum;
+}
+
+int window_probes_set(struct window_probes *probes)
+{
+	each_at_once(probes, TURN_SELDOM, TURN_SELDOM, set_link);
+	each_at_once(probes, TURN_OFTEN, TURN_OFTEN, set_link);
+	return judge_set(probes, TURN_OFTEN);
+}
+
+int window_probes_set_stepped(struct window_probes *probes)
+{
+	each_at_once(probes, TURN_STEPPED, TURN_STEPPED, set_link);
+	return judge_set(probes, TURN_STEPPED);
 }
 
 /* What is hit often, or is dear, is the last to come and the first to go: each waits for locks. */

@@ -119,8 +119,13 @@ void window_probes_destroy(struct window_probes *probes);
  */
 bool window_probes_add(struct window_probes *probes, const struct attach_programs *programs,
 		       const struct attach_job *job);
-/* To be called aside. 0, or an error number, and then nothing is set. */
+/*
+ * To be called aside, one after the other: all but return instructions, which slow the
+ * target down many times as much; then these. 0, or an error number, and then nothing
+ * is set.
+ */
 int window_probes_set(struct window_probes *probes);
+int window_probes_set_stepped(struct window_probes *probes);
 void window_probes_remove(struct window_probes *probes);
 
 /*

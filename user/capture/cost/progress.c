@@ -17,6 +17,7 @@
 #define SHARE_MIN 0.1
 #define WINDOW_SHARE_MIN 0.05	/* below, it is all the price of a hit that decides */
 #define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
+#define CALLS_MIN 1000		/* counted before windows, to be compared */
 #define SURELY 2		/* standard deviations */
 #define STATUS_BYTES 4096
 
@@ -47,6 +48,15 @@ void progress_note(struct progress *p, const struct progress_mark *open,
 	}
 	p->last = *shut;
 	p->windows++;
+}
+
+void progress_note_edge(struct progress *p, const struct call_rate *edge,
+			const struct call_rate *window)
+{
+	p->calls_edge = p->calls_edge * KEEP + edge->calls;
+	p->edge_ns = p->edge_ns * KEEP + edge->ns;
+	p->calls_in = p->calls_in * KEEP + window->calls;
+	p->edged_ns = p->edged_ns * KEEP + window->ns;
 }
 
 void progress_follow(struct progress *p, int64_t sleeps)
@@ -97,9 +107,18 @@ static double share_of_sleeps(const struct progress *p)
 	return fmax(p->sleeps_in / expected, 1 - p->probes_ns / p->open_ns);
 }
 
+/* By what was counted, within what is possible: few windows say little. */
+static double share_of_calls(const struct progress *p)
+{
+	double share = p->calls_in / p->edged_ns / (p->calls_edge / p->edge_ns);
+
+	return fmax(share, 1 - p->probes_ns / p->open_ns);
+}
+
 double progress_share(const struct progress *p)
 {
-	double share = is_saturated(p) ? share_of_cpu(p) : share_of_sleeps(p);
+	double share = p->calls_edge >= CALLS_MIN ? share_of_calls(p) :
+		       is_saturated(p) ? share_of_cpu(p) : share_of_sleeps(p);
 
 	return fmin(fmax(share, SHARE_MIN), 1);
 }

@@ -6,7 +6,8 @@
  * Whoever is short of CPU time gets done what the probes leave of it. Whoever has
  * time left either catches up, and gets all done, or rests between pieces of
  * work, and gets less pieces done: the thread that allocates most then goes to
- * sleep less often.
+ * sleep less often. Where calls can be counted with little effort before they are
+ * recorded with much, there is nothing to be concluded: they are compared.
  */
 #ifndef HEAPSONDE_CAPTURE_COST_PROGRESS_H
 #define HEAPSONDE_CAPTURE_COST_PROGRESS_H
@@ -26,6 +27,8 @@ struct progress {
 	double cpu_out_ns, out_ns;
 	double sleeps_in, sleepy_in_ns;		/* where they are known */
 	double sleeps_out, sleepy_out_ns;
+	double calls_in, edged_ns;		/* of windows that have edges */
+	double calls_edge, edge_ns;
 	uint32_t windows;
 	struct progress_mark last;	/* at the end of the last window; time 0: none */
 };
@@ -36,6 +39,15 @@ struct progress {
  */
 void progress_note(struct progress *progress, const struct progress_mark *open,
 		   const struct progress_mark *shut, double probes_ns, double outside_ns);
+/* Calls of allocators, and how long they were counted. */
+struct call_rate { double calls, ns; };
+
+/*
+ * Before that window calls were counted by probes that cost next to nothing, beside
+ * what a call costs in the window: how much less is done there is seen by that.
+ */
+void progress_note_edge(struct progress *progress, const struct call_rate *edge,
+			const struct call_rate *window);
 /* Another thread's sleeps are counted from here on. */
 void progress_follow(struct progress *progress, int64_t sleeps);
 /* Share of a core that the target uses when it is left alone. */

@@ -39,6 +39,8 @@
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
 #define MEMORY_OF_WINDOWS 8.0	/* windows that the running means remember, about */
 #define MEMORY_OF_PACE 3.0	/* the same of what other levels would cost */
+#define STEPPED_MUCH 0.1	/* of hits: then they are what a window costs */
+#define EDGES 2.0		/* windows that calls are counted for before one */
 #define LEAD_S 0.050		/* that a window's process is there before it begins */
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
 
@@ -53,6 +55,7 @@
 struct window_switch {
 	volatile uint32_t *nr;
 	volatile unsigned long long *calls, *calls_max, *full_ns, *stepped;
+	volatile unsigned long long *edge_calls, *edge_stepped;
 };
 
 /* One window, from before its probes to after them; in memory of aside_alloc(). */
@@ -61,7 +64,9 @@ struct window_run {
 	int switch_fd;			/* of the map that the switch lies in */
 	struct window_switch on;
 	clockid_t cpu_clock;
-	uint64_t start_ns, length_ns, calls_max, stepped;
+	uint64_t start_ns, length_ns, calls_max;
+	uint64_t edge_ns;		/* that calls are counted for before it opens; 0: not */
+	uint64_t calls, stepped, edge_calls, edge_stepped;
 	int sleeps_fd;			/* of the thread whose progress is watched, or -1 */
 	uint64_t begun_ns;
 	struct progress_mark open, shut;
@@ -98,6 +103,8 @@ struct governor {
 	double hits_per_s;		/* while a window is open; < 0: not known */
 	double probes_share;		/* of that time, what they took; the same */
 	double outside_ns;		/* of each: before, after, or of no use */
+	double stepped_share;		/* of hits in windows; the same */
+	bool edge_dear;			/* before windows there are such as well */
 	int64_t all_hits, all_stepped;	/* until now */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
 	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
@@ -161,6 +168,7 @@ static void hold_open(struct window_run *run)
 	}
 	run->full = *run->on.nr != nr;
 	*run->on.nr = nr + 1;
+	run->calls = *run->on.calls;
 	run->stepped = *run->on.stepped;
 	shut->time_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
 	shut->cpu_ns = clock_ns(run->cpu_clock);
@@ -177,8 +185,23 @@ static bool find_switch(struct window_run *run)
 		return false;
 	run->on = (struct window_switch){ &bss->window_nr, &bss->window_calls,
 					  &bss->window_calls_max, &bss->window_full_ns,
-					  &bss->window_stepped };
+					  &bss->window_stepped,
+					  &bss->edge_calls, &bss->edge_stepped };
 	return true;
+}
+
+/* How many calls there are while they cost little: return instructions have no probes yet. */
+static void count_calls(struct window_run *run)
+{
+	uint64_t calls = *run->on.edge_calls, stepped = *run->on.edge_stepped;
+	uint64_t begun_ns = clock_ns(CLOCK_MONOTONIC);
+
+	if (!run->edge_ns)
+		return;
+	sleep_ns(run->edge_ns);
+	run->edge_calls = *run->on.edge_calls - calls;
+	run->edge_stepped = *run->on.edge_stepped - stepped;
+	run->edge_ns = clock_ns(CLOCK_MONOTONIC) - begun_ns;
 }
 
 /*
@@ -199,6 +222,10 @@ static void run_window(void *arg)
 	sleep_until(run->start_ns);
 	run->begun_ns = clock_ns(CLOCK_MONOTONIC);
 	run->errnum = window_probes_set(run->probes);
+	if (run->errnum)
+		return;
+	count_calls(run);
+	run->errnum = window_probes_set_stepped(run->probes);
 	if (run->errnum)
 		return;
 	hold_open(run);
@@ -347,6 +374,21 @@ static double spent_since_ns(struct governor *g)
 	return ns;
 }
 
+/* Of a target whose calls are dear before windows too, nothing is learnt by counting them. */
+static void note_edge(struct governor *g, const struct window_run *run)
+{
+	const struct call_rate edge = { (double)run->edge_calls, (double)run->edge_ns };
+	const struct call_rate window = {
+		(double)run->calls, (double)(run->shut.time_ns - run->open.time_ns),
+	};
+
+	if (!run->edge_ns)
+		return;
+	g->edge_dear |= (double)run->edge_stepped > STEPPED_MUCH * (double)run->edge_calls;
+	if (!g->edge_dear)
+		progress_note_edge(&g->progress, &edge, &window);
+}
+
 static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
 	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns), 1);
@@ -361,6 +403,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	spent_ns = spent_since_ns(g);
 	outside_ns = fmax(spent_ns - probes_ns, 0);
 	progress_note(&g->progress, &run->open, &run->shut, probes_ns, outside_ns);
+	note_edge(g, run);
 	note_pace(&g->pace, run, hits);
 	facts.weight = weight(g, run, period_ns,
 			      progress_window_ns(&g->progress, &run->open, &run->shut, probes_ns,
@@ -372,6 +415,8 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	g->hits_per_s = mean(g->hits_per_s, (double)hits * NS_PER_S / open_ns);
 	g->probes_share = mean(g->probes_share, probes_ns / open_ns);
 	g->outside_ns = mean(g->outside_ns, outside_ns);
+	if (hits)
+		g->stepped_share = mean(g->stepped_share, (double)run->stepped / (double)hits);
 	g->spent_ns += spent_ns;
 	if (!g->begun_at.time_ns)
 		g->begun_at = run->open;
@@ -385,6 +430,8 @@ static void plan_window(const struct governor *g, uint64_t start_ns, struct wind
 	run->sleeps_fd = g->sleeps_fd;
 	run->start_ns = start_ns;
 	run->length_ns = (uint64_t)(g->window_s * NS_PER_S);
+	if (g->stepped_share > STEPPED_MUCH && !g->edge_dear)
+		run->edge_ns = (uint64_t)(EDGES * g->window_s * NS_PER_S);
 	run->calls_max = CALLS_MIN + (uint64_t)(CALLS_TOO_MANY * g->window_s *
 						fmax(g->hits_per_s, 0));
 }
@@ -633,6 +680,7 @@ struct governor *governor_create(struct session *session, struct budget budget)
 	g->fresh = true;
 	g->sleeps_fd = -1;
 	g->hits_per_s = g->probes_share = g->outside_ns = g->attach_s = -1;
+	g->stepped_share = -1;
 	if (getrandom(&g->random, sizeof(g->random), 0) < 0)
 		g->random = session_now_ns();
 	pthread_mutex_init(&g->lock, NULL);
