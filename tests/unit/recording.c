@@ -845,6 +845,33 @@ TEST(shares_at_the_end)
 	check_int(got->shares.len + got->threads.len, 0);
 }
 
+static void add_focus(struct snapshot *snap, const char *stack, double until_s, const char *why)
+{
+	snapshot_focus_vec_push(&snap->focus, (struct snapshot_focus){
+		.stack = snapshot_string(snap, stack), .pid = 4242, .since_s = 0.25,
+		.until_s = until_s, .why = why ? snapshot_string(snap, why) : NULL,
+		.alloc_count = 1009, .alloc_bytes = 1009 * 48 });
+}
+
+TEST(focus_of_each_moment)
+{
+	struct snapshot *first __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *last __cleanup(snapshot_destroyp) = fixture_create();
+	struct recording *rec;
+
+	unlink(file);
+	add_focus(first, "00000000000000a1", -1, NULL);
+	add_focus(last, "00000000000000a1", 1.5, "another call path grows faster");
+	add_focus(last, "00000000000000b2", -1, NULL);
+	last->duration_s = first->duration_s + 1;
+	check_ok(create(false, &rec));
+	check_ok(recording_append(rec, first, false));
+	check_ok(recording_append(rec, last, true));
+	check_ok(recording_close(rec));
+	check_reads(first->duration_s, first);
+	check_reads(-1, last);
+}
+
 /* A recording of the schema before has neither what was added to tables nor new ones. */
 TEST(earlier_schema)
 {
