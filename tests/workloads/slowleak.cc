@@ -2,11 +2,14 @@
 /*
  * A slow leak among much that comes and goes, without rest.
  *
- *	slowleak {malloc|calloc|new} LEAKS_PER_S
+ *	slowleak {malloc|calloc|new} LEAKS_PER_S [{malloc|calloc|new} LEAKS_PER_S]
  *
  * SIGUSR1: after LAST more leaks it ends. Leaked blocks grow by a byte each
  * GROWS_EACH: what is known of the last so many of them has one sum alone, and the
  * books tell their number.
+ *
+ * SIGUSR2: from then on it leaks the second way as well, blocks of SECOND_BYTES, which
+ * are in the books and in no other count.
  */
 #include <new>
 
@@ -18,6 +21,7 @@
 
 #define LEAK_BYTES 256
 #define GROWS_EACH 4
+#define SECOND_BYTES 512
 #define LAST 503
 #define LIVE 4096		/* blocks of the churn */
 
@@ -27,7 +31,7 @@ BOOK(leak_by_new, "heap");
 BOOK(churn, "heap");
 
 static void *kept;
-static volatile sig_atomic_t ending;
+static volatile sig_atomic_t ending, doubled;
 
 SITE static void keep(void **p)
 {
@@ -72,6 +76,11 @@ static void end(int)
 	ending = 1;
 }
 
+static void leak_twice(int)
+{
+	doubled = 1;
+}
+
 static double now_s(void)
 {
 	struct timespec ts;
@@ -93,29 +102,57 @@ static void (*way(const char *name))(size_t)
 	       !strcmp(name, "calloc") ? leak_by_calloc : leak_by_malloc;
 }
 
+struct leak {
+	void (*call)(size_t);
+	double per_s, begun;
+	unsigned long count, last;
+	bool grows;		/* the first way: its end is that of all */
+};
+
+static struct leak leak_of(const char *name, double per_s, bool grows)
+{
+	return (struct leak){ way(name), per_s, now_s(), 0, ~0ul, grows };
+}
+
+/* What is due of one of them; both go through the same call of this. */
+SITE static void leak(struct leak *l)
+{
+	for (; l->count < l->last && (double)l->count < (now_s() - l->begun) * l->per_s;
+	     l->count++) {
+		if (ending && l->last == ~0ul && l->grows)
+			l->last = l->count + LAST;
+		l->call(l->grows ? LEAK_BYTES + l->count / GROWS_EACH : SECOND_BYTES);
+	}
+}
+
+SITE static void leak_all(struct leak *leaks, int count)
+{
+	for (int i = 0; i < count; i++)
+		leak(&leaks[i]);
+}
+
 int main(int argc, char **argv)
 {
-	void (*leak)(size_t) = way(argc > 1 ? argv[1] : "malloc");
-	double per_s = argc > 2 ? atof(argv[2]) : 200, begun;
-	unsigned long leaks = 0, last = ~0ul;
 	static struct block live[LIVE];
 	uint64_t random = 1;
+	struct leak leaks[2];
+	int count = 1;
 
 	signal(SIGUSR1, end);
+	signal(SIGUSR2, leak_twice);
 	books_ready();
-	begun = now_s();
-	while (leaks < last) {
+	leaks[0] = leak_of(argc > 1 ? argv[1] : "malloc", argc > 2 ? atof(argv[2]) : 200,
+			   true);
+	while (leaks[0].count < leaks[0].last) {
 		struct block *block;
 
 		random = random * 6364136223846793005u + 1442695040888963407u;
 		block = &live[random >> 33 & (LIVE - 1)];
 		free(book_free(block));
 		*block = churn(16 + (random >> 50 & 127));
-		for (; leaks < last && (double)leaks < (now_s() - begun) * per_s; leaks++) {
-			if (ending && last == ~0ul)
-				last = leaks + LAST;
-			leak(LEAK_BYTES + leaks / GROWS_EACH);
-		}
+		if (doubled && count == 1 && argc > 4)
+			leaks[count++] = leak_of(argv[3], atof(argv[4]), false);
+		leak_all(leaks, count);
 		work();
 	}
 	books_close();

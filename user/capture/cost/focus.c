@@ -241,8 +241,6 @@ static double room(const struct session *s)
 static void give_up_on(struct session *s, const struct suspect *suspect,
 		       const struct place *place, const char *why)
 {
-	if (map64_get(&s->focus.hopeless, suspect->returns_to))
-		return;
 	map64_set(&s->focus.hopeless, suspect->returns_to, 1);
 	log_info("focus: the allocation in %s cannot be traced by itself: %s", name_of(place),
 		 why);
@@ -267,22 +265,32 @@ static void add_site(struct session *s, const struct suspect *suspect,
 		 call->function->symbol, name_of(place));
 }
 
-/* True if the suspect is in focus now. */
-static bool focus_on(struct session *s, const struct image *image,
-		     const struct suspect *suspect)
+/* Before another has to make room for it. */
+static bool can_focus_on(struct session *s, const struct image *image,
+			 const struct suspect *suspect, struct place *place,
+			 struct call_site *call)
 {
-	__cleanup(attachment_deinit) struct attachment probes = { 0 };
-	struct call_site call;
-	struct place place;
 	const char *why;
 
 	if (map64_get(&s->focus.hopeless, suspect->returns_to) ||
-	    !find_place(image, suspect->returns_to, &place))
+	    !find_place(image, suspect->returns_to, place))
 		return false;
-	why = call_site_find(place.mapping->object, place.vaddr, &call);
-	if (!why && suspect->births_per_s * birth_ns(s, &call) / NS_PER_S > room(s))
+	why = call_site_find(place->mapping->object, place->vaddr, call);
+	if (!why && suspect->births_per_s * birth_ns(s, call) / NS_PER_S > room(s))
 		why = "it is made too often for half of the budget";
-	if (!why && suspect->inner_count &&
+	if (why)
+		give_up_on(s, suspect, place, why);
+	return !why;
+}
+
+static void focus_on(struct session *s, const struct image *image,
+		     const struct suspect *suspect, const struct place *place,
+		     const struct call_site *call)
+{
+	__cleanup(attachment_deinit) struct attachment probes = { 0 };
+	const char *why = NULL;
+
+	if (suspect->inner_count &&
 	    bpf_map_update_elem(bpf_map__fd(s->skel->maps.focus_inners), &suspect->returns_to,
 				&suspect->inner, BPF_ANY))
 		why = "there is no room for more in the kernel";
@@ -290,15 +298,13 @@ static bool focus_on(struct session *s, const struct image *image,
 	 * Windows need not wait for it. What was born before had the same chance as ever to
 	 * be in one, and what is born after is in none.
 	 */
-	if (!why && !set_probes(s, place.mapping->object, image->pid, &call,
+	if (!why && !set_probes(s, place->mapping->object, image->pid, call,
 				suspect->inner_count, &probes))
 		why = "the kernel refuses the probes";
-	if (why) {
-		give_up_on(s, suspect, &place, why);
-		return false;
-	}
-	add_site(s, suspect, &place, &call, &probes);
-	return true;
+	if (why)
+		give_up_on(s, suspect, place, why);
+	else
+		add_site(s, suspect, place, call, &probes);
 }
 
 /* The coldest of all that are in focus, by @suspects; NULL if there is none. */
@@ -350,13 +356,17 @@ static void pick(struct session *s, const struct image *image)
 	count_births(s, estimate, &suspects);
 	qsort(suspects.data, suspects.len, sizeof(suspects.data[0]), by_growth);
 	vec_for_each(suspect, &suspects) {
-		if (site_at(&s->focus, suspect->returns_to))
+		struct call_site call;
+		struct place place;
+
+		if (site_at(&s->focus, suspect->returns_to) ||
+		    !can_focus_on(s, image, suspect, &place, &call))
 			continue;
 		if (sites_now(&s->focus) >= s->focus.wanted) {
 			yield_to(s, &suspects, suspect);
 			return;
 		}
-		focus_on(s, image, suspect);
+		focus_on(s, image, suspect, &place, &call);
 	}
 }
 
