@@ -203,6 +203,17 @@ static __always_inline int tell_call(struct pt_regs *regs, long ret, enum memory
 /* Of timed moments: what the programs took, and how many other calls targets made. */
 __u64 ledger_timed_hits, ledger_timed_ns, timed_other_calls;
 
+/*
+ * Switched by user space apart from that of probes, which may be on for long: there are
+ * many more page faults and system calls, and each would pay for two clocks.
+ */
+bool ledger_timing;
+
+static __always_inline __u64 ledger_begin(void)
+{
+	return ledger_timing ? bpf_ktime_get_ns() : never;
+}
+
 static __always_inline void ledger_end(__u64 begun)
 {
 	if (!begun)
@@ -214,8 +225,8 @@ static __always_inline void ledger_end(__u64 begun)
 static __always_inline int see_call(struct pt_regs *regs, long ret, enum memory_call call,
 				    bool guarded)
 {
-	__u64 begun = call ? timing_begin() : 0;
-	__u32 tgid = call || timing ? current_target() : 0;
+	__u64 begun = call ? ledger_begin() : 0;
+	__u32 tgid = call || ledger_timing ? current_target() : 0;
 
 	if (!tgid)
 		return 0;
@@ -384,7 +395,7 @@ static __always_inline struct thread_state *faulting_thread(void)
 
 static __always_inline int see_fault(__u64 addr, __u64 error_code, bool guarded)
 {
-	__u64 begun = timing_begin();
+	__u64 begun = ledger_begin();
 	struct thread_state *t = addr >> 47 ? NULL : faulting_thread();
 	__u64 block = addr >> FAULT_BLOCK_SHIFT;
 	struct fault_sampling *f;

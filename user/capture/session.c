@@ -181,27 +181,28 @@ static double timing_for_s(const struct session *s)
 	return (double)(watched_until_ns(s) - s->timed_since_ns) / NS_PER_S;
 }
 
-static void set_timing(struct session *s, bool on)
+static void set_ledger_timing(struct session *s, bool on)
 {
-	if (on == s->skel->bss->timing)
+	if (on == s->skel->bss->ledger_timing)
 		return;
 	if (on)
 		s->timed_since_ns = watched_until_ns(s);
 	else
 		s->timed_s += timing_for_s(s);
-	s->skel->bss->timing = on;
+	s->skel->bss->ledger_timing = on;
 }
 
 double session_timed_s(const struct session *s)
 {
-	return s->timed_s + (s->skel->bss->timing ? timing_for_s(s) : 0);
+	return s->timed_s + (s->skel->bss->ledger_timing ? timing_for_s(s) : 0);
 }
 
 /* At once: session_run() looks only later whether that moment is over. */
 void session_time_programs(struct session *s)
 {
 	s->timed_until_s = session_watched_s(s) + TIMING_S;
-	set_timing(s, true);
+	s->skel->bss->timing = true;
+	set_ledger_timing(s, true);
 }
 
 static void take_sample(struct session *s)
@@ -272,7 +273,8 @@ struct error *session_run(struct session *s, double seconds,
 		turn_s = session_turn_go(s, session_watched_s(s));
 		note_loss(s);
 		session_keep_focus(s, now);
-		set_timing(s, s->governor || now < s->timed_until_s || turn_s < HUGE_VAL);
+		s->skel->bss->timing = s->governor || now < s->timed_until_s || turn_s < HUGE_VAL;
+		set_ledger_timing(s, now < s->timed_until_s);
 		note_growth(s, now);
 		keep_memory(s, now);
 		if (now >= s->next_sample_s) {

@@ -255,7 +255,7 @@ struct session {
 	double overspent_ns;	/* of auto's own budget, where none was given */
 	bool told_of_saving;		/* that fewer samples of Go heaps are taken */
 	double timed_until_s;	/* the programs take their own time until then */
-	uint64_t timed_since_ns;	/* ... since then ... */
+	uint64_t timed_since_ns;	/* ... the ledger's since then ... */
 	double timed_s;			/* ... and before that for so long */
 	int64_t noted_loss;		/* already told to the model */
 	int64_t forks;			/* children that were not watched */
