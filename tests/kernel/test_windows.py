@@ -158,6 +158,21 @@ def a_heap_that_grows_while_it_is_read():
     remark(said)
 
 
+@case()
+def windows_share_their_budget_with_the_ledger():
+    report, _ = watch("leaky", 6, budget="2")
+    cost, windows = report.data["cost"], report.data["windows"]["windows"]
+    probes = cost["probe_hits"] * cost["probe_ns_per_hit"]
+    ledger = cost["ledger_hits"] * cost["ledger_ns_per_hit"] + \
+        cost["slowed_calls"] * (cost["ns_per_slowed_call"] or 0)
+    budget = 0.02 * (probes + ledger) / cost["target_cpu_share"]
+    left = budget - min(ledger, budget / 2)
+    said = (f"probes {probes / 1e6:.1f} and ledger {ledger / 1e6:.1f} of {budget / 1e6:.1f} ms, "
+            f"{windows} windows")
+    check(probes <= 1.1 * left + 1.5 * probes / windows, said)
+    remark(said)
+
+
 EXACT = ("live_bytes", "live_count", "alloc_bytes", "alloc_count", "free_bytes", "free_count")
 
 

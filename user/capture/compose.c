@@ -467,6 +467,14 @@ void session_update_cost(struct session *s)
 	});
 }
 
+double session_ledger_ns(const struct session *s)
+{
+	double per_hit = fmax(s->cost.ledger_ns_per_hit, 0);
+
+	return per_hit * (double)session_count(s, COUNT_LEDGER_HITS) +
+	       s->cost.kernel.call_ns * (double)slowed_calls(s);
+}
+
 static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 {
 	ret->probe_hits = session_hits(s);

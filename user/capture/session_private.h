@@ -293,7 +293,7 @@ double session_own_cpu_s(void);
 /* Whether there is news that should be looked at at once. */
 bool session_is_called(const struct session *s);
 
-/* How long the programs were timed in all. */
+/* How long the ledger's programs were timed in all. */
 double session_timed_s(const struct session *s);
 /* For a moment from now on, the programs tell how long they take. */
 void session_time_programs(struct session *s);
@@ -580,6 +580,8 @@ void session_note_level(struct session *s, const char *before);
 int64_t session_count(const struct session *s, enum bpf_counter counter);
 /* All hits of probes so far. */
 int64_t session_hits(const struct session *s);
+/* CPU time that the kernel's ledger has cost the targets so far; 0 while that is not known. */
+double session_ledger_ns(const struct session *s);
 /* What was lost so far; @totals are the model's. */
 void session_loss(const struct session *s, const struct model_totals *totals,
 		  struct snapshot_loss *ret);

@@ -34,6 +34,7 @@
 #define DEBT_MAX_S 30.0		/* ... the budget is kept where one window is much of it */
 #define WINDOWS_KNOWN 8
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
+#define LEDGER_PART 0.5		/* of the budget, at most: without windows nothing is known */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
@@ -107,6 +108,8 @@ struct governor {
 	bool edge_dear;			/* before windows there are such as well */
 	int64_t all_hits, all_stepped;	/* until now */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
+	double ledger_ns;		/* ... and the kernel's ledger ... */
+	double ledger_from_ns;		/* (all of that before counts for nothing) */
 	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
 	double attach_s;
 	double period_s, window_s;
@@ -245,23 +248,44 @@ static double mean(double before, double value)
 	return before < 0 ? value : before + (value - before) / MEMORY_OF_WINDOWS;
 }
 
-/* By how much probes have cost more than the budget, until the last window. */
-static double debt_ns(const struct governor *g)
+/* What the budget has given since the first window, until the last one. */
+static double earned_ns(const struct governor *g)
 {
 	const struct progress_mark *last = &g->progress.last, *begun = &g->begun_at;
 
 	if (!begun->time_ns)
 		return 0;
-	return fmax(g->spent_ns - g->share *
-		    budget_earned_ns(&g->budget, (double)(last->cpu_ns - begun->cpu_ns),
-				     (double)(last->time_ns - begun->time_ns)), 0);
+	return g->share * budget_earned_ns(&g->budget, (double)(last->cpu_ns - begun->cpu_ns),
+					   (double)(last->time_ns - begun->time_ns));
+}
+
+/* What of that is left to windows: of a program that grows fast, the ledger has much to see. */
+static double part_of_windows(const struct governor *g)
+{
+	double earned = earned_ns(g);
+
+	return earned > 0 ? 1 - fmin(g->share * g->ledger_ns / earned, LEDGER_PART) : 1;
+}
+
+/* By how much probes have cost more than the budget, until the last window. */
+static double debt_ns(const struct governor *g)
+{
+	return g->begun_at.time_ns ?
+		fmax(g->spent_ns - part_of_windows(g) * earned_ns(g), 0) : 0;
+}
+
+/* For windows, of a second; as a share of one core. */
+static double budget_of_windows(const struct governor *g)
+{
+	return part_of_windows(g) * g->share *
+	       budget_of_core(&g->budget, progress_cpu_share(&g->progress));
 }
 
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
 static double period_length_s(const struct governor *g, double window_s)
 {
 	double cost_s = fmax(g->probes_share, 0) * window_s + fmax(g->outside_ns, 0) / NS_PER_S;
-	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+	double budget = budget_of_windows(g);
 	double period = MARGIN * cost_s / budget;
 
 	period = fmin(fmax(period, PERIOD_MIN_S + window_s), PERIOD_MAX_S);
@@ -276,7 +300,7 @@ static double period_length_s(const struct governor *g, double window_s)
  */
 static double long_window_s(const struct governor *g)
 {
-	double budget = g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+	double budget = budget_of_windows(g);
 	double rest = budget * PERIOD_MIN_S - MARGIN * fmax(g->outside_ns, 0) / NS_PER_S;
 	double share = MARGIN * fmax(g->probes_share, 0);
 
@@ -389,6 +413,18 @@ static void note_edge(struct governor *g, const struct window_run *run)
 		progress_note_edge(&g->progress, &edge, &window);
 }
 
+/* It counts from the first window on, as the target's CPU time does. With the lock held. */
+static void note_ledger(struct governor *g, const struct window_run *run)
+{
+	double ns = session_ledger_ns(g->s);
+
+	if (!g->begun_at.time_ns) {
+		g->begun_at = run->open;
+		g->ledger_from_ns = ns;
+	}
+	g->ledger_ns = ns - g->ledger_from_ns;
+}
+
 static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
 	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns), 1);
@@ -410,6 +446,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 						 windows_threads(g->windows)));
 	windows_shut(g->windows, &facts);
 	busiest = windows_busiest_thread(g->windows);
+	note_ledger(g, run);
 	pthread_mutex_unlock(&g->s->lock);
 	watch_thread(g, busiest);
 	g->hits_per_s = mean(g->hits_per_s, (double)hits * NS_PER_S / open_ns);
@@ -418,8 +455,6 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	if (hits)
 		g->stepped_share = mean(g->stepped_share, (double)run->stepped / (double)hits);
 	g->spent_ns += spent_ns;
-	if (!g->begun_at.time_ns)
-		g->begun_at = run->open;
 	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
 }
 
