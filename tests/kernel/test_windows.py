@@ -173,6 +173,29 @@ def windows_share_their_budget_with_the_ledger():
     remark(said)
 
 
+MAPS_MUCH = """
+import mmap, time
+while True:
+    for _ in range(8):
+        mmap.mmap(-1, 4096).close()
+    kept = [bytearray(700) for _ in range(20)]
+    time.sleep(0.01)
+"""
+
+
+@case()
+def windows_go_on_where_mmap_is_probed_all_the_time():
+    """What it costs is none of the windows', however long they wait for the next one."""
+    target = spawn([sys.executable, "-c", MAPS_MUCH])
+    time.sleep(0.5)
+    out = heapsonde("report", "-p", target.pid, "-d", "10", "--mode", "windows", "--max-overhead",
+                    "20", "--json")
+    target.kill()
+    windows = json.loads(out.stdout)["windows"]["windows"]
+    check(windows >= 10, f"only {windows} windows")
+    remark(f"{windows} windows")
+
+
 EXACT = ("live_bytes", "live_count", "alloc_bytes", "alloc_count", "free_bytes", "free_count")
 
 

@@ -107,7 +107,9 @@ struct governor {
 	double stepped_share;		/* of hits in windows; the same */
 	bool edge_dear;			/* before windows there are such as well */
 	int64_t all_hits, all_stepped;	/* until now */
+	int64_t all_outside;		/* of those, at windows' probes while none was open */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
+	double standing_ns;		/* ... those that stand between windows as well ... */
 	double ledger_ns;		/* ... and the kernel's ledger ... */
 	double ledger_from_ns;		/* (all of that before counts for nothing) */
 	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
@@ -259,12 +261,12 @@ static double earned_ns(const struct governor *g)
 					   (double)(last->time_ns - begun->time_ns));
 }
 
-/* What of that is left to windows: of a program that grows fast, the ledger has much to see. */
+/* What of that is left to windows: of a program that grows fast, others have much to see. */
 static double part_of_windows(const struct governor *g)
 {
-	double earned = earned_ns(g);
+	double earned = earned_ns(g), others = g->share * (g->ledger_ns + g->standing_ns);
 
-	return earned > 0 ? 1 - fmin(g->share * g->ledger_ns / earned, LEDGER_PART) : 1;
+	return earned > 0 ? 1 - fmin(others / earned, LEDGER_PART) : 1;
 }
 
 /* By how much probes have cost more than the budget, until the last window. */
@@ -398,6 +400,21 @@ static double spent_since_ns(struct governor *g)
 	return ns;
 }
 
+/*
+ * What of that was at probes that are no window's: of mmap(), brk() and their kin, which
+ * stand all the time. They hit as time goes by, however many windows there are.
+ */
+static double standing_ns(struct governor *g, const struct window_run *run, int64_t hits_before,
+			  double spent_ns)
+{
+	int64_t outside = session_count(g->s, COUNT_OUTSIDE_HITS);
+	int64_t all = g->all_hits - hits_before;
+	int64_t windows = 2 * (int64_t)run->calls + 2 * (outside - g->all_outside);
+
+	g->all_outside = outside;
+	return all > windows ? spent_ns * (double)(all - windows) / (double)all : 0;
+}
+
 /* Of a target whose calls are dear before windows too, nothing is learnt by counting them. */
 static void note_edge(struct governor *g, const struct window_run *run)
 {
@@ -431,12 +448,14 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	struct window_facts facts = { run->open.time_ns, run->shut.time_ns, 0, run->full };
 	uint64_t hits;
 	uint32_t busiest;
-	double probes_ns, outside_ns, spent_ns;
+	double probes_ns, outside_ns, spent_ns, standing;
+	int64_t hits_before = g->all_hits;
 
 	pthread_mutex_lock(&g->s->lock);
 	hits = windows_hits(g->windows);
 	probes_ns = cost_ns_of(&g->s->cost, (double)hits, (double)run->stepped);
 	spent_ns = spent_since_ns(g);
+	standing = standing_ns(g, run, hits_before, spent_ns);
 	outside_ns = fmax(spent_ns - probes_ns, 0);
 	progress_note(&g->progress, &run->open, &run->shut, probes_ns, outside_ns);
 	note_edge(g, run);
@@ -451,10 +470,11 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	watch_thread(g, busiest);
 	g->hits_per_s = mean(g->hits_per_s, (double)hits * NS_PER_S / open_ns);
 	g->probes_share = mean(g->probes_share, probes_ns / open_ns);
-	g->outside_ns = mean(g->outside_ns, outside_ns);
+	g->outside_ns = mean(g->outside_ns, fmax(outside_ns - standing, 0));
 	if (hits)
 		g->stepped_share = mean(g->stepped_share, (double)run->stepped / (double)hits);
-	g->spent_ns += spent_ns;
+	g->spent_ns += spent_ns - standing;
+	g->standing_ns += standing;
 	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
 }
 
@@ -747,6 +767,7 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 {
 	/* What another level has cost until now is not the windows'. */
 	g->all_hits = hits_of_windows(g->s);
+	g->all_outside = session_count(g->s, COUNT_OUTSIDE_HITS);
 	g->all_stepped = session_count(g->s, COUNT_STEPPED_HITS);
 	g->spent_ns = debt_ns;
 	g->since_ns = since_ns;
