@@ -11,8 +11,8 @@
 
 /* 0: there are no windows, every hit counts; odd: one is open; even: shut. */
 __u32 window_nr;
-/* Calls in the open one, how many there may be, and when they became too many. */
-__u64 window_calls, window_calls_max, window_full_ns;
+/* Calls in the open one, how many there may be, when the first came, and the one too many. */
+__u64 window_calls, window_calls_max, window_first_ns, window_full_ns;
 /* Hits in it at instructions that are single-stepped, which cost many times what others do. */
 __u64 window_stepped;
 /* Calls outside of windows, and hits at such instructions there. */
@@ -26,6 +26,12 @@ static __noinline int window_fill(__u32 nr)
 	return 0;
 }
 
+static __noinline int window_first(void)
+{
+	window_first_ns = bpf_ktime_get_ns();
+	return 0;
+}
+
 /* Whether this call is outside of all windows; to be asked once per call. */
 static __always_inline bool window_is_shut(void)
 {
@@ -34,7 +40,11 @@ static __always_inline bool window_is_shut(void)
 	if (!nr)
 		return false;
 	if (nr & 1) {
-		if (__sync_fetch_and_add(&window_calls, 1) < window_calls_max)
+		__u64 before = __sync_fetch_and_add(&window_calls, 1);
+
+		if (!before)
+			window_first();
+		if (before < window_calls_max)
 			return false;
 		window_fill(nr);
 	}

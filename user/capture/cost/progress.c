@@ -19,6 +19,8 @@
 #define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
 #define CALLS_MIN 1000		/* counted before windows, to be compared */
 #define SURELY 2		/* standard deviations */
+#define STRETCH_MAX 10.0
+#define SURELY_QUIET 10		/* times the mean time between two calls */
 #define STATUS_BYTES 4096
 
 static void note_outside(struct progress *p, const struct progress_mark *open, double probes_ns)
@@ -34,12 +36,19 @@ static void note_outside(struct progress *p, const struct progress_mark *open, d
 	p->sleepy_out_ns = p->sleepy_out_ns * KEEP + (double)(open->time_ns - last->time_ns);
 }
 
+static double waited_ns(const struct progress_mark *open, const struct progress_mark *shut)
+{
+	return open->waited_ns >= 0 && shut->waited_ns > open->waited_ns
+		? (double)(shut->waited_ns - open->waited_ns) : 0;
+}
+
 void progress_note(struct progress *p, const struct progress_mark *open,
 		   const struct progress_mark *shut, double probes_ns, double outside_ns)
 {
 	if (p->last.time_ns && open->time_ns > p->last.time_ns)
 		note_outside(p, open, outside_ns);
 	p->cpu_in_ns = p->cpu_in_ns * KEEP + (double)(shut->cpu_ns - open->cpu_ns);
+	p->waited_in_ns = p->waited_in_ns * KEEP + waited_ns(open, shut);
 	p->open_ns = p->open_ns * KEEP + (double)(shut->time_ns - open->time_ns);
 	p->probes_ns = p->probes_ns * KEEP + probes_ns;
 	if (open->sleeps >= 0 && shut->sleeps >= open->sleeps) {
@@ -59,9 +68,10 @@ void progress_note_edge(struct progress *p, const struct call_rate *edge,
 	p->edged_ns = p->edged_ns * KEEP + window->ns;
 }
 
-void progress_follow(struct progress *p, int64_t sleeps)
+void progress_follow(struct progress *p, const struct progress_mark *mark)
 {
-	p->last.sleeps = sleeps;
+	p->last.sleeps = mark->sleeps;
+	p->last.waited_ns = mark->waited_ns;
 }
 
 double progress_cpu_share(const struct progress *p)
@@ -79,7 +89,13 @@ static bool is_saturated(const struct progress *p)
 	if (p->windows < WINDOWS_MIN || p->open_ns <= 0 || p->out_ns <= 0 || p->cpu_out_ns <= 0)
 		return false;
 	cores = ceil(p->cpu_out_ns / p->out_ns);
-	return p->cpu_in_ns > SATURATED * fmax(cores, 1) * p->open_ns;
+	return p->cpu_in_ns + p->waited_in_ns > SATURATED * fmax(cores, 1) * p->open_ns;
+}
+
+/* So much time passes for each bit of CPU time: others use the processors too. */
+static double stretch(const struct progress *p)
+{
+	return p->cpu_in_ns > 0 ? fmin(1 + p->waited_in_ns / p->cpu_in_ns, STRETCH_MAX) : 1;
 }
 
 /* By CPU time, less that of the probes. */
@@ -104,7 +120,7 @@ static double share_of_sleeps(const struct progress *p)
 	expected = p->sleeps_out / p->sleepy_out_ns * p->sleepy_in_ns;
 	if (expected < SLEEPS_MIN || p->sleeps_in > expected - SURELY * sqrt(expected))
 		return 1;
-	return fmax(p->sleeps_in / expected, 1 - p->probes_ns / p->open_ns);
+	return fmax(p->sleeps_in / expected, 1 - stretch(p) * p->probes_ns / p->open_ns);
 }
 
 /* By what was counted, within what is possible: few windows say little. */
@@ -112,7 +128,7 @@ static double share_of_calls(const struct progress *p)
 {
 	double share = p->calls_in / p->edged_ns / (p->calls_edge / p->edge_ns);
 
-	return fmax(share, 1 - p->probes_ns / p->open_ns);
+	return fmax(share, 1 - stretch(p) * p->probes_ns / p->open_ns);
 }
 
 double progress_share(const struct progress *p)
@@ -133,42 +149,96 @@ static double pieces(const struct progress_mark *open, const struct progress_mar
 		? 1 + (double)(shut->sleeps - open->sleeps) : 1;
 }
 
-/*
- * What probes took is lost, but for what was made good while there was nothing else
- * to do; and where all windows together lose more, each has its share of that.
- */
-double progress_window_ns(const struct progress *p, const struct progress_mark *open,
-			  const struct progress_mark *shut, double probes_ns, size_t threads)
+static double open_ns(const struct progress_window *w)
 {
-	double length = (double)(shut->time_ns - open->time_ns);
-	double cores = fmin(fmax((double)threads, 1), (double)sysconf(_SC_NPROCESSORS_ONLN));
-	double idle = fmax(cores * length - (double)(shut->cpu_ns - open->cpu_ns), 0);
-	double lost = fmax(probes_ns - idle, 0) / cores / pieces(open, shut);
+	return (double)(w->shut.time_ns - w->open.time_ns);
+}
+
+/*
+ * How long the target would have taken, left alone, for what it did while the window
+ * was open. What probes took is lost, but for what was made good while there was nothing
+ * else to do; and where all windows together lose more, each has its share of that.
+ * Bursts are slowed down more than the rest.
+ */
+static double done_ns(const struct progress *p, const struct progress_window *w)
+{
+	double length = open_ns(w);
+	double cores = fmin(fmax((double)w->threads, 1), (double)sysconf(_SC_NPROCESSORS_ONLN));
+	double used = (double)(w->shut.cpu_ns - w->open.cpu_ns) + waited_ns(&w->open, &w->shut);
+	double idle = fmax(cores * length - used, 0), took = stretch(p) * w->probes_ns;
+	double lost = fmax(took - idle, 0) / cores / pieces(&w->open, &w->shut);
 
 	if (p->probes_ns > 0)
-		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns * probes_ns / p->probes_ns);
-	return fmax(length - fmin(lost, probes_ns), length * WINDOW_SHARE_MIN);
+		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns *
+				  w->probes_ns / p->probes_ns);
+	return fmax(length - fmin(lost, took), length * WINDOW_SHARE_MIN);
+}
+
+/* Whether it was quiet first, for longer than chance would have it. */
+static bool has_met_burst(const struct progress_window *w)
+{
+	double quiet_ns = (double)w->first_ns - (double)w->open.time_ns;
+	double busy_ns = (double)w->shut.time_ns - (double)w->first_ns;
+
+	return w->calls && quiet_ns > SURELY_QUIET * busy_ns / (double)w->calls;
+}
+
+/*
+ * While one call follows another, that is as long as they would have taken. Calls of
+ * which it saw the first may have begun anywhere in all of its length, also where they
+ * became too many for it (the rest is told by windows that begin amidst as many); what
+ * probes took came before half of them.
+ */
+double progress_seen_ns(const struct progress *p, const struct progress_window *w)
+{
+	double done = done_ns(p, w);
+
+	if (has_met_burst(w))
+		return fmax(open_ns(w), (double)w->length_ns) - (open_ns(w) - done) / 2;
+	return done;
 }
 
 /* --- reading --- */
 
-int progress_open_thread(uint32_t pid, uint32_t tid)
+static int open_file(uint32_t pid, uint32_t tid, const char *name)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%u/task/%u/status", pid, tid);
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/%s", pid, tid, name);
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-int64_t progress_read_sleeps(int fd)
+struct progress_thread progress_open_thread(uint32_t pid, uint32_t tid)
 {
-	static const char field[] = "\nvoluntary_ctxt_switches:";
+	return (struct progress_thread){ open_file(pid, tid, "status"),
+					 open_file(pid, tid, "schedstat") };
+}
+
+void progress_close_thread(struct progress_thread *thread)
+{
+	if (thread->status_fd >= 0)
+		close(thread->status_fd);
+	if (thread->schedstat_fd >= 0)
+		close(thread->schedstat_fd);
+	*thread = PROGRESS_NO_THREAD;
+}
+
+/* The number behind @before; -1 if there is none. */
+static int64_t number_behind(int fd, const char *before)
+{
 	char text[STATUS_BYTES], *at;
 	ssize_t len = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
 
 	if (len <= 0)
 		return -1;
 	text[len] = '\0';
-	at = strstr(text, field);
-	return at ? strtoll(at + sizeof(field) - 1, NULL, 10) : -1;
+	at = strstr(text, before);
+	return at ? strtoll(at + strlen(before), NULL, 10) : -1;
+}
+
+void progress_read_thread(const struct progress_thread *thread, struct progress_mark *ret)
+{
+	ret->sleeps = number_behind(thread->status_fd, "\nvoluntary_ctxt_switches:");
+	/* Time that it ran, time that it waited, how often it ran. */
+	ret->waited_ns = number_behind(thread->schedstat_fd, " ");
 }

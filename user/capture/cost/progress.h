@@ -3,11 +3,12 @@
  * How much of its work the target gets done while a window is open, by what it
  * gets done without: probes slow it down, and what a window shows stands for more.
  *
- * Whoever is short of CPU time gets done what the probes leave of it. Whoever has
- * time left either catches up, and gets all done, or rests between pieces of
- * work, and gets less pieces done: the thread that allocates most then goes to
- * sleep less often. Where calls can be counted with little effort before they are
- * recorded with much, there is nothing to be concluded: they are compared.
+ * Whoever is short of CPU time, all of which it takes or has to wait for, gets done
+ * what the probes leave of it. Whoever has time left either catches up, and gets all
+ * done, or rests between pieces of work, and gets less pieces done: the thread that
+ * allocates most then goes to sleep less often. Where calls can be counted with little
+ * effort before they are recorded with much, there is nothing to be concluded: they are
+ * compared.
  */
 #ifndef HEAPSONDE_CAPTURE_COST_PROGRESS_H
 #define HEAPSONDE_CAPTURE_COST_PROGRESS_H
@@ -18,12 +19,14 @@
 /* The target at one moment. */
 struct progress_mark {
 	uint64_t time_ns, cpu_ns;
-	int64_t sleeps;		/* of one thread until then; < 0: not known */
+	/* Of one thread until then; < 0: not known. */
+	int64_t sleeps;		/* how often it went to sleep */
+	int64_t waited_ns;	/* for a processor */
 };
 
 /* Running sums, of which the oldest are forgotten. Zeroed at the beginning. */
 struct progress {
-	double cpu_in_ns, open_ns, probes_ns;
+	double cpu_in_ns, waited_in_ns, open_ns, probes_ns;
 	double cpu_out_ns, out_ns;
 	double sleeps_in, sleepy_in_ns;		/* where they are known */
 	double sleeps_out, sleepy_out_ns;
@@ -48,22 +51,34 @@ struct call_rate { double calls, ns; };
  */
 void progress_note_edge(struct progress *progress, const struct call_rate *edge,
 			const struct call_rate *window);
-/* Another thread's sleeps are counted from here on. */
-void progress_follow(struct progress *progress, int64_t sleeps);
+/* Another thread is followed from here on; only what @mark says of that counts. */
+void progress_follow(struct progress *progress, const struct progress_mark *mark);
 /* Share of a core that the target uses when it is left alone. */
 double progress_cpu_share(const struct progress *progress);
 /* Of what it does without a window, in all of them; at most 1. */
 double progress_share(const struct progress *progress);
-/*
- * How long the target would have taken, left alone, for what @threads threads of
- * it did while one window was open. Bursts are slowed down more than the rest.
- */
-double progress_window_ns(const struct progress *progress, const struct progress_mark *open,
-			  const struct progress_mark *shut, double probes_ns, size_t threads);
+struct progress_window {
+	struct progress_mark open, shut;
+	uint64_t length_ns;		/* that it was to be open for; calls may have shut it */
+	uint64_t calls, first_ns;	/* in it, and when the first one came */
+	double probes_ns;
+	size_t threads;			/* that made them */
+};
 
-/* The thread's status in /proc, or -1. */
-int progress_open_thread(uint32_t pid, uint32_t tid);
-/* How often it went to sleep; -1 if that cannot be read. Takes no memory. */
-int64_t progress_read_sleeps(int fd);
+/*
+ * For how much of the target's time a window has seen what it saw: its calls would have
+ * been seen as well had it begun earlier or later by so much.
+ */
+double progress_seen_ns(const struct progress *progress, const struct progress_window *window);
+
+/* A thread's files in /proc; -1: there is none. */
+struct progress_thread { int status_fd, schedstat_fd; };
+
+#define PROGRESS_NO_THREAD ((struct progress_thread){ -1, -1 })
+
+struct progress_thread progress_open_thread(uint32_t pid, uint32_t tid);
+void progress_close_thread(struct progress_thread *thread);
+/* Notes in @ret what is the thread's. Takes no memory. */
+void progress_read_thread(const struct progress_thread *thread, struct progress_mark *ret);
 
 #endif

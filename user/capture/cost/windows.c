@@ -55,7 +55,7 @@
 /* What the kernel side looks at. */
 struct window_switch {
 	volatile uint32_t *nr;
-	volatile unsigned long long *calls, *calls_max, *full_ns, *stepped;
+	volatile unsigned long long *calls, *calls_max, *first_ns, *full_ns, *stepped;
 	volatile unsigned long long *edge_calls, *edge_stepped;
 };
 
@@ -68,10 +68,11 @@ struct window_run {
 	uint64_t start_ns, length_ns, calls_max;
 	uint64_t edge_ns;		/* that calls are counted for before it opens; 0: not */
 	uint64_t calls, stepped, edge_calls, edge_stepped;
-	int sleeps_fd;			/* of the thread whose progress is watched, or -1 */
+	struct progress_thread thread;	/* whose progress is watched */
 	uint64_t begun_ns;
 	struct progress_mark open, shut;
-	bool full;
+	bool full;			/* there were too many calls */
+	uint64_t first_ns;		/* when the first one came; of no meaning without */
 	int errnum;
 };
 
@@ -117,8 +118,8 @@ struct governor {
 	double period_s, window_s;
 	struct progress progress;
 	struct window_pace pace;
-	uint32_t sleeps_of;		/* thread; 0: none */
-	int sleeps_fd;
+	uint32_t thread_id;		/* whose progress is watched; 0: nobody's */
+	struct progress_thread thread;
 
 	struct window_estimate estimate;
 	uint64_t estimated_ns, estimate_took_ns;
@@ -158,7 +159,7 @@ static void hold_open(struct window_run *run)
 
 	*run->on.calls = *run->on.stepped = 0;
 	*run->on.calls_max = run->calls_max;
-	open->sleeps = progress_read_sleeps(run->sleeps_fd);
+	progress_read_thread(&run->thread, open);
 	open->cpu_ns = clock_ns(run->cpu_clock);
 	open->time_ns = clock_ns(CLOCK_MONOTONIC);
 	until = open->time_ns + run->length_ns;
@@ -175,9 +176,10 @@ static void hold_open(struct window_run *run)
 	*run->on.nr = nr + 1;
 	run->calls = *run->on.calls;
 	run->stepped = *run->on.stepped;
+	run->first_ns = *run->on.first_ns;
 	shut->time_ns = run->full ? *run->on.full_ns : clock_ns(CLOCK_MONOTONIC);
 	shut->cpu_ns = clock_ns(run->cpu_clock);
-	shut->sleeps = progress_read_sleeps(run->sleeps_fd);
+	progress_read_thread(&run->thread, shut);
 }
 
 /* The skeleton's memory, which the kernel shares with whoever has the map. */
@@ -189,8 +191,8 @@ static bool find_switch(struct window_run *run)
 	if (bss == MAP_FAILED)
 		return false;
 	run->on = (struct window_switch){ &bss->window_nr, &bss->window_calls,
-					  &bss->window_calls_max, &bss->window_full_ns,
-					  &bss->window_stepped,
+					  &bss->window_calls_max, &bss->window_first_ns,
+					  &bss->window_full_ns, &bss->window_stepped,
 					  &bss->edge_calls, &bss->edge_stepped };
 	return true;
 }
@@ -363,29 +365,40 @@ static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
 			break;
 }
 
+static double seen_ns(const struct governor *g, const struct window_run *run, double probes_ns)
+{
+	return progress_seen_ns(&g->progress, &(struct progress_window){
+		.open = run->open, .shut = run->shut, .length_ns = run->length_ns,
+		.calls = run->calls, .first_ns = run->first_ns,
+		.probes_ns = probes_ns, .threads = windows_threads(g->windows),
+	});
+}
+
 /*
  * The time that it stands for: its period, and what was late. One that was shut
  * at once would weigh more than so little can bear.
  */
 static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns,
-		     double done_ns)
+		     double probes_ns)
 {
 	double late_s = (double)(session_now_ns() - period_ns) / NS_PER_S;
 
 	return fmax(g->period_s, late_s) * NS_PER_S /
-	       fmax(done_ns, (double)run->length_ns / SHORTEST_PART);
+	       fmax(seen_ns(g, run, probes_ns), (double)run->length_ns / SHORTEST_PART);
 }
 
 /* Whichever allocated most in the last window. */
 static void watch_thread(struct governor *g, uint32_t tid)
 {
-	if (!tid || tid == g->sleeps_of)
+	struct progress_mark mark;
+
+	if (!tid || tid == g->thread_id)
 		return;
-	if (g->sleeps_fd >= 0)
-		close(g->sleeps_fd);
-	g->sleeps_of = tid;
-	g->sleeps_fd = progress_open_thread(g->pid, tid);
-	progress_follow(&g->progress, progress_read_sleeps(g->sleeps_fd));
+	progress_close_thread(&g->thread);
+	g->thread_id = tid;
+	g->thread = progress_open_thread(g->pid, tid);
+	progress_read_thread(&g->thread, &mark);
+	progress_follow(&g->progress, &mark);
 }
 
 /* What probes have cost since the last window, which this one's are some of. */
@@ -460,9 +473,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	progress_note(&g->progress, &run->open, &run->shut, probes_ns, outside_ns);
 	note_edge(g, run);
 	note_pace(&g->pace, run, hits);
-	facts.weight = weight(g, run, period_ns,
-			      progress_window_ns(&g->progress, &run->open, &run->shut, probes_ns,
-						 windows_threads(g->windows)));
+	facts.weight = weight(g, run, period_ns, probes_ns);
 	windows_shut(g->windows, &facts);
 	busiest = windows_busiest_thread(g->windows);
 	note_ledger(g, run);
@@ -482,7 +493,7 @@ static void plan_window(const struct governor *g, uint64_t start_ns, struct wind
 {
 	run->probes = g->probes;
 	run->switch_fd = bpf_map__fd(g->s->skel->maps.bss);
-	run->sleeps_fd = g->sleeps_fd;
+	run->thread = g->thread;
 	run->start_ns = start_ns;
 	run->length_ns = (uint64_t)(g->window_s * NS_PER_S);
 	if (g->stepped_share > STEPPED_MUCH && !g->edge_dear)
@@ -733,7 +744,7 @@ struct governor *governor_create(struct session *session, struct budget budget)
 	g->probes = window_probes_create();
 	g->windows = windows_create(session_now_ns());
 	g->fresh = true;
-	g->sleeps_fd = -1;
+	g->thread = PROGRESS_NO_THREAD;
 	g->hits_per_s = g->probes_share = g->outside_ns = g->attach_s = -1;
 	g->stepped_share = -1;
 	if (getrandom(&g->random, sizeof(g->random), 0) < 0)
@@ -836,8 +847,7 @@ void governor_destroy(struct governor *g)
 	if (!g)
 		return;
 	governor_stop(g);
-	if (g->sleeps_fd >= 0)
-		close(g->sleeps_fd);
+	progress_close_thread(&g->thread);
 	window_probes_destroy(g->probes);
 	window_calls_deinit(&g->calls);
 	windows_destroy(g->windows);
