@@ -27,6 +27,7 @@
 #define WINDOW_MAX_S 0.100	/* ... and when there are fewer than so many */
 #define HITS_IDLE 50
 #define WINDOW_FIRST_S 0.001	/* until it is known how many hits there are */
+#define LONGER_AT_ONCE 4	/* times the one before, which may have met few by chance */
 #define WINDOW_MIN_S 0.002	/* shorter ones, when there would be few of them */
 #define PERIOD_WANTED_S 0.2
 #define PERIOD_MIN_S 0.060	/* setting and removing probes takes some ten milliseconds */
@@ -586,7 +587,8 @@ static uint64_t await_window(struct governor *g, uint64_t period_ns)
 	double start_s;
 	uint64_t start_ns;
 
-	g->window_s = window_length_s(g);
+	g->window_s = fmin(window_length_s(g),
+			   fmax(LONGER_AT_ONCE * g->window_s, WINDOW_FIRST_S));
 	g->period_s = period_length_s(g, g->window_s);
 	start_s = fmax(draw(g) * g->period_s - fmax(g->attach_s, 0), 0);
 	start_ns = period_ns + (uint64_t)(start_s * NS_PER_S);
