@@ -57,12 +57,14 @@ static __always_inline bool window_is_shut(void)
 /* Of the probe just hit: the instruction decides what the trap costs. */
 static __always_inline void count_stepped(union probe_cookie cookie)
 {
+	__u32 nr = *(volatile __u32 *)&window_nr;
+
 	if (!cookie.stepped)
 		return;
 	count(COUNT_STEPPED_HITS);
-	if (*(volatile __u32 *)&window_nr & 1)
+	if (nr & 1)
 		__sync_fetch_and_add(&window_stepped, 1);
-	else
+	else if (nr)
 		__sync_fetch_and_add(&edge_stepped, 1);
 }
 

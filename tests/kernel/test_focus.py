@@ -44,14 +44,20 @@ def wait_for(errors, words):
     wait_until(f"it says '{words}'", lambda: re.search(words, errors()), 100)
 
 
-@case(timeout=240)
-def the_call_is_let_go_when_it_is_dear():
-    """Of a call that is made a hundred times as often as before; it is not tried again."""
-    w = Workload("slowleak", "malloc", "300", "malloc", "30000")
-    watching = Watch(w.pid, "--focus", "--max-overhead", "10", mode="windows")
+def first_and_second(option, *ways):
+    """Watches slowleak: when its first leak is in focus, its second one begins."""
+    w = Workload("slowleak", *ways)
+    watching = Watch(w.pid, option, "--max-overhead", "10", mode="windows")
     w.say("go")
     wait_for(watching.errors, "focus: each allocation by .* in leak_by_malloc")
     os.kill(w.pid, signal.SIGUSR2)
+    return w, watching
+
+
+@case(timeout=240)
+def the_call_is_let_go_when_it_is_dear():
+    """Of a call that is made a hundred times as often as before; it is not tried again."""
+    w, watching = first_and_second("--focus", "malloc", "300", "malloc", "30000")
     wait_for(watching.errors, "is made too often for half of --max-overhead")
     os.kill(w.pid, signal.SIGUSR1)
     books = json.loads(w.line())
@@ -70,11 +76,7 @@ def the_call_is_let_go_when_it_is_dear():
 @case(timeout=240)
 def no_place_is_made_for_what_cannot_be_traced():
     """What grows faster is made too often: the first one stays in focus."""
-    w = Workload("slowleak", "malloc", "200", "new", "25000")
-    watching = Watch(w.pid, "--focus=1", "--max-overhead", "10", mode="windows")
-    w.say("go")
-    wait_for(watching.errors, "focus: each allocation by .* in leak_by_malloc")
-    os.kill(w.pid, signal.SIGUSR2)
+    w, watching = first_and_second("--focus=1", "malloc", "200", "new", "25000")
     wait_for(watching.errors, "in leak_by_new.* cannot be traced by itself: it is made too often")
     report = watching.finish()
     focus = focus_of(report, row_of(report, "leak_by_malloc"))

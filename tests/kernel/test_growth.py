@@ -7,6 +7,7 @@ the call paths through the function that did it must say the same within 2 %, in
 growth level and beneath the others, and allocations must not be counted twice.
 """
 
+import functools
 import os
 import sys
 
@@ -26,9 +27,19 @@ def through(report, site):
     return [s for s in rows if site in [plain_name(f["function"]) for f in s["frames"]]]
 
 
-def check_rows(report, books):
+@functools.cache
+def kernel_features(without):
+    return json.loads(heapsonde("doctor", "--json").stdout)["features"]
+
+
+def sees_faults():
+    return kernel_features(os.environ.get("HEAPSONDE_WITHOUT"))["fault_tracepoints"]
+
+
+def check_rows(report, books, faults=True):
     rows = through(report, books["site"])
-    near("resident", sum(s["resident_bytes"] for s in rows), books["resident"])
+    if faults:
+        near("resident", sum(s["resident_bytes"] for s in rows), books["resident"])
     if books["mapped"] or not books["resident"]:
         near("mapped", sum(s["mapped_bytes"] for s in rows), books["mapped"])
     for s in rows:
@@ -49,13 +60,16 @@ def watched(kind, mode, *options):
     report = watch.finish()
     check_equal("the workload's status", w.quit(), 0)
     check_complete(report)
+    check_equal("lines that say so", watch.errors().count("no tracepoints of page faults"),
+                0 if sees_faults() else 1)
     return report, books
 
 
 def is_seen(kind, mode, *options):
     report, books = watched(kind, mode, *options)
-    check_rows(report, books)
-    if books["kind"]:
+    faults = sees_faults()
+    check_rows(report, books, faults)
+    if books["kind"] and faults:
         check_reclaim(report, books)
     check(mode == "growth" or all(s["kind"] != "growth" for s in report.stacks),
           "the ledger's rows stand among the allocations")
@@ -72,6 +86,19 @@ add_case("cow", is_seen, "cow", "growth", "--children")
 for kind in ("mmap", "trim", "arena", "raw"):
     add_case(f"{kind}_beneath_exact", is_seen, kind, "exact")
 add_case("mmap_beneath_sampled", is_seen, "mmap", "sampled")
+
+
+@case()
+def mappings_without_page_faults():
+    """What of them is resident is not known then, and that is said."""
+    os.environ["HEAPSONDE_WITHOUT"] = "fault_tracepoints"
+    try:
+        report, books = watched("mmap", "growth")
+        check_rows(report, books, faults=False)
+    finally:
+        del os.environ["HEAPSONDE_WITHOUT"]
+    check(books["mapped"] > 0, f"nothing was mapped: {books}")
+    check_equal("resident", sum(s["resident_bytes"] for s in through(report, books["site"])), 0)
 
 
 READER = """

@@ -341,17 +341,22 @@ class PatientWatch(Watch):
     attach_most_s = 90
 
 
-@case(timeout=200)
-def a_reader_that_hangs():
-    """It is given up in time; the numbers are whole, and the report says what is not there."""
-    w = Workload("family", argv=[hostile_program(scratch("hostile"))],
-                 env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
+def watch_patiently(program):
+    """(what watched family as that program, its report, the workload): no event is missing."""
+    w = Workload("family", argv=[program], env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
     watch = PatientWatch(w.pid)
     books = w.work()
     report = watch.finish()
     check_equal("totals", {m: report.totals[m] for m in SUMS},
                 {m: book_totals(books)[m] for m in SUMS})
     check_consistent(report)
+    return watch, report, w
+
+
+@case(timeout=200)
+def a_reader_that_hangs():
+    """It is given up in time; the numbers are whole, and the report says what is not there."""
+    watch, report, w = watch_patiently(hostile_program(scratch("hostile")))
     check(report.data["unwind"]["unreadable_files"] > 0, "no file was unreadable")
     check_told(watch, "endless.debug: whoever reads its symbols")
     check_equal("the workload's status", w.quit(), 0)
@@ -368,14 +373,7 @@ def family_frames(report):
 @case(timeout=200)
 def a_reader_of_symbols_that_hangs():
     """All that the program's own functions are called is unknown, and nothing else."""
-    w = Workload("family", argv=[endless_program(scratch("endless"))],
-                 env=dict(os.environ, LD_LIBRARY_PATH=WORKLOADS))
-    watch = PatientWatch(w.pid)
-    books = w.work()
-    report = watch.finish()
-    check_equal("totals", {m: report.totals[m] for m in SUMS},
-                {m: book_totals(books)[m] for m in SUMS})
-    check_consistent(report)
+    watch, report, w = watch_patiently(endless_program(scratch("endless")))
     frames = family_frames(report)
     check(frames and not any(frame["function"] for frame in frames), f"{frames[:3]}")
     check_equal("files", report.data["unwind"]["unreadable_files"], 1)

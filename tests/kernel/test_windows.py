@@ -159,6 +159,16 @@ def a_heap_that_grows_while_it_is_read():
 
 
 @case()
+def windows_are_as_long_as_the_budget_pays_for():
+    """Where they cannot be closer to each other."""
+    report, _ = watch("leaky", 4, budget="50", rate="8000")
+    windows = report.data["windows"]
+    check(windows["covered_share"] > 0.18, f"they cover {windows['covered_share']} of the time")
+    check(report.data["cost"]["target_cpu_share"] < 0.5, f"{report.data['cost']}")
+    remark(f"{1000 * windows['window_s']:.0f} ms, {100 * windows['covered_share']:.0f} %")
+
+
+@case()
 def windows_share_their_budget_with_the_ledger():
     report, _ = watch("leaky", 6, budget="2")
     cost, windows = report.data["cost"], report.data["windows"]["windows"]

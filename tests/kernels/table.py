@@ -50,7 +50,8 @@ def row(name, result):
     ledger = all(passed for case, passed in cases.items()
                  if case.startswith(("growth/", "memory/"))) and _passed(cases, "growth/")
     return (series, suite, ways, _word(_passed(cases, "walker"), "whole"),
-            _word(ledger, "growth, swap, OOM kill"),
+            _word(ledger, ("growth" if found["features"]["fault_tracepoints"] else "mappings") +
+                  ", swap, OOM kill"),
             "guarded" if found["features"]["preempt_guard"] else "task storage alone",
             _word(_passed(cases, "kernel_log"), "clean"),
             f"{int(facts['instructions']):,}" if _passed(cases, "verifier/") else "**fails**")

@@ -201,6 +201,9 @@ struct error *session_load(struct session *s)
 		return err;
 	aside_reduce(PRIVILEGES_NICE | (s->method == ATTACH_SINGLE ? PRIVILEGES_PROBES : 0));
 	err = load_programs(s, &s->features, &maps);
+	if (!err && s->growth.programs.count && !s->growth.sees_pages)
+		log_warn("this kernel has no tracepoints of page faults: who maps memory is seen,"
+			 " but not who touches it, nor what of it is resident");
 	if (!err)
 		err = unwinder_load(s->unwinder, &maps);
 	if (err)

@@ -386,7 +386,10 @@ static struct error *begin_windows(struct session *s)
 	if (err)
 		return err;
 	governor_begin(s->governor, 0, 0);
-	return s->settings.auto_level ? session_settle_level(s) : NULL;
+	if (s->settings.auto_level)
+		return session_settle_level(s);
+	session_await_windows(s);
+	return NULL;
 }
 
 static int quiet_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)

@@ -485,6 +485,8 @@ bool session_begins_in_windows(struct session *s);
  * that. Takes some tenths of a second.
  */
 struct error *session_settle_level(struct session *s) __must_check;
+/* The same where there is nothing to choose: until windows can open, for a short while. */
+void session_await_windows(struct session *s);
 /*
  * Goes over to windows where recording everything has become too dear. False if
  * that is not its affair: --mode auto has another level, or none other to go to.

@@ -22,7 +22,6 @@
 #define SAMPLING_AT 0.25	/* of the credit: it costs nothing to begin with that */
 #define SAMPLES_MAX 32768	/* when sampling begins; half of what has room (session.c) */
 #define FOLLOWED_MAX 500000	/* of the blocks that are live then; windows.c thins them */
-#define HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
 
 #define LOOK_WINDOWS 3		/* of which the first is but a millisecond */
 #define LOOK_MAX_S 0.8
@@ -74,7 +73,7 @@ double session_budget_share(const struct session *s)
 
 double session_hit_ns(const struct session *s)
 {
-	return s->auto_state.hit_ns > 0 ? s->auto_state.hit_ns : HIT_NS_UNKNOWN;
+	return s->auto_state.hit_ns > 0 ? s->auto_state.hit_ns : COST_HIT_NS_UNKNOWN;
 }
 
 bool session_sampling_would_do(const struct session *s)
@@ -267,6 +266,15 @@ static struct error *begin_exactly(struct session *s)
 	return session_set_heap(s, pid);
 }
 
+/* The watch begins where windows do: none stands for what was before, rates would be too low. */
+static void begin_in_windows(struct session *s)
+{
+	uint64_t since_ns = governor_pace(s->governor).since_ns;
+
+	if (since_ns)
+		s->start_ns = s->auto_state.windows_ns = since_ns;
+}
+
 struct error *session_settle_level(struct session *s)
 {
 	const struct timespec pause = { 0, LOOK_PAUSE_NS };
@@ -286,10 +294,20 @@ struct error *session_settle_level(struct session *s)
 		log_info("recording every allocation would take %.0f %% of the target's CPU time, "
 			 "more than %g %%: watching in windows (--mode exact does without)",
 			 100 * forecast(s, &pace), 100 * session_budget_share(s));
-	/* No window stands for what was before: rates would be too low. */
-	if (pace.windows)
-		s->start_ns = s->auto_state.windows_ns = pace.since_ns;
+	begin_in_windows(s);
 	return NULL;
+}
+
+void session_await_windows(struct session *s)
+{
+	const struct timespec pause = { 0, LOOK_PAUSE_NS };
+	uint64_t until = session_now_ns() + (uint64_t)(LOOK_MAX_S * NS_PER_S);
+
+	/* A command has yet to load what windows would see. */
+	while (governor_has_probes(s->governor) && !governor_pace(s->governor).since_ns &&
+	       session_now_ns() < until)
+		nanosleep(&pause, NULL);
+	begin_in_windows(s);
 }
 
 /* --- later: up --- */

@@ -9,7 +9,6 @@
 #include "capture/cost/cost.h"
 
 #define NS_PER_S 1000000000ull
-#define HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
 
 static void *measure(void *arg)
 {
@@ -212,8 +211,10 @@ double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark)
 
 double cost_ns_of(const struct cost *cost, double hits, double stepped)
 {
-	double plain_ns = cost->plain_ns_per_hit >= 0 ? cost->plain_ns_per_hit : HIT_NS_UNKNOWN;
+	double plain_ns = cost->plain_ns_per_hit;
 
+	if (plain_ns < 0)
+		plain_ns = COST_HIT_NS_UNKNOWN;
 	return hits * plain_ns + stepped * step_ns(cost);
 }
 

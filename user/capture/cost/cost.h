@@ -35,6 +35,8 @@ struct cost_clock {
 
 DEFINE_VEC(cost_clock_vec, struct cost_clock);
 
+#define COST_HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
+
 struct cost {
 	struct price price;
 	pthread_t measuring;

@@ -17,7 +17,7 @@
 #define SHARE_MIN 0.1
 #define WINDOW_SHARE_MIN 0.05	/* below, it is all the price of a hit that decides */
 #define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
-#define CALLS_MIN 1000		/* counted before windows, to be compared */
+#define EDGE_CALLS_MIN 1000	/* counted before windows, to be compared */
 #define SURELY 2		/* standard deviations */
 #define STRETCH_MAX 10.0
 #define SURELY_QUIET 10		/* times the mean time between two calls */
@@ -133,7 +133,7 @@ static double share_of_calls(const struct progress *p)
 
 double progress_share(const struct progress *p)
 {
-	double share = p->calls_edge >= CALLS_MIN ? share_of_calls(p) :
+	double share = p->calls_edge >= EDGE_CALLS_MIN ? share_of_calls(p) :
 		       is_saturated(p) ? share_of_cpu(p) : share_of_sleeps(p);
 
 	return fmin(fmax(share, SHARE_MIN), 1);

@@ -423,7 +423,8 @@ static double standing_ns(struct governor *g, const struct window_run *run, int6
 {
 	int64_t outside = session_count(g->s, COUNT_OUTSIDE_HITS);
 	int64_t all = g->all_hits - hits_before;
-	int64_t windows = 2 * (int64_t)run->calls + 2 * (outside - g->all_outside);
+	/* At most: of a call its entry and its return. */
+	int64_t windows = 2 * ((int64_t)run->calls + outside - g->all_outside);
 
 	g->all_outside = outside;
 	return all > windows ? spent_ns * (double)(all - windows) / (double)all : 0;
@@ -904,6 +905,16 @@ void governor_forget(struct governor *g)
 	window_calls_forget(&g->calls);
 	windows_clear(g->windows, session_now_ns());
 	g->fresh = true;
+}
+
+bool governor_has_probes(struct governor *g)
+{
+	bool probed;
+
+	pthread_mutex_lock(&g->lock);
+	probed = g->probed;
+	pthread_mutex_unlock(&g->lock);
+	return probed;
 }
 
 struct window_pace governor_pace(const struct governor *g)

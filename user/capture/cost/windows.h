@@ -68,6 +68,9 @@ struct window_pace {
 	uint64_t stands_until_ns;	/* for all time until then windows have stood */
 };
 
+/* Whether there is anything that windows would see. */
+bool governor_has_probes(struct governor *governor);
+
 /* So much of the budget is the windows' from now on; the rest is for others' probes. */
 void governor_share_budget(struct governor *governor, double share);
 
