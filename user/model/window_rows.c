@@ -304,6 +304,13 @@ static double effective_samples(const struct draw_sum *sum)
 	return sum->squares > 0 ? sum->y * sum->y / sum->squares : 0;
 }
 
+/* Whether its samples would tell of growth: half of them are of one half of the time, if so. */
+static bool would_show_growth(const struct estimate *e, const struct live_row *live)
+{
+	return effective_samples(&live->bytes) >= 2 * SAMPLES_MIN ||
+	       (!e->any_grows && !live->grows);
+}
+
 /*
  * What was allocated in the first half of the time and still lives, by that
  * half: of a leak it is the rate, of what comes and goes it is nothing. The
@@ -444,6 +451,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 		.old_ns = w->start_ns + (now_ns - w->start_ns) / 2,
 	};
 	struct live_row *live __cleanup_free = NULL;
+	double judged = 0;
 
 	judge_quality(&e, fit_lifetimes(&e), quality);
 	estimate_calibrate(&e);
@@ -466,7 +474,12 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 
 		metrics_combine(total, &row.m);
 		window_row_vec_push(rows, row);
+		if (would_show_growth(&e, &live[i]))
+			judged += (double)row.m.live_bytes;
 	}
+	/* The sum of what is known to grow is as sure as there is nothing else. */
+	if (total->live_bytes > 0)
+		total->growth_confidence *= judged / (double)total->live_bytes;
 	/* What was read says more of the sum than its parts do. */
 	if (has_census(w, now_ns))
 		total->live_bytes_error = hypot(hypot(1.96 * sqrt(e.held_variance),
