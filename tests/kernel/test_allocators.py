@@ -305,6 +305,10 @@ add_case("described_twice", refused, ["line 2", "arena_free", "line 1"],
          "--allocator", "arena_free free ptr=1\narena_free@arena free ptr=0")
 add_case("nothing_of_a_known_name", refused, ["cpython", "nowhere"], "--allocator", "cpython")
 add_case("no_such_name", refused, ["mymalloc", "jemalloc"], "--allocator", "mymalloc")
+add_case("known_but_not_there", refused, ["jemalloc is not in the target", "doctor"],
+         "--allocator", "jemalloc")
+add_case("library_that_is_not_there", refused, ["libnone.so", "doctor"],
+         "--allocator-lib", "/usr/lib/libnone.so")
 
 
 @case()
@@ -325,6 +329,36 @@ def only_one_library():
         check("malloc" in probed["libjemalloc.so.2"], "jemalloc's malloc is not probed")
         check("malloc" not in probed["libc.so.6"], "the C library's malloc is probed")
         check("mmap" in probed["libc.so.6"], "the C library's mmap is not probed")
+
+
+@case()
+def library_by_a_link():
+    """As ldd names it: /lib and /usr/lib are one directory."""
+    w = Workload("family", "posix")
+    with open(f"/proc/{w.pid}/maps") as maps:
+        library = next(line.split()[-1] for line in maps if "libc.so" in line)
+    os.symlink(library, scratch("liblink.so"))
+    data = json.loads(heapsonde("doctor", "-p", w.pid, "--json", "--allocator-lib",
+                                scratch("liblink.so")).stdout)
+    probed = [p["function"] for o in data["targets"][0]["objects"] for p in o["probes"]]
+    check("malloc" in probed, f"malloc is not among {probed}")
+
+
+@case()
+def children_may_have_it():
+    """A shell has no jemalloc, what it starts may: a warning, and it is watched."""
+    w = Workload("family", "posix")
+    out = heapsonde("report", "-p", w.pid, "-d", "0.1", "--children", "--allocator", "jemalloc")
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    check("warning" in out.stderr and "jemalloc" in out.stderr, f"no warning: {out.stderr!r}")
+
+
+@case()
+def prefix_of_nothing():
+    w = Workload("family", "posix")
+    out = heapsonde("report", "-p", w.pid, "-d", "0.1", "--allocator-prefix", "none_")
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    check("none_malloc" in out.stderr, f"no warning: {out.stderr!r}")
 
 
 def rust_described():

@@ -49,6 +49,22 @@ def zombie():
 
 
 @case()
+def ends_while_it_is_attached_to():
+    """A shell that reaps it at once; with single probes there is much time for that."""
+    script = 'sleep "$1" & echo $!; wait; sleep 10'
+    for seconds in ("0.1", "0.2", "0.3"):
+        shell = spawn(["sh", "-c", script, "sh", seconds], stdout=subprocess.PIPE)
+        pid = int(shell.stdout.readline())
+        out = heapsonde("report", "-p", pid, "-d", "5", "--json", "--attach", "single")
+        shell.kill()
+        if out.returncode:
+            check_equal("status", out.returncode, 1)
+            check(str(pid) in out.stderr and "ended" in out.stderr, f"{out.stderr!r}")
+            return
+    raise Skip("its probes were set in less than 0.1 s")
+
+
+@case()
 def kernel_thread():
     refused(2, "kernel thread")
 

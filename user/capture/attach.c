@@ -570,6 +570,8 @@ struct error *attach_object(struct attachment *att, const struct attach_programs
 	request_all(batch, programs, job);
 	att->probes += job->object->probes.len;
 	errnum = link_batch_make(batch, att);
+	if (errnum == ESRCH)
+		return error_create(ERROR_GONE, "it ended before all of its probes were set");
 	return errnum ? error_errno(errnum, "setting probes in %s", job->object->object->path)
 		      : NULL;
 }

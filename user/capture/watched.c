@@ -332,6 +332,37 @@ static struct error *publish_allocator(struct session *s, uint32_t pid,
 	return NULL;
 }
 
+static bool is_named(const struct session *s, uint32_t pid)
+{
+	for (size_t i = 0; i < s->settings.pids_count; i++)
+		if (s->settings.pids[i] == pid)
+			return true;
+	return false;
+}
+
+/*
+ * What a running process lacks was described wrongly; a command, or what a
+ * process forks, may load it yet.
+ */
+static struct error *check_choice(const struct session *s, const struct image *image,
+				  const struct probe_plan *plan)
+{
+	const struct allocator_choice *choice = s->settings.allocators;
+	struct error *err;
+
+	if (!choice || !is_named(s, image->pid))
+		return NULL;
+	if (choice->prefix && !plan->prefixed)
+		log_warn("process %" PRIu32 " (%s): no allocator in it has a %smalloc and a %sfree",
+			 image->pid, image->id.comm, choice->prefix, choice->prefix);
+	err = probe_plan_check(plan, choice);
+	if (!err || !s->settings.children)
+		return err;
+	log_warn("process %" PRIu32 " (%s): %s", image->pid, image->id.comm, err->message);
+	error_destroy(err);
+	return NULL;
+}
+
 struct error *session_probe_objects(struct session *s, const struct image *image)
 {
 	__cleanup(probe_plan_deinit) struct probe_plan plan = { 0 };
@@ -340,9 +371,8 @@ struct error *session_probe_objects(struct session *s, const struct image *image
 					    may_have_return_probes(s, image->pid));
 	bool frees_nest, reports;
 
-	/* What a running process lacks was described wrongly; others may load it yet. */
-	if (!err && !s->settings.command && !image->generation && !w->probed.len)
-		err = probe_plan_check(&plan, s->settings.allocators);
+	if (!err && !image->generation && !w->probed.len)
+		err = check_choice(s, image, &plan);
 	if (err || is_loading(s, image, &plan))
 		return err;
 	if (in_windows(s) && attach_windows_blind(&plan))

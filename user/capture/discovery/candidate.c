@@ -3,9 +3,11 @@
 #include "capture/discovery/candidate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/strset.h"
 #include "symbol/jump.h"
 
@@ -199,8 +201,14 @@ static const char *known_allocator(const struct candidate *c)
 bool candidate_is_object(const struct object *object, const char *name)
 {
 	const char *base = strrchr(object->path, '/');
+	char *real __cleanup_free = NULL;
 
-	return !strcmp(object->path, name) || (base && !strcmp(base + 1, name));
+	if (!strcmp(object->path, name) || (base && !strcmp(base + 1, name)))
+		return true;
+	/* ldd and package managers name files by other paths than the kernel does. */
+	if (strchr(name, '/'))
+		real = realpath(name, NULL);
+	return real && !strcmp(object->path, real);
 }
 
 /* glibc has no operator new: one beside its malloc is libstdc++'s, and calls that. */
@@ -210,6 +218,11 @@ static bool is_glibcs(const struct candidate *c)
 
 	return find_function(c, "malloc", false, &public, 1) &&
 	       find_function(c, "__libc_malloc", false, &own, 1) && public.vaddr == own.vaddr;
+}
+
+bool candidate_has_prefix(const struct candidate *c)
+{
+	return c->choice->prefix && has_anchors(c, GROUP_MALLOC, c->choice->prefix);
 }
 
 static void examine(struct candidate *c)

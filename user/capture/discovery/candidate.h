@@ -73,6 +73,9 @@ const char *candidate_prefix(const struct allocator_choice *choice, size_t i);
 bool candidate_is_active(const struct candidate *c, enum allocator_group group,
 			 const char *prefix);
 
+/* Whether it has functions like malloc and free of the user's prefix. */
+bool candidate_has_prefix(const struct candidate *c);
+
 /* Up to @max functions that are called @name, whoever may call them; how many. */
 size_t candidate_find(const struct candidate *c, const char *name, struct object_symbol *ret,
 		      size_t max);
@@ -83,7 +86,7 @@ size_t candidate_find_row(const struct candidate *c, const struct allocator_func
 size_t candidate_find_exported(const struct candidate *c, const char *name,
 			       struct object_symbol *ret, size_t max);
 
-/* Whether the object goes by this name: its path or the last part of that. */
+/* Whether the object goes by this name: its path, the last part of that, or a link to it. */
 bool candidate_is_object(const struct object *object, const char *name);
 
 #endif

@@ -184,6 +184,7 @@ static struct error *plan_object(struct probe_plan *plan, const struct candidate
 {
 	struct planned_probe_vec kept = { 0 };
 	struct error *err = list_described(plan, c, op);
+	bool reports;
 
 	for (size_t p = 0; candidate_prefix(c->choice, p) && !err; p++)
 		list_functions(plan, c, op, candidate_prefix(c->choice, p));
@@ -204,9 +205,14 @@ static struct error *plan_object(struct probe_plan *plan, const struct candidate
 	}
 	planned_probe_vec_deinit(&op->probes);
 	op->probes = kept;
-	if (!err && reports_list(c, op, &plan->notes) && !op->allocator)
+	if (err)
+		return err;
+	reports = reports_list(c, op, &plan->notes);
+	if (reports && !op->allocator)
 		op->allocator = REPORTS_NAME;
-	return err;
+	plan->found |= reports || (c->has_heap && !c->left_out);
+	plan->prefixed |= candidate_has_prefix(c);
+	return NULL;
 }
 
 static void object_plan_deinit(struct object_plan *op)
@@ -293,6 +299,13 @@ struct error *probe_plan_check(const struct probe_plan *plan,
 	const struct described_function *absent = NULL;
 	bool any = false;
 
+	if (choice && choice->library && !plan->found)
+		return error_create(ERROR_USAGE, "--allocator-lib: no allocator in the target is "
+				    "in '%s': 'heapsonde doctor -p' lists those it has",
+				    choice->library);
+	if (choice && choice->only && !plan->found)
+		return error_create(ERROR_USAGE, "--allocator: %s is not in the target: 'heapsonde "
+				    "doctor -p' lists the allocators it has", choice->only);
 	for (size_t i = 0; choice && i < choice->described.len; i++) {
 		const struct described_function *d = &choice->described.data[i];
 

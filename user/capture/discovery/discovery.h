@@ -59,6 +59,8 @@ struct probe_plan {
 	bool return_probes;		/* are allowed in the target; else by_exits, all of them */
 	bool has_go;			/* Go's runtime is in it: no return probes */
 	bool *described;		/* which functions of the choice are probed */
+	bool found;			/* an allocator that the choice does not leave out */
+	bool prefixed;			/* ... and one of the prefix that it names */
 };
 
 void probe_plan_deinit(struct probe_plan *plan);
@@ -94,7 +96,10 @@ struct error *probe_plan_init(struct probe_plan *plan, const struct address_spac
 bool probe_plan_has_heap(const struct probe_plan *plan);
 bool probe_plan_has_reports(const struct probe_plan *plan);
 
-/* ERROR_USAGE if something of the choice that the plan was made with is not in it. */
+/*
+ * ERROR_USAGE if something of the choice that the plan was made with is not in
+ * it, but for the prefix: that is looked for beside all else, and may be nowhere.
+ */
 struct error *probe_plan_check(const struct probe_plan *plan,
 			       const struct allocator_choice *choice) __must_check;
 
