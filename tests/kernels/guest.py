@@ -58,10 +58,10 @@ def doctor():
     return found
 
 
-def refuses():
-    """A kernel that is too old: one line that says so, status 1, nothing on stdout."""
+def refuses(words):
+    """A kernel that will not do: one line that says so, status 1, nothing on stdout."""
     done = heapsonde("report", "-p", str(os.getpid()), "-d", "0.1")
-    one_line = done.stderr.count("\n") == 1 and "too old" in done.stderr
+    one_line = done.stderr.count("\n") == 1 and words in done.stderr
     if done.returncode == 1 and one_line and not done.stdout:
         say("ok refuses_in_one_line")
     else:
@@ -94,8 +94,12 @@ def main():
     with open("/proc/cmdline") as f:
         form = re.search(r"heapsonde=(\w+)", f.read())[1]
     found = doctor()
+    if form == "refused":
+        refuses("finds no memory for a thread's state")
+        say("end")
+        return
     if found["error"]:
-        refuses()
+        refuses("too old")
         say("end")
         return
     verifier()

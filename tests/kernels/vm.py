@@ -38,12 +38,13 @@ poweroff -f
 class Machine:
     """An architecture: its emulator, and where what goes into the guest comes from.
 
+    old_cpu: a processor that cannot exchange 16 bytes at once.
     lines: the terminal for the tests' lines; where it is the console's own,
     the kernel says nothing there but what is wrong.
     """
 
-    def __init__(self, arch, emulator, cpu, console, lines, build, root):
-        self.arch, self.emulator, self.cpu = arch, emulator, cpu
+    def __init__(self, arch, emulator, cpu, old_cpu, console, lines, build, root):
+        self.arch, self.emulator, self.cpu, self.old_cpu = arch, emulator, cpu, old_cpu
         self.console, self.lines = console, lines
         self.build, self.root = build, root
         self.initramfs = os.path.join(KERNELS, "initramfs-" + arch)
@@ -51,10 +52,11 @@ class Machine:
 
 MACHINES = {
     # Five levels of page tables only cost time.
-    "amd64": Machine("amd64", ["qemu-system-x86_64"], "max,la57=off",
+    "amd64": Machine("amd64", ["qemu-system-x86_64"], "max,la57=off", "max,la57=off,cx16=off",
                      "ttyS0", "ttyS1", BUILD, ""),
     # The architecture's own algorithm for signing pointers is slow to emulate.
-    "arm64": Machine("arm64", ["qemu-system-aarch64", "-M", "virt"], "max,pauth-impdef=on,lpa2=off",
+    "arm64": Machine("arm64", ["qemu-system-aarch64", "-M", "virt"],
+                     "max,pauth-impdef=on,lpa2=off", "cortex-a72",
                      "ttyAMA0", "ttyAMA0", BUILD + "/arm64", BUILD + "/arm64/root"),
 }
 
@@ -210,18 +212,23 @@ def _since_the_tests(console):
                                               for before in lines[max(0, i - 8):i])]
 
 
-def _cpu(name):
-    """The processor for a kernel.
+def needs_wide_exchange(name):
+    """Whether the kernel has BPF storage only on processors that exchange 16 bytes at once."""
+    return [int(n) for n in name.partition("-")[0].split(".")] >= [6, 19]
+
+
+def _cpu(name, old):
+    """The processor for a kernel, an old one if told.
 
     Emulated, CMPXCHG16B may leave anything in the flags (QEMU 7.2), and kernels then step
-    or die at it. They do without until 7.0, whose BPF storage is allocated by it alone.
+    or die at it. They do without where they can.
     """
     m = machine(name)
-    old = m.arch == "amd64" and int(name.partition(".")[0]) < 7
-    return m.cpu + ",cx16=off" if old else m.cpu
+    old = old or (m.arch == "amd64" and not needs_wide_exchange(name))
+    return m.old_cpu if old else m.cpu
 
 
-def boot(name, words, timeout):
+def boot(name, words, timeout, old_cpu=False):
     """Runs the guest's tests on a kernel: (their lines, the console's complaints)."""
     m, at = machine(name), os.path.join(KERNELS, name)
     lines, console, disk = (os.path.join(at, file) for file in ("lines", "console", "disk"))
@@ -231,7 +238,8 @@ def boot(name, words, timeout):
     # Two processors that take turns: running at once, they miss each other's changes of
     # code (int3 left behind by static keys).
     argv = ["nice", "-n", "15", *m.emulator, "-accel", "tcg,thread=single",
-            "-cpu", _cpu(name), "-smp", "2", "-m", "1536", "-nodefaults", "-display", "none", "-no-reboot",
+            "-cpu", _cpu(name, old_cpu), "-smp", "2", "-m", "1536",
+            "-nodefaults", "-display", "none", "-no-reboot",
             "-kernel", os.path.join(at, "vmlinuz"), "-initrd", m.initramfs,
             "-serial", f"file:{console}",
             "-drive", f"if=none,id=disk,file={disk},format=raw,cache=unsafe",

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
@@ -171,6 +173,43 @@ static void take_for_absent(struct features *features, const char *list)
 
 /* --- hazards ------------------------------------------------------------- */
 
+/* A map of task storage, for an int each, whose type is @btf's first; or -errno. */
+static int create_storage_map(struct btf *btf)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC,
+		    .btf_key_type_id = 1, .btf_value_type_id = 1);
+
+	if (!btf || btf__add_int(btf, "int", sizeof(int), BTF_INT_SIGNED) < 0 ||
+	    btf__load_into_kernel(btf))
+		return -EINVAL;
+	opts.btf_fd = (uint32_t)btf__fd(btf);
+	return bpf_map_create(BPF_MAP_TYPE_TASK_STORAGE, "heapsonde_try", sizeof(int),
+			      sizeof(int), 0, &opts);
+}
+
+/*
+ * Since f484f4a3e058 ("bpf: Replace bpf memory allocator with kmalloc_nolock() in local
+ * storage", 6.19) storage comes from there alone, where there is never any on a processor
+ * without an atomic exchange of 16 bytes. It may find none for a moment anywhere.
+ */
+static bool storage_always_fails(void)
+{
+	struct btf *btf = btf__new_empty();
+	__cleanup_close int map = create_storage_map(btf);
+	__cleanup_close int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int value = 0;
+
+	btf__free(btf);
+	if (map < 0 || self < 0)
+		return false;
+	for (int try = 0; try < 20; try++) {
+		if (bpf_map_update_elem(map, &self, &value, BPF_ANY) != -ENOMEM)
+			return false;
+		usleep(1000);
+	}
+	return true;
+}
+
 static bool has_member(const struct btf *btf, const char *type_name, const char *name)
 {
 	int id = btf__find_by_name_kind(btf, type_name, BTF_KIND_STRUCT);
@@ -195,6 +234,7 @@ static void detect_hazards(const struct btf *btf, struct features *ret)
 {
 	/* a76ab5731e32 ("bpf: Find eligible subprogs for private stack support") */
 	ret->hazards.private_stacks = btf && has_member(btf, "bpf_prog_aux", "priv_stack_ptr");
+	ret->hazards.no_storage = ret->task_storage && storage_always_fails();
 	ret->hazards.lockdown = file_says("/sys/kernel/security/lockdown", "[confidentiality]");
 	ret->hazards.panic_on_warn = file_says("/proc/sys/kernel/panic_on_warn", "1");
 }

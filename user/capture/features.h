@@ -46,6 +46,9 @@
 	  "this kernel gives probes' programs one stack a processor (6.13 and newer) and "	\
 	  "lets them interrupt each other there: it may panic under load, use one with "	\
 	  "bpf_preempt_disable()")					\
+	X(no_storage, true,						\
+	  "this kernel finds no memory for a thread's state, as 6.19 and newer do on "	\
+	  "processors without CMPXCHG16B (arm64: without LSE atomics): use an older one")	\
 	X(lockdown, true,						\
 	  "this kernel is locked down for confidentiality, programs may read no memory "	\
 	  "and would see nothing: boot it with lockdown=integrity or without")	\
