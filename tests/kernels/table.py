@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What works where: the README's table, made of what the booted kernels said.
 
-usage: tests/kernels/table.py    writes it into README.md, between its markers
+usage: tests/kernels/table.py [KERNEL]...
+
+Writes it into README.md, between its markers. Where kernels are named, the rows of
+others stay as they are.
 """
 
 import json
@@ -61,9 +64,10 @@ def _line(cells):
     return "| " + " | ".join(cells) + " |"
 
 
-def table(results):
+def table(rows):
+    """rows: {name of kernel: its cells}."""
     lines = [_line(HEAD), "|" + "---|" * (len(HEAD) - 1) + "---:|"]
-    lines += [_line(row(name, result)) for name, result in results.items()]
+    lines += [_line(rows[name]) for name in sorted(rows, key=_order)]
     return "\n".join(lines) + "\n"
 
 
@@ -76,15 +80,20 @@ def _parts(text):
     return before + begin, old, end + after
 
 
+def _rows(lines):
+    """The table's text as {name of kernel: its cells}."""
+    rows = [tuple(cell.strip() for cell in line.strip("|").split("|"))
+            for line in lines.splitlines()[2:]]
+    return {f"{cells[0]}-{cells[1].replace(', ', ':')}": cells for cells in rows}
+
+
 def contradiction(name, result):
     """How the README's row differs from what was found; None if it does not, or is not there."""
     with open(README) as f:
-        old = _parts(f.read())[1]
+        old = _rows(_parts(f.read())[1]).get(name)
     new = row(name, result)
-    for line in old.splitlines():
-        cells = tuple(cell.strip() for cell in line.strip("|").split("|"))
-        if cells[:2] == new[:2] and cells[:-MEASURED] != new[:-MEASURED]:
-            return f"the README says {_line(cells)}, found was {_line(new)}"
+    if old and old[:-MEASURED] != new[:-MEASURED]:
+        return f"the README says {_line(old)}, found was {_line(new)}"
     return None
 
 
@@ -108,13 +117,15 @@ def keep(results, afresh):
         json.dump({name: results[name] for name in sorted(results, key=_order)}, f, indent=1)
 
 
-def main():
+def main(names):
     results = load()
     with open(README) as f:
-        before, _, after = _parts(f.read())
+        before, old, after = _parts(f.read())
+    rows = _rows(old) if names else {}
+    rows.update({name: row(name, results[name]) for name in names or results})
     with open(README, "w") as f:
-        f.write(before + table(results) + after)
+        f.write(before + table(rows) + after)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
