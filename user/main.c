@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The command table, nothing else. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cmd/command.h"
@@ -78,8 +80,20 @@ static int run(int argc, char **argv)
 	return err ? fail(err, status) : status;
 }
 
+/*
+ * Who starts us without them must not have our next file, or a map of the
+ * kernel's, taken for the standard output: reads end, writes fail as they would.
+ */
+static void guard_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int main(int argc, char **argv)
 {
+	guard_standard_streams();
 	if (argc < 2) {
 		usage(stderr);
 		return 2;

@@ -28,6 +28,7 @@ WRONG_USAGE = (
     ("mark", "30s"), ("mark", "a@b"), ("mark", "", "file"), ("mark", "a", "b", "c"),
     ("report", "file", "--fail-on", "live"), ("report", "file", "--fail-on", "beauty>1"),
     ("report", "file", "--fail-on", "live>1MB/s"), ("report", "file", "--fail-on", "growth>fast"),
+    ("report", "file", "-o", ""), ("record", "-o", "", "--", "true"),
     ("symbolize",), ("symbolize", "a", "b"), ("doctor", "extra"), ("report", "-p", "1", "--attach", "glue"),
 )
 
@@ -447,12 +448,29 @@ def closed_stdout():
 
 
 @case()
+def closed_streams_are_nobody_elses():
+    """What is opened next must not be taken for them."""
+    w = Workload("family")
+    out = run(["sh", "-c", '"$@" >&- <&-', "sh", TOOL, "report", "-q", "-p", str(w.pid),
+               "-d", "0.1"])
+    fails(out, "standard output", os.strerror(9))
+    books = scratch("books")
+    out = run(["sh", "-c", '"$@" >&- <&- 2>&-', "sh", TOOL, "record", "-o",
+               scratch("a.heapsonde"), "--", "sh", "-c", f'echo x; echo $? > {books}'])
+    check_equal("status", out.returncode, 0)
+    with open(books) as f:
+        check(f.read() != "0\n", "the command has a stdout that it was not started with")
+    report_json(scratch("a.heapsonde"))
+
+
+@case()
 def full_disk():
     path = scratch("a.heapsonde")
     record_family(path)
     with open("/dev/full", "w") as full:
         for args in (("report", path), ("report", path, "--json"),
-                     ("export", path, "--format", "folded"), ("--help",), ("--version",)):
+                     ("export", path, "--format", "folded"),
+                     ("export", path, "--format", "html"), ("--help",), ("--version",)):
             out = heapsonde(*args, stdout=full)
             check_equal(f"status of {args[0]}", out.returncode, 1)
             fails(out, os.strerror(28))
@@ -468,6 +486,7 @@ def full_disk_under_a_recording():
              '"$2" record -o "$1/a.heapsonde" -- true; echo status $?')
     out = run(["unshare", "--mount", "sh", "-c", inner, "sh", mount, mount, TOOL])
     check("status 1" in out.stdout, f"it prints {out.stdout!r} {out.stderr!r}")
+    check("/a.heapsonde'" in out.stderr, f"it names another file: {out.stderr!r}")
     check_equal(f"lines in {out.stderr!r}", out.stderr.strip().count("\n") + 1, 1)
 
 

@@ -581,6 +581,19 @@ TEST(output_on_a_full_disk)
 	check(strstr(err->message, "/dev/full"));
 }
 
+/* More than is buffered, and not in one go: the reason is known long before the end. */
+TEST(output_that_fails_in_its_middle)
+{
+	struct output *out;
+	struct error *err __cleanup_error = NULL;
+
+	check_ok(output_open("/dev/full", false, &out));
+	for (int i = 0; i < 1 << 20; i++)
+		fputc('x', output_file(out));
+	err = output_commit(out);
+	check(err && err->errnum == ENOSPC);
+}
+
 TEST(output_where_none_can_be)
 {
 	struct error *err __cleanup_error = write_output("/nonexistent/x", false, "text");

@@ -177,6 +177,8 @@ static struct error *set_option(struct options *opts, const struct option_row *r
 	case OPTION_ALLOCATOR:
 		return allocator_choice_add(&opts->target.allocators, value);
 	case OPTION_STRING:
+		if (!*value)
+			return usage_error(opts->command, "--%s: nothing is given", row->name);
 		*(const char **)((char *)opts + row->offset) = value;
 		return NULL;
 	}

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -11,9 +12,12 @@
 #include "export/output.h"
 
 struct output {
-	FILE *file;
+	FILE *file;		/* ends in @fd by way of write_out() */
+	int fd;
+	int errnum;		/* of the first write that failed, or 0 */
 	char *path;		/* NULL: stdout */
 	char *temp;		/* to be renamed to path; NULL: written in place */
+	char buffer[64 << 10];	/* of @file */
 };
 
 void output_abandon(struct output *out)
@@ -22,8 +26,10 @@ void output_abandon(struct output *out)
 
 	if (!out)
 		return;
-	if (out->file && out->file != stdout)
+	if (out->file)
 		fclose(out->file);
+	if (out->fd > STDERR_FILENO)
+		close(out->fd);
 	if (out->temp)
 		unlink(out->temp);
 	free(out->temp);
@@ -34,6 +40,36 @@ void output_abandon(struct output *out)
 FILE *output_file(struct output *out)
 {
 	return out->file;
+}
+
+/*
+ * stdio remembers that a write failed, not why: a disk that was full in the
+ * middle of a file would be an unknown error at its end.
+ */
+static ssize_t write_out(void *cookie, const char *data, size_t size)
+{
+	struct output *out = cookie;
+	size_t done = 0;
+
+	while (done < size && !out->errnum) {
+		ssize_t n = write(out->fd, data + done, size - done);
+
+		if (n > 0)
+			done += (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			out->errnum = n == 0 ? EIO : errno;
+	}
+	errno = out->errnum;
+	return (ssize_t)done;
+}
+
+static struct error *open_file(struct output *out)
+{
+	out->file = fopencookie(out, "w", (cookie_io_functions_t){ .write = write_out });
+	if (!out->file)
+		return error_errno(errno, "cannot buffer what is written");
+	setvbuf(out->file, out->buffer, _IOFBF, sizeof(out->buffer));
+	return NULL;
 }
 
 /*
@@ -57,15 +93,9 @@ static struct error *take_mode(int fd, const char *path, const struct stat *old)
 
 static struct error *open_beside(struct output *out, const struct stat *old)
 {
-	int fd __cleanup_close = -1;
-	struct error *err = file_create_temp(out->path, &out->temp, &fd);
+	struct error *err = file_create_temp(out->path, &out->temp, &out->fd);
 
-	if (!err)
-		err = take_mode(fd, out->path, old);
-	if (err)
-		return err;
-	out->file = fdopen(steal_fd(&fd), "w");
-	return out->file ? NULL : error_errno(errno, "cannot open '%s'", out->path);
+	return err ? err : take_mode(out->fd, out->path, old);
 }
 
 static struct error *open_path(struct output *out, bool force)
@@ -85,45 +115,43 @@ static struct error *open_path(struct output *out, bool force)
 					    out->path);
 		return open_beside(out, &st);
 	}
-	out->file = fopen(out->path, "we");
-	return out->file ? NULL : error_errno(errno, "cannot write '%s'", out->path);
+	out->fd = open(out->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return out->fd >= 0 ? NULL : error_errno(errno, "cannot write '%s'", out->path);
 }
 
 struct error *output_open(const char *path, bool force, struct output **ret)
 {
 	struct output *out __cleanup_output = xcalloc(1, sizeof(*out));
 	PRIVILEGES_AWAKE;
+	struct error *err = NULL;
 
+	out->fd = STDOUT_FILENO;
 	if (!path || !strcmp(path, "-")) {
-		out->file = stdout;
+		fflush(stdout);
 	} else {
-		struct error *err;
-
+		out->fd = -1;
 		out->path = file_resolve(path);
 		err = open_path(out, force);
-		if (err)
-			return err;
 	}
-	*ret = steal_ptr(out);
-	return NULL;
+	if (!err)
+		err = open_file(out);
+	if (!err)
+		*ret = steal_ptr(out);
+	return err;
 }
 
-/* A write that failed long ago shows only here: stdio remembers that, not why. */
+static struct error *failed(const struct output *out, int errnum)
+{
+	return out->path ? error_errno(errnum, "cannot write '%s'", out->path) :
+	       error_errno(errnum, "cannot write to standard output");
+}
+
 static struct error *flush(struct output *out)
 {
-	bool failed_before = ferror(out->file);
-
-	errno = 0;
-	if (fflush(out->file) || failed_before) {
-		int errnum = errno ? errno : EIO;
-
-		return out->path ? error_errno(errnum, "cannot write '%s'", out->path) :
-			error_errno(errnum, "cannot write to standard output");
-	}
+	if (fflush(out->file) || ferror(out->file))
+		return failed(out, out->errnum ? out->errnum : EIO);
 	/* Some file systems tell of a full disk no earlier than here. */
-	if (out->temp && fsync(fileno(out->file)))
-		return error_errno(errno, "cannot write '%s'", out->path);
-	return NULL;
+	return out->temp && fsync(out->fd) ? failed(out, errno) : NULL;
 }
 
 struct error *output_commit(struct output *out)
@@ -134,8 +162,8 @@ struct error *output_commit(struct output *out)
 
 	if (err)
 		return err;
-	if (owned->file != stdout && fclose(steal_ptr(owned->file)))
-		return error_errno(errno, "cannot write '%s'", owned->path);
+	if (owned->path && close(steal_fd(&owned->fd)))
+		return failed(owned, errno);
 	if (!owned->temp)
 		return NULL;
 	if (rename(owned->temp, owned->path))

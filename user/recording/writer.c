@@ -103,7 +103,8 @@ static struct error *check_replaceable(const char *path, bool force)
 
 #define PAGE_BYTES 2048		/* packed moments fill such pages better than larger ones */
 
-static struct error *create_schema(const char *path)
+/* In the file @temp, which will be @path. */
+static struct error *create_schema(const char *temp, const char *path)
 {
 	struct strbuf sql __cleanup_strbuf = { 0 };
 	sqlite3 *db __cleanup_database = NULL;
@@ -111,7 +112,7 @@ static struct error *create_schema(const char *path)
 	strbuf_addf(&sql, "PRAGMA page_size=%d; ", PAGE_BYTES);
 	schema_sql(&sql);
 	/* A file nobody knows yet needs no journal, only to be whole at the end. */
-	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) ||
+	if (sqlite3_open_v2(temp, &db, SQLITE_OPEN_READWRITE, NULL) ||
 	    sqlite3_exec(db, "PRAGMA journal_mode=MEMORY", NULL, NULL, NULL) ||
 	    sqlite3_exec(db, strbuf_str(&sql), NULL, NULL, NULL))
 		return database_error(db, path);
@@ -138,7 +139,7 @@ static struct error *create_file(struct recording *rec)
 	if (err)
 		return err;
 	file_give_to_invoker(rec->fd);
-	err = create_schema(rec->temp);
+	err = create_schema(rec->temp, rec->path);
 	if (!err && flock(rec->fd, LOCK_EX | LOCK_NB))
 		err = error_errno(errno, "cannot lock '%s'", rec->path);
 	return err;
