@@ -55,6 +55,17 @@ def report_json(path, *options):
     return Report(json.loads(out.stdout))
 
 
+def json_objects(text):
+    """Those that stand in the text, one after the other."""
+    objects, decoder = [], json.JSONDecoder()
+    while text.strip():
+        text = text.lstrip()
+        found, end = decoder.raw_decode(text)
+        objects.append(found)
+        text = text[end:]
+    return objects
+
+
 def fails(out, *words):
     """Status 1 and one line on stderr that has the words."""
     check_equal(f"status ({out.stderr})", out.returncode, 1)
@@ -545,6 +556,7 @@ def doctor_of_a_dead_process():
     out = heapsonde("doctor", "-p", gone.pid)
     check_equal("status", out.returncode, 1)
     check(f"no process has PID {gone.pid}" in out.stdout, f"it prints {out.stdout!r}")
+    fails(out, f"no process has PID {gone.pid}")
     out = heapsonde("doctor", "-p", gone.pid, "--json")
     check_equal("status of --json", out.returncode, 1)
     check(str(gone.pid) in json.loads(out.stdout)["targets"][0]["error"], out.stdout)
@@ -563,6 +575,41 @@ def top_shows_the_site_and_its_bytes():
     check(len(screens) >= 2, f"{len(screens)} refreshes")
     check(books["sites"][0]["site"] in screens[-1], screens[-1])
     check("nothing lost" in screens[-1], screens[-1])
+
+
+@case()
+def top_in_json():
+    """An object a refresh, as report's: live, and of a recording's moments."""
+    w = Workload("deep", "30")
+    top = spawn([TOOL, "top", "-q", "--json", "-n", "0", "--batch", "3", "-i", "0.3", "-p", w.pid],
+                stdout=subprocess.PIPE, text=True)
+    first = top.stdout.readline()       # printed when all probes are set
+    books = w.work()
+    objects = json_objects(first + top.stdout.read())
+    check_equal("status", top.wait(), 0)
+    check_equal("objects", len(objects), 3)
+    check_books(Report(objects[-1]), books)
+    path = scratch("a.heapsonde")
+    record_family(path, "-i", "0.1")
+    out = heapsonde("top", path, "--json", "--limit", "0")
+    moments = json_objects(out.stdout)
+    check(len(moments) > 1, f"{len(moments)} moments")
+    check_equal("the last one", moments[-1], report_json(path).data)
+
+
+@case()
+def doctor_of_whom_it_tells_little():
+    """Without privileges nothing is known of the kernel: null, not false."""
+    need_root()
+    w = Workload("family")
+    out = run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", TOOL, "doctor",
+               "-p", str(w.pid), "--json"])
+    check_equal("status", out.returncode, 1)
+    data = json.loads(out.stdout)
+    check_equal("features", set(data["features"].values()), {None})
+    check_equal("attach", (data["attach"], data["targets"][0]["auto_begins"]), (None, None))
+    check(data["memory_limit_bytes"] > data["ring_bytes"] > 0, "no limits are told")
+    check("CAP_BPF" in out.stderr, f"stderr is {out.stderr!r}")
 
 
 if __name__ == "__main__":

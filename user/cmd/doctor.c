@@ -13,6 +13,7 @@
 #include <json-c/json.h>
 
 #include "base/format.h"
+#include "base/log.h"
 #include "base/version.h"
 #include "capture/attach.h"
 #include "capture/cost/large_trial.h"
@@ -42,6 +43,7 @@ struct patient {
 	bool go_readable;
 	struct error *error;
 	struct preflight flight;
+	bool choice_known;	/* whether it is known what auto would choose */
 	const char *no_windows;	/* why; NULL: windows could watch it */
 	struct large_path large;	/* where malloc's large requests pass ... */
 	const char *no_large;	/* ... or why nobody knows; NULL with no path: not glibc's */
@@ -142,7 +144,9 @@ static void examine(struct patient *p, uint32_t pid, const struct diagnosis *d,
 	if (!p->error)
 		preflight_init(&p->flight, pid, &p->plan, p->names, p->seccomp,
 			       d->price_known ? &d->price : NULL);
-	p->no_windows = choice_no_windows(&p->plan, d->method);
+	p->choice_known = !p->error && d->features_known;
+	if (p->choice_known)
+		p->no_windows = choice_no_windows(&p->plan, d->method);
 	if (!p->error && !d->features_error)
 		examine_large(p, &d->features);
 	p->cpu_share = look_at_cpu(pid);
@@ -182,9 +186,6 @@ static bool is_well(const struct diagnosis *d)
 
 static void print_kernel(const struct diagnosis *d, FILE *f)
 {
-	char ring[FORMAT_MAX], limit[FORMAT_MAX];
-	int64_t memory_limit = thrift_default_limit();
-
 	fprintf(f, "kernel      %s %s %s\n", d->kernel.sysname, d->kernel.release,
 		d->kernel.machine);
 	fprintf(f, "user        %s\n", geteuid() ? "not root" : "root");
@@ -209,6 +210,13 @@ static void print_kernel(const struct diagnosis *d, FILE *f)
 	if (d->slows_calls)
 		fprintf(f, "others      each system call of every process takes %.0f ns longer "
 			"while heapsonde watches\n", d->kernel_price.call_ns);
+}
+
+static void print_memory(FILE *f)
+{
+	char ring[FORMAT_MAX], limit[FORMAT_MAX];
+	int64_t memory_limit = thrift_default_limit();
+
 	fprintf(f, "memory      up to %s of its own (--memory-limit), of it ring buffer %s "
 		"(--ring-size),\n%-11s 20 to 28 bytes a live block\n",
 		format_bytes((uint64_t)memory_limit, limit),
@@ -300,7 +308,8 @@ static void print_preflight(const struct patient *p, FILE *f)
 		return;
 	if (p->plan.objects.len)
 		print_price(flight, f);
-	print_auto(p, f);
+	if (p->choice_known)
+		print_auto(p, f);
 	print_evidence(p, f);
 	print_large(p, f);
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
@@ -337,6 +346,7 @@ static void print_patient(const struct patient *p, FILE *f)
 static void print_text(const struct diagnosis *d, FILE *f)
 {
 	print_kernel(d, f);
+	print_memory(f);
 	vec_for_each(p, &d->patients)
 		print_patient(p, f);
 	fprintf(f, "\n%s\n", is_well(d) ? "All is well: nothing was touched."
@@ -348,6 +358,12 @@ static void print_text(const struct diagnosis *d, FILE *f)
 static void add_string(struct json_object *obj, const char *key, const char *value)
 {
 	json_object_object_add(obj, key, value ? json_object_new_string(value) : NULL);
+}
+
+/* null: who asks is not allowed to know. */
+static void add_known(struct json_object *obj, const char *key, bool known, bool value)
+{
+	json_object_object_add(obj, key, known ? json_object_new_boolean(value) : NULL);
 }
 
 static struct json_object *probe_json(const struct planned_probe *probe)
@@ -429,7 +445,8 @@ static void add_preflight(struct json_object *obj, const struct patient *p)
 	json_object_object_add(obj, "objects_without_call_frames",
 			       json_object_new_int64(flight->no_frames));
 	json_object_object_add(obj, "hazards", hazards_json(flight));
-	add_string(obj, "auto_begins", begins_in_windows(p) ? "windows" : "exact");
+	add_string(obj, "auto_begins", !p->choice_known ? NULL :
+		   begins_in_windows(p) ? "windows" : "exact");
 	add_string(obj, "no_windows_because", p->no_windows);
 	json_object_object_add(obj, "large_requests", large_json(p));
 	json_object_object_add(obj, "cpu_share", json_object_new_double(p->cpu_share));
@@ -462,26 +479,28 @@ static void print_json(const struct diagnosis *d, FILE *f)
 	struct json_object *features = json_object_new_object();
 	struct json_object *hazards = json_object_new_object();
 	struct json_object *targets = json_object_new_array();
+	int64_t memory_limit = thrift_default_limit();
 
 	add_string(root, "heapsonde", heapsonde_version);
 	add_string(root, "kernel", d->kernel.release);
 	add_string(root, "machine", d->kernel.machine);
 	add_string(root, "error", d->features_error ? d->features_error->message : NULL);
 #define X(member, name, without)					\
-	json_object_object_add(features, #member,			\
-			       json_object_new_boolean(d->features.member));
+	add_known(features, #member, d->features_known, d->features.member);
 	FEATURES(X)
 #undef X
 	json_object_object_add(root, "features", features);
 #define X(member, refused, why)						\
-	json_object_object_add(hazards, #member,			\
-			       json_object_new_boolean(d->features.hazards.member));
+	add_known(hazards, #member, d->features_known, d->features.hazards.member);
 	HOST_HAZARDS(X)
 #undef X
 	json_object_object_add(root, "hazards", hazards);
-	add_string(root, "attach", attach_method_name(d->method));
-	json_object_object_add(root, "system_call_ns", json_object_new_double(
-		d->slows_calls ? d->kernel_price.call_ns : 0));
+	add_string(root, "attach", d->features_known ? attach_method_name(d->method) : NULL);
+	json_object_object_add(root, "system_call_ns", d->features_error ? NULL :
+		json_object_new_double(d->slows_calls ? d->kernel_price.call_ns : 0));
+	json_object_object_add(root, "memory_limit_bytes", json_object_new_int64(memory_limit));
+	json_object_object_add(root, "ring_bytes", json_object_new_int64(
+		(int64_t)session_ring_bytes(memory_limit)));
 	vec_for_each(p, &d->patients)
 		json_object_array_add(targets, patient_json(p));
 	json_object_object_add(root, "targets", targets);
@@ -489,6 +508,16 @@ static void print_json(const struct diagnosis *d, FILE *f)
 	fprintf(f, "%s\n", json_object_to_json_string_ext(root, JSON_C_TO_STRING_PRETTY |
 							  JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(root);
+}
+
+/* What a script that keeps the diagnosis elsewhere would miss. */
+static void tell(const struct diagnosis *d)
+{
+	if (d->features_error)
+		log_error("%s", d->features_error->message);
+	vec_for_each(p, &d->patients)
+		if (p->error)
+			log_error("%s", p->error->message);
 }
 
 struct error *cmd_doctor(const struct options *opts, int *status)
@@ -505,5 +534,6 @@ struct error *cmd_doctor(const struct options *opts, int *status)
 	else
 		print_text(&d, output_file(out));
 	*status = is_well(&d) ? 0 : 1;
+	tell(&d);
 	return output_commit(steal_ptr(out));
 }

@@ -126,6 +126,8 @@ const struct option_row option_rows[] = {
 	{ "batch", 'b', OPTION_COUNT, M(TOP), AT(output.batch), "N",
 	  .min = 1, .max = INT32_MAX,
 	  .help = "print N plain refreshes, as top -b does, instead of a screen" },
+	{ "json", 0, OPTION_FLAG, M(TOP), AT(output.json),
+	  .help = "print at each refresh the object that 'report --json' prints" },
 	{ "json", 0, OPTION_FLAG, M(REPORT) | M(DIFF) | M(DOCTOR), AT(output.json),
 	  .help = "JSON instead of text" },
 	{ "no-symbolize", 0, OPTION_FLAG, M(RECORD), AT(target.no_symbolize),

@@ -18,6 +18,7 @@
 #include "cmd/feed.h"
 #include "cmd/watch.h"
 #include "export/history.h"
+#include "export/json.h"
 #include "export/output.h"
 #include "view/batch.h"
 #include "view/ui.h"
@@ -263,14 +264,21 @@ static struct error *run_screen(struct top *top)
 
 /* --- plain refreshes --- */
 
-static struct error *print(struct batch *batch, struct snapshot *snap)
+/* As text, or as the object that report --json prints, one after the other. */
+static struct error *print(const struct options *opts, struct batch *batch,
+			   struct snapshot *snap)
 {
 	struct output *out __cleanup_output = NULL;
 	struct error *err = output_open("-", false, &out);
 
 	if (err)
 		return err;
-	batch_print(batch, snap, output_file(out));
+	if (opts->output.json) {
+		snapshot_sort(snap, snapshot_metric(snap, opts->output.sort));
+		export_json(snap, output_file(out), opts->output.limit);
+	} else {
+		batch_print(batch, snap, output_file(out));
+	}
 	return output_commit(steal_ptr(out));
 }
 
@@ -310,7 +318,7 @@ static struct error *batch_live(struct top *top, struct batch *batch)
 	struct snapshot *snap;
 
 	for (uint64_t left = refreshes(top->opts); left && next_snapshot(top, &snap); left--) {
-		struct error *err = print(batch, snap);
+		struct error *err = print(top->opts, batch, snap);
 
 		snapshot_destroy(snap);
 		if (err)
@@ -335,7 +343,7 @@ static struct error *batch_recorded(const struct options *opts, struct batch *ba
 			break;
 		err = recording_snapshot(reader, times.data[i], &snap);
 		if (!err)
-			err = print(batch, snap);
+			err = print(opts, batch, snap);
 	}
 	return err;
 }
@@ -371,7 +379,7 @@ static struct error *open_source(struct top *top, bool batch, struct recording_r
 struct error *cmd_top(const struct options *opts, int *status)
 {
 	__cleanup(recording_reader_destroyp) struct recording_reader *reader = NULL;
-	bool batch = opts->output.batch || !isatty(STDOUT_FILENO);
+	bool batch = opts->output.batch || opts->output.json || !isatty(STDOUT_FILENO);
 	struct top top = { .opts = opts };
 	struct error *err;
 
