@@ -119,6 +119,24 @@ static void take(struct past *past, double t_s, int64_t live, int64_t allocs)
 	snapshot_destroy(snap);
 }
 
+/* Of a profile that counts from its program's start, nothing is a rate at first. */
+TEST(past_of_a_profile)
+{
+	struct past past = { 0 };
+	struct snapshot_stack stack = { .id = 1, .kind = MEMORY_PROFILE };
+
+	for (int i = 0; i < 2; i++) {
+		struct snapshot *snap = moment(1 + i, 100, 1000 + 10 * i);
+
+		snap->stacks.data[0].kind = MEMORY_PROFILE;
+		past_take(&past, snap);
+		check(past.rates.allocs == 10 * i);
+		check(past_trace(&past, &stack)->allocs_per_s == 10 * i);
+		snapshot_destroy(snap);
+	}
+	past_deinit(&past);
+}
+
 TEST(past_knows_rates_and_trends)
 {
 	struct past past = { 0 };

@@ -587,7 +587,8 @@ async function idle(file) {
 // What the page says of a level whose numbers are estimates, or none of allocations.
 async function level(file, ...texts) {
 	return withPage(file, async (page) => {
-		const said = `${await words(page, "#summary")} ${await words(page, "#cost")}`;
+		const parts = ["#summary", "#timeline", "#cost"].map((id) => words(page, id)),
+			said = (await Promise.all(parts)).join(" ");
 
 		for (const text of texts) check(said.includes(text), `no "${text}" in ${said}`);
 		for (const text of [

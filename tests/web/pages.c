@@ -4,7 +4,7 @@
  * snapshots made by hand, so that names and sizes can be what no program of
  * ours has.
  *
- * usage: pages {everything|idle|windows|growth|hostile|many|large} PAGE JSON
+ * usage: pages {everything|idle|windows|growth|profile|hostile|many|large} PAGE JSON
  */
 #include <stdio.h>
 #include <string.h>
@@ -170,8 +170,23 @@ static struct snapshot *growth_create(void)
 	return snap;
 }
 
+/* All of it by the program's own profile, which counts from its start. */
+static struct snapshot *profile_create(struct history *history)
+{
+	struct snapshot *snap = fixture_create();
+
+	snap->mode = "sampled";
+	snap->sample_bytes = snap->runtime.MemProfileRate = 512 << 10;
+	vec_for_each(stack, &snap->stacks)
+		stack->kind = MEMORY_PROFILE;
+	history_add(history, snap);
+	return snap;
+}
+
 static struct snapshot *create(const char *name, struct history *history)
 {
+	if (!strcmp(name, "profile"))
+		return profile_create(history);
 	if (!strcmp(name, "windows"))
 		return windows_create();
 	if (!strcmp(name, "growth"))
@@ -195,7 +210,7 @@ int main(int argc, char **argv)
 	FILE *page __cleanup_fclose = NULL, *json __cleanup_fclose = NULL;
 
 	if (argc != 4 || !(snap = create(argv[1], history))) {
-		fputs("usage: pages {everything|idle|windows|growth|hostile|many|large} "
+		fputs("usage: pages {everything|idle|windows|growth|profile|hostile|many|large} "
 		      "PAGE JSON\n", stderr);
 		return 2;
 	}

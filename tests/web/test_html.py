@@ -60,6 +60,8 @@ def add_pages():
     add("idle", "idle", files=1)
     add("windows", "level", "321 short windows", "2.0 % of the time", "more than 150 blocks would",
         "4.0 KiB that are in use", "2.0 KiB", "not to be relied on", "estimates", files=1)
+    add("profile", "level", "says the heap profile", "since the program's start",
+        "live bytes +0 B", files=1)
     add("growth", "level", "3.0 MiB became resident", "not who leaks", "not seen at this level",
         files=1)
 

@@ -605,20 +605,32 @@ static void put_table(FILE *f, const struct snapshot *snap, const struct text_op
 	put_others(f, snap, shown, options->limit && shown == options->limit);
 }
 
-static void put_legend(FILE *f)
+static const char *const since_attach[] = {
+	"live      allocated since heapsonde attached and not freed yet. What was there",
+	"          before is not counted. Live is not always leaked: look for what keeps",
+	"          growing and gets old.",
+	"share     of all live bytes;  growth  slope of live bytes over the watched time",
+	"oldest    age of the oldest live block;  allocated, allocs  all since attach",
+	"temp      allocations freed by the same thread before it allocated anything else",
+	NULL
+};
+
+/* Where a program's own profile is shown. */
+static const char *const since_start[] = {
+	"live      not freed yet, says the heap profile that the program keeps of itself,",
+	"          from its start. Live is not always leaked: look for what keeps growing.",
+	"share     of all live bytes;  growth  slope of live bytes over the watched time",
+	"allocated, allocs  all since its start, freed ones too",
+	NULL
+};
+
+static void put_legend(const struct snapshot *snap, FILE *f)
 {
-	static const char *const lines[] = {
-		"live      allocated since heapsonde attached and not freed yet. What was there",
-		"          before is not counted. Live is not always leaked: look for what keeps",
-		"          growing and gets old.",
-		"share     of all live bytes;  growth  slope of live bytes over the watched time",
-		"oldest    age of the oldest live block;  allocated, allocs  all since attach",
-		"temp      allocations freed by the same thread before it allocated anything else",
-	};
+	const char *const *lines = snap->runtime.MemProfileRate > 0 ? since_start : since_attach;
 
 	fputc('\n', f);
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
-		fprintf(f, "%s\n", lines[i]);
+	for (; *lines; lines++)
+		fprintf(f, "%s\n", *lines);
 }
 
 void export_text(const struct snapshot *all, FILE *f, const struct text_options *options)
@@ -650,5 +662,5 @@ void export_text(const struct snapshot *all, FILE *f, const struct text_options 
 	else
 		put_table(f, snap, &o);
 	if (snap->stacks.len && !growth)
-		put_legend(f);
+		put_legend(snap, f);
 }

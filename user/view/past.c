@@ -76,6 +76,12 @@ static void push_live(struct trace *trace, int64_t live)
 	trace->live[trace->len++] = live;
 }
 
+/* Of a program's own profile, which counts from its start: not what we saw happen. */
+static bool is_older(const struct snapshot_stack *stack, const struct snapshot *before)
+{
+	return !before && stack->kind == MEMORY_PROFILE;
+}
+
 static void take_stack(struct past *past, const struct snapshot_stack *stack, double span_s)
 {
 	uint64_t key = stack_key(stack);
@@ -96,9 +102,25 @@ static void take_stack(struct past *past, const struct snapshot_stack *stack, do
 	trace->round = past->round;
 }
 
+static struct snapshot_totals before_attach(const struct snapshot *first)
+{
+	struct snapshot_totals older = { 0 };
+
+	vec_for_each(stack, &first->stacks) {
+		if (!is_older(stack, NULL))
+			continue;
+		older.m.alloc_count += stack->m.alloc_count;
+		older.m.alloc_bytes += stack->m.alloc_bytes;
+		older.m.free_count += stack->m.free_count;
+		older.m.free_bytes += stack->m.free_bytes;
+	}
+	return older;
+}
+
 static struct rates rates_between(const struct snapshot *from, const struct snapshot *to)
 {
-	static const struct snapshot none;
+	const struct snapshot none = from ? (struct snapshot){ 0 } :
+				     (struct snapshot){ .totals = before_attach(to) };
 	double span;
 
 	from = from ? from : &none;
@@ -130,7 +152,7 @@ void past_take(struct past *past, struct snapshot *snap)
 		return;
 	past->round++;
 	vec_for_each(stack, &snap->stacks)
-		take_stack(past, stack, span_s);
+		take_stack(past, stack, is_older(stack, before) ? 0 : span_s);
 	past->rates = rates_between(before, snap);
 	snapshot_destroy(past->before);
 	past->before = snapshot_ref((struct snapshot *)before);

@@ -63,6 +63,15 @@ export class Recording {
 		return low - 1;
 	}
 
+	// Whether a stack is of the program's own profile, which counts from its start.
+	isProfile(stack) {
+		return this.stacks.kind[stack] === "profile";
+	}
+
+	hasProfile() {
+		return this.stacks.kind.includes("profile");
+	}
+
 	// A counted metric of a stack at a moment.
 	at(metric, stack, moment) {
 		const i = this.change(stack, moment);

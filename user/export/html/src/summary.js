@@ -91,8 +91,11 @@ function holds(rec) {
 		];
 	return [
 		strong(bytes(totals.live_bytes)),
-		` in ${grouped(totals.live_count)} blocks were `,
-		"allocated since heapsonde attached and are not freed. ",
+		` in ${grouped(totals.live_count)} blocks `,
+		rec.hasProfile()
+			? "are live, says the heap profile that the program keeps of itself " +
+				"from its start. "
+			: "were allocated since heapsonde attached and are not freed. ",
 		...(top.value < SPREAD * totals.live_bytes
 			? ["That is spread widely: no function allocated more of it than "]
 			: ["The largest part was allocated by "]),
@@ -223,7 +226,9 @@ function tile(name, value, note, tone) {
 	);
 }
 
-function tiles({ totals, memory, loss, duration_s, mode, sample_bytes: sample, windows }) {
+function tiles(rec) {
+	const { totals, memory, loss, duration_s, mode, windows } = rec.report,
+		sample = rec.report.sample_bytes;
 	const seen = mode !== "growth";
 	const growth = slope(totals.growth_bytes_per_s),
 		allocated = bytes(totals.alloc_bytes),
@@ -266,7 +271,9 @@ function tiles({ totals, memory, loss, duration_s, mode, sample_bytes: sample, w
 			left !== null && left < 86400 ? "alarm" : "",
 		),
 		seen
-			? tile("allocated", `${bytes(rate)}/s`, `${allocated} in all`)
+			? rec.hasProfile()
+				? tile("allocated", allocated, "since the program's start")
+				: tile("allocated", `${bytes(rate)}/s`, `${allocated} in all`)
 			: tile("allocated", "\u2014", "not seen at this level"),
 		tile(
 			"numbers",
@@ -285,7 +292,7 @@ export function summary(rec) {
 	return section(
 		"summary",
 		"Summary",
-		tiles(rec.report),
+		tiles(rec),
 		h(
 			"ul",
 			{ class: "words" },

@@ -448,10 +448,15 @@ export class Timeline {
 			to = rec.times[state.to];
 		let grown = 0;
 
+		// What a profile says first was there before: no growth.
 		for (let stack = 0; stack < rec.count; stack++)
 			grown +=
 				rec.at("live_bytes", stack, state.to) -
-				rec.at("live_bytes", stack, state.from);
+				rec.at(
+					"live_bytes",
+					stack,
+					rec.isProfile(stack) ? Math.max(1, state.from) : state.from,
+				);
 		const words = this.isWhole()
 			? `the whole ${duration(to)}`
 			: `${seconds(from, 0.1)} to ${seconds(to, 0.1)}`;
