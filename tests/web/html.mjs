@@ -591,6 +591,9 @@ async function level(file, ...texts) {
 			said = (await Promise.all(parts)).join(" ");
 
 		for (const text of texts) check(said.includes(text), `no "${text}" in ${said}`);
+		const losses = await words(page, "#losses");
+
+		check(!losses.includes("unknown blocks"), `what nobody knows is there: ${losses}`);
 		for (const text of [
 			"numbers are exact",
 			"No allocation was seen",

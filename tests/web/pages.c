@@ -148,6 +148,7 @@ static struct snapshot *windows_create(void)
 	snap->mode = "windows";
 	snap->sample_bytes = -1;
 	snap->totals.m.live_bytes_error = 2048;
+	snap->totals.unknown_free_count = -1;
 	snap->windows = (struct snapshot_windows){
 		.windows = 321, .window_s = 0.005, .period_s = 0.25, .covered_share = 0.02,
 		.samples = 1000, .ghost_share = 0.6, .ghost_s = 7, .detectable_count = 150,
@@ -165,6 +166,7 @@ static struct snapshot *growth_create(void)
 	snap->mode = "growth";
 	snap->stacks.data[0].kind = MEMORY_GROWTH;
 	snap->totals.m = (struct metrics){ .resident_bytes = 3 << 20 };
+	snap->totals.unknown_free_count = -1;
 	*m = (struct metrics){ .resident_bytes = 3 << 20, .growth_bytes_per_s = 1e5,
 			       .growth_confidence = 0.99 };
 	return snap;
@@ -177,6 +179,7 @@ static struct snapshot *profile_create(struct history *history)
 
 	snap->mode = "sampled";
 	snap->sample_bytes = snap->runtime.MemProfileRate = 512 << 10;
+	snap->totals.unknown_free_count = -1;
 	vec_for_each(stack, &snap->stacks)
 		stack->kind = MEMORY_PROFILE;
 	history_add(history, snap);

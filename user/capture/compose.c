@@ -543,13 +543,19 @@ static void admit_unseen(const struct session *s, struct metrics *m)
 #undef X
 }
 
+/* Frees of what is no sample, or of a size that is ignored, are of unknown blocks, too. */
+static bool knows_all_blocks(const struct session *s)
+{
+	return !s->sampled && !is_sampled(s) && !s->governor && !s->settings.min_size &&
+	       s->settings.max_size == UINT64_MAX;
+}
+
 static void fill_totals(const struct session *s, const struct model_totals *totals,
 			struct snapshot_totals *ret)
 {
 	ret->m = totals->m;
 	admit_unseen(s, &ret->m);
-	ret->unknown_free_count = s->sampled || is_sampled(s) || s->governor ?
-		-1 : totals->unknown_free_count;
+	ret->unknown_free_count = knows_all_blocks(s) ? totals->unknown_free_count : -1;
 	ret->failed_alloc_count = totals->failed_alloc_count;
 	ret->ignored_count = session_count(s, COUNT_IGNORED);
 }

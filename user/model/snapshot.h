@@ -117,7 +117,7 @@ struct snapshot_target {
 
 struct snapshot_totals {
 	struct metrics m;
-	int64_t unknown_free_count;	/* -1: cannot be told, for most frees are not recorded */
+	int64_t unknown_free_count;	/* -1: cannot be told from frees of what was left out */
 	int64_t failed_alloc_count, ignored_count;
 };
 

@@ -102,7 +102,12 @@ function losses({ loss, totals }) {
 			["stacks dropped", grouped(loss.dropped_stacks)],
 			["allocations not tracked", grouped(loss.untracked_allocs)],
 			["probe hits missed", grouped(loss.missed_probes)],
-			["frees of unknown blocks", grouped(totals.unknown_free_count)],
+			[
+				"frees of unknown blocks",
+				totals.unknown_free_count === null
+					? null
+					: grouped(totals.unknown_free_count),
+			],
 			["failed allocations", grouped(totals.failed_alloc_count)],
 			[
 				"ignored by size",
