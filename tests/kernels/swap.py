@@ -155,11 +155,20 @@ def by_kswapd():
     target = Target(SIZE)
     watch = Watch(target.pid, mode="growth")
     before = vmstat("pgsteal_kswapd")
-    hog = Target(available() + 2 * SIZE)
+    # More is free soon than is said to be available while a watch begins, and kswapd, which
+    # is only woken, may come to it when who asked is done: until it was needed.
+    hogs = [Target(available() + 2 * SIZE)]
+    for _ in range(5):
+        time.sleep(0.2 * PATIENCE)
+        if vmstat("pgsteal_kswapd") > before:
+            break
+        hogs.append(Target(SIZE))
     stolen = (vmstat("pgsteal_kswapd") - before) * 4096
-    check(stolen > 0, f"kswapd took only {stolen} bytes")
+    check(stolen > 0, f"kswapd took nothing from {len(hogs)} who asked for much")
+    remark(f"{stolen >> 20} MiB by {len(hogs)}")
     report = seen(watch, target)
-    hog.end()
+    for hog in hogs:
+        hog.end()
     # The first reading is some moments older than ours.
     check(told(report, "kswapd") >= stolen,
           f"{told(report, 'kswapd')} bytes are told, kswapd took {stolen}")
