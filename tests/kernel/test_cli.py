@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The command line: statuses, streams, files, and that all commands say the same."""
 
+import contextlib
 import os
 import sys
 
@@ -518,6 +519,26 @@ def quiet_and_talk():
     json.loads(quiet.stdout)
     talk = heapsonde("report", "-p", w.pid, "-d", "0.2", "--json")
     json.loads(talk.stdout)
+
+
+@case()
+def progress_on_a_terminal():
+    """How many seconds are over, until the report stands there; nothing of it for -q."""
+    w = Workload("family")
+    for options, shown in (((), True), (("-q",), False)):
+        outside, inside = os.openpty()
+        report = spawn([TOOL, "report", "-p", w.pid, "-d", "2.5", "-i", "0.2", "--json", *options],
+                       stdout=subprocess.PIPE, stderr=inside)
+        out, _ = report.communicate()
+        os.close(inside)
+        json.loads(out)
+        os.set_blocking(outside, False)
+        said = b""
+        with contextlib.suppress(OSError):
+            said = os.read(outside, 4096)
+        os.close(outside)
+        check_equal(f"progress in {said!r}", b"seconds watched: 2 of 3" in said, shown)
+        check(not shown or said.endswith(b"\r\x1b[K"), f"it stays there: {said!r}")
 
 
 # ---- doctor ----

@@ -63,6 +63,27 @@ TEST(a_terminal_sees_it_and_then_no_more)
 	check_str(text, "\r\033[Kheapsonde: testing: 120 of 300\r\033[K");
 }
 
+/* It has a line of its own, whatever the progress line had come to. */
+TEST(a_message_in_between)
+{
+	int slave, master = open_terminal(&slave), kept = dup(STDERR_FILENO);
+	struct progress progress;
+	char text[256];
+
+	dup2(slave, STDERR_FILENO);
+	progress_begin(&progress, "testing");
+	progress.start_ns -= 60000000000ull;
+	progress_update(&progress, 120, 300);
+	log_warn("one");
+	log_warn("two");
+	progress_end(&progress);
+	dup2(kept, STDERR_FILENO);
+	close(kept);
+	read_what_is_there(master, text, sizeof(text));
+	check_str(text, "\r\033[Kheapsonde: testing: 120 of 300\r\033[K"
+			"heapsonde: warning: one\r\nheapsonde: warning: two\r\n\r\033[K");
+}
+
 TEST(quiet_is_quiet)
 {
 	int slave, master = open_terminal(&slave);

@@ -8,12 +8,18 @@
 #include "base/format.h"
 
 static bool quiet;
+static _Atomic bool line_unended;
 static void (*line_sink)(void *arg, const char *line);
 static void *line_sink_arg;
 
 void log_set_quiet(bool q)
 {
 	quiet = q;
+}
+
+void log_set_unended(bool unended)
+{
+	line_unended = unended;
 }
 
 void log_set_sink(void (*sink)(void *arg, const char *line), void *arg)
@@ -44,7 +50,9 @@ static void say(const char *prefix, const char *fmt, va_list args)
 		line_sink(line_sink_arg, strbuf_str(&line));
 		return;
 	}
-	fprintf(stderr, "heapsonde: %s%s\n", prefix, strbuf_str(&safe));
+	fprintf(stderr, "%sheapsonde: %s%s\n", line_unended ? LOG_TO_LINE_START : "", prefix,
+		strbuf_str(&safe));
+	line_unended = false;
 }
 
 void log_info(const char *fmt, ...)

@@ -15,6 +15,10 @@ bool log_is_quiet(void);
  * NULL: to stderr again.
  */
 void log_set_sink(void (*sink)(void *arg, const char *line), void *arg);
+/* Whether a line that is no message stands unended on stderr; the next message removes it. */
+void log_set_unended(bool unended);
+/* "\r" and what removes the rest of a terminal's line. */
+#define LOG_TO_LINE_START "\r\033[K"
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

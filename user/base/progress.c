@@ -10,7 +10,6 @@
 
 #define SHOW_AFTER_NS 1000000000ull
 #define REDRAW_NS 100000000ull
-#define TO_LINE_START "\r\033[K"
 
 static uint64_t now_ns(void)
 {
@@ -40,18 +39,20 @@ void progress_update(struct progress *progress, uint64_t done, uint64_t total)
 		return;
 	progress->drawn_ns = now;
 	if (total)
-		fprintf(stderr, TO_LINE_START "heapsonde: %s: %" PRIu64 " of %" PRIu64,
+		fprintf(stderr, LOG_TO_LINE_START "heapsonde: %s: %" PRIu64 " of %" PRIu64,
 			progress->what, done, total);
 	else
-		fprintf(stderr, TO_LINE_START "heapsonde: %s ...", progress->what);
+		fprintf(stderr, LOG_TO_LINE_START "heapsonde: %s ...", progress->what);
 	fflush(stderr);
+	log_set_unended(true);
 }
 
 void progress_end(struct progress *progress)
 {
 	if (!progress->drawn_ns)
 		return;
-	fputs(TO_LINE_START, stderr);
+	fputs(LOG_TO_LINE_START, stderr);
 	fflush(stderr);
+	log_set_unended(false);
 	progress->drawn_ns = 0;
 }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/privileges.h"
+#include "base/progress.h"
 #include "capture/cost/thrift.h"
 #include "cmd/watch.h"
 
@@ -172,8 +173,14 @@ static double clock_s(void)
 
 /* When to look up next, and when the watching is over, in seconds of clock_s(). */
 struct watch_times {
-	double tick_s, end_s;
+	double begin_s, tick_s, end_s;
 };
+
+/* A command's own words stand on the same terminal; an open end is nothing to wait for. */
+static bool tells_progress(const struct options *opts)
+{
+	return !opts->target.command && opts->target.duration_s > 0;
+}
 
 static struct error *tick_if_due(const struct session *session, const struct watch_calls *calls,
 				 const struct options *opts, struct watch_times *times)
@@ -190,14 +197,10 @@ static struct error *tick_if_due(const struct session *session, const struct wat
 	return calls->tick ? calls->tick(calls->arg) : NULL;
 }
 
-struct error *watch_run_with(struct session *session, const struct options *opts,
-			     const struct watch_calls *calls)
+static struct error *run_until(struct session *session, const struct options *opts,
+			       const struct watch_calls *calls, struct watch_times times,
+			       struct progress *progress)
 {
-	const double duration_s = opts->target.duration_s;
-	struct watch_times times = {
-		.tick_s = clock_s() + opts->target.interval_s,
-		.end_s = duration_s > 0 ? clock_s() + duration_s : HUGE_VAL,
-	};
 	bool passed_on = !opts->target.command, ends = false;
 	struct error *err = NULL;
 
@@ -219,9 +222,28 @@ struct error *watch_run_with(struct session *session, const struct options *opts
 			continue;
 		}
 		ends = clock_s() >= times.end_s;
+		if (!ends && tells_progress(opts))
+			progress_update(progress, (uint64_t)(clock_s() - times.begin_s),
+					(uint64_t)ceil(times.end_s - times.begin_s));
 		if (!ends)
 			err = tick_if_due(session, calls, opts, &times);
 	}
+	return err;
+}
+
+struct error *watch_run_with(struct session *session, const struct options *opts,
+			     const struct watch_calls *calls)
+{
+	const double begin_s = clock_s(), duration_s = opts->target.duration_s;
+	struct progress progress;
+	struct error *err;
+
+	progress_begin(&progress, "seconds watched");
+	err = run_until(session, opts, calls, (struct watch_times){
+		.begin_s = begin_s,
+		.tick_s = begin_s + opts->target.interval_s,
+		.end_s = duration_s > 0 ? begin_s + duration_s : HUGE_VAL }, &progress);
+	progress_end(&progress);
 	return err;
 }
 
