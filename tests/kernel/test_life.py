@@ -48,20 +48,40 @@ def zombie():
     refused(child.pid, child.pid, "zombie")
 
 
+def ending_in(seconds):
+    """The PID of a process that lives so long, and whose parent, a shell, reaps it at once."""
+    shell = spawn(["sh", "-c", 'sleep "$1" & echo $!; wait; exec sleep 60', "sh", seconds],
+                  stdout=subprocess.PIPE)
+    return int(shell.stdout.readline())
+
+
 @case()
 def ends_while_it_is_attached_to():
-    """A shell that reaps it at once; with single probes there is much time for that."""
-    script = 'sleep "$1" & echo $!; wait; sleep 10'
+    """With single probes there is much time for that."""
     for seconds in ("0.1", "0.2", "0.3"):
-        shell = spawn(["sh", "-c", script, "sh", seconds], stdout=subprocess.PIPE)
-        pid = int(shell.stdout.readline())
+        pid = ending_in(seconds)
         out = heapsonde("report", "-p", pid, "-d", "5", "--json", "--attach", "single")
-        shell.kill()
         if out.returncode:
             check_equal("status", out.returncode, 1)
             check(str(pid) in out.stderr and "ended" in out.stderr, f"{out.stderr!r}")
             return
     raise Skip("its probes were set in less than 0.1 s")
+
+
+@case()
+def one_of_two_ends_while_it_is_attached_to():
+    """The other is watched all the same."""
+    w = Workload("family")
+    for seconds in ("0.3", "0.5"):
+        pid = ending_in(seconds)
+        out = heapsonde("report", "-p", f"{pid},{w.pid}", "-d", "1", "--json", "--attach",
+                        "single")
+        check_equal(f"status ({out.stderr})", out.returncode, 0)
+        targets = {t["pid"]: t for t in json.loads(out.stdout)["targets"]}
+        check_equal("exited", (targets[pid]["exited"], targets[w.pid]["exited"]), (True, False))
+        if "ended before" in out.stderr:
+            return
+    raise Skip("its probes were set in less than 0.3 s")
 
 
 @case()

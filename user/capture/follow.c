@@ -46,6 +46,16 @@ void session_end_pid(struct session *s, uint32_t pid, int status)
 	session_retire(s, pid);
 }
 
+void session_lose_pid(struct session *s, uint32_t pid)
+{
+	struct image *image = session_image(s, pid);
+
+	if (image->ended)
+		return;
+	end_image(image, xstrdup("ended while it was attached to"));
+	session_retire(s, pid);
+}
+
 /*
  * The probes' links follow the process into its new image, for the objects
  * that it maps again. Not so when a thread other than the first called exec:

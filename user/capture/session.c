@@ -354,14 +354,21 @@ void session_stop(struct session *s)
 static struct error *attach_targets(struct session *s)
 {
 	const struct session_settings *settings = &s->settings;
+	size_t gone = 0;
 
 	if (settings->command)
 		return session_start_command(s);
 	for (size_t i = 0; i < settings->pids_count; i++) {
 		struct error *err = session_attach_pid(s, settings->pids[i]);
 
-		if (err)
+		/* One of several that ends just now is no reason to leave the others. */
+		if (err && (err->code != ERROR_GONE || ++gone == settings->pids_count))
 			return err;
+		if (err) {
+			log_warn("%s", err->message);
+			error_destroy(err);
+			session_lose_pid(s, settings->pids[i]);
+		}
 	}
 	return NULL;
 }

@@ -375,6 +375,8 @@ void session_follow_names(struct session *s);
 void session_free_news(struct session *s);
 /* @pid ended with @status, as wait(2) has it; the first who knows tells. */
 void session_end_pid(struct session *s, uint32_t pid, int status);
+/* @pid ended before it was watched: nobody will tell how. */
+void session_lose_pid(struct session *s, uint32_t pid);
 /* Exits that nobody told of. */
 void session_follow_exits(struct session *s);
 
