@@ -408,6 +408,16 @@ def no_recording():
     fails(heapsonde("report", scratch()), scratch())
 
 
+@case()
+def recording_from_a_pipe():
+    """A file that is redirected is as good as its name; a pipe is told to be one."""
+    path = scratch("a.heapsonde")
+    record_family(path)
+    out = run(["sh", "-c", '"$1" report /dev/stdin < "$2"', "sh", TOOL, path])
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    fails(run(["sh", "-c", 'cat "$2" | "$1" report /dev/stdin', "sh", TOOL, path]), "pipe")
+
+
 @case(timeout=120)
 def damaged_recording():
     """Cut off anywhere, or with bytes changed: a report or one clear line."""

@@ -168,7 +168,11 @@ static struct error *check_file(const char *path)
 		return error_errno(errno, "cannot open '%s'", path);
 	if (S_ISDIR(st.st_mode))
 		return error_errno(EISDIR, "cannot open '%s'", path);
-	if (!S_ISREG(st.st_mode) || !st.st_size)
+	if (!S_ISREG(st.st_mode))
+		return error_create(ERROR_UNSUPPORTED,
+				    "cannot read '%s': a recording is a file, no pipe or device",
+				    path);
+	if (!st.st_size)
 		return error_create(ERROR_CORRUPT, "'%s' is not a heapsonde recording", path);
 	if (access(path, R_OK))
 		return error_errno(errno, "cannot open '%s'", path);
