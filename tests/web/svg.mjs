@@ -350,6 +350,29 @@ async function large(file) {
 	});
 }
 
+// The title stays at the window's top, in the very frame after the window has grown.
+async function resized(file) {
+	return withPage(
+		file,
+		async (page) => {
+			const places = () =>
+				page.evaluate(() => [
+					scrollY,
+					document.getElementById("head").getAttribute("transform"),
+				]);
+			const before = await places();
+
+			check(before[0] > 0, "it does not begin at the root");
+			await page.setViewportSize({ width: 1280, height: 300 });
+			const [scrolled, transform] = await places();
+
+			check(scrolled < before[0], "the larger window shows no more");
+			equal("the title's place", transform, `translate(0 ${scrolled})`);
+		},
+		{ viewport: { width: 1280, height: 200 } },
+	);
+}
+
 async function picture(file, path, width, height, scheme) {
 	return withPage(
 		file,
@@ -362,5 +385,5 @@ async function picture(file, path, width, height, scheme) {
 
 await run({
 	drawing, icicle, zoom, search, hover, keys,
-	comparison, hostile, still, print, large, picture,
+	comparison, hostile, still, print, large, resized, picture,
 });

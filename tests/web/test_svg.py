@@ -35,6 +35,7 @@ for what in ("drawing", "zoom", "search", "hover", "keys", "still", "print"):
 add_case("icicle", step, "icicle", "plain", "-icicle.svg", timeout=120)
 add_case("comparison", step, "comparison", "plain", "-diff.svg", timeout=120)
 add_case("hostile", step, "hostile", "hostile", timeout=120)
+add_case("resized", step, "resized", "large", timeout=120)
 add_case("large", step, "large", "large", timeout=120)
 
 

@@ -383,7 +383,10 @@ function listen() {
 	});
 	addEventListener("keydown", onKey);
 	addEventListener("hashchange", follow);
-	addEventListener("resize", draw);
+	addEventListener("resize", () => {
+		draw();
+		stick();
+	});
 	addEventListener("scroll", stick);
 	addEventListener("beforeprint", () => byId("head").removeAttribute("transform"));
 }
