@@ -155,5 +155,25 @@ def taken_back_within_its_cgroup():
     check(abs(told - again) <= 1.5 * limit, f"{told} bytes are told, {again} were read again")
 
 
+TOUCHER = """
+import mmap
+while True:
+    with mmap.mmap(-1, 1 << 20) as m:
+        for at in range(0, 1 << 20, 4096):
+            m[at] = 1
+"""
+
+
+@case(timeout=90)
+def ends_where_the_ledger_is_too_dear():
+    """There is no level below: said in its own words, not in those of sampling."""
+    toucher = spawn([sys.executable, "-c", TOUCHER])
+    out = heapsonde("report", "-p", toucher.pid, "-d", "60", "--mode", "growth", "--json",
+                    "--max-overhead", "0.001")
+    check_equal(f"status ({out.stderr})", out.returncode, 0)
+    check(json.loads(out.stdout)["duration_s"] < 50, "it watched on")
+    check("even the kernel's ledger takes" in out.stderr, out.stderr)
+
+
 if __name__ == "__main__":
     main()

@@ -147,8 +147,9 @@ static bool lower_level(struct session *s, double share, double max)
 		s->told_of_saving = true;
 		return true;
 	}
-	log_warn("even sampling takes %.1f %% of the target's CPU time, more than --max-overhead "
-		 "%g: the watching ends here", 100 * share, 100 * max);
+	log_warn("even %s takes %.1f %% of the target's CPU time, more than --max-overhead "
+		 "%g: the watching ends here",
+		 s->settings.growth ? "the kernel's ledger" : "sampling", 100 * share, 100 * max);
 	return false;
 }
 
