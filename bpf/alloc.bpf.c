@@ -27,6 +27,7 @@
 #include "bpf/go.bpf.h"
 #include "bpf/go_exact.bpf.h"
 #include "bpf/hold.bpf.h"
+#include "bpf/large.bpf.h"
 #include "bpf/record.bpf.h"
 #include "bpf/report.bpf.h"
 #include "bpf/sampling.bpf.h"
@@ -506,6 +507,19 @@ int alloc_report(struct pt_regs *ctx)
 	return 0;
 }
 
+/* In the middle of malloc (large.bpf.h). */
+SEC("uprobe")
+int alloc_large(struct pt_regs *ctx)
+{
+	__u64 begun = timing_begin();
+
+	bpf_preempt_disable();
+	on_large(ctx, true);
+	bpf_preempt_enable();
+	timing_end_large(begun);
+	return 0;
+}
+
 /*
  * For kernels without bpf_preempt_disable() (v6.10, fc7566ad0a82 "bpf: Introduce
  * bpf_preempt_[disable,enable] kfuncs"). Not one program with a switch: before
@@ -546,6 +560,16 @@ SEC("uprobe")
 int alloc_report_plain(struct pt_regs *ctx)
 {
 	on_report(ctx, false);
+	return 0;
+}
+
+SEC("uprobe")
+int alloc_large_plain(struct pt_regs *ctx)
+{
+	__u64 begun = timing_begin();
+
+	on_large(ctx, false);
+	timing_end_large(begun);
 	return 0;
 }
 

@@ -30,6 +30,7 @@
 	X(EV_STACK,         0, "frames of a stack seen for the first time") \
 	X(EV_ALLOC,         2, "a block was allocated, or addr 0: failed") \
 	X(EV_FOCUS,         2, "a block was allocated at a call that is focused on") \
+	X(EV_LARGE,         1, "a block is being cut from the heap that is a large one") \
 	X(EV_HELD,          2, "a block was allocated a moment ago")	  \
 	X(EV_HELD_LATER,    2, "the same, and its thread has allocated since") \
 	X(EV_PAIRS,         0, "blocks were allocated and freed: 3 hits each") \
@@ -133,10 +134,11 @@ struct ev_stack_memory {
 	__u8 bytes[];
 };
 
-struct ev_alloc {		/* EV_ALLOC, EV_FOCUS, EV_HELD and its _LATER, EV_REPORT_ALLOC */
+/* EV_ALLOC, EV_FOCUS, EV_LARGE, EV_HELD and its _LATER, EV_REPORT_ALLOC */
+struct ev_alloc {
 	struct ev_header h;
-	__u64 addr;		/* 0: the allocation failed */
-	__u64 size;		/* bytes asked for */
+	__u64 addr;		/* 0: the allocation failed; EV_LARGE: it is not known yet */
+	__u64 size;		/* bytes asked for; EV_LARGE: of the chunk */
 	__u64 stack_id;		/* hash of the frames; 0: not to be tracked (see ev_realloc) */
 	/*
 	 * Bytes this record stands for: size when exact; weight / size blocks, and
@@ -352,6 +354,7 @@ enum probe_kind {
 	PROBE_REPORT_FREE,	/* ... and of its end; operands in struct probe_operands */
 	PROBE_FOCUS,		/* no function: a call of one that is of PROBE_ALLOC ... */
 	PROBE_FOCUS_END,	/* ... has returned: its result is still in the register */
+	PROBE_LARGE,		/* no function: where malloc looks for a large chunk */
 };
 
 #define PROBE_ARGS 6		/* arguments that are passed in registers */
@@ -382,9 +385,10 @@ union probe_cookie {
 		/* Tells the same row's probes in several objects apart; PROBE_FOCUS: its bytes. */
 		__u64 object : 6;
 	};
-	struct {			/* of PROBE_REPORT_*, which have no arguments */
+	struct {			/* of PROBE_REPORT_* and PROBE_LARGE, without arguments */
 		__u64 : 37;
-		__u64 site : 17;	/* tells the places in an object apart */
+		/* Tells the places in an object apart; PROBE_LARGE: of the size in pt_regs. */
+		__u64 site : 17;
 		__u64 : 10;
 	};
 };

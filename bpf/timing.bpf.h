@@ -12,6 +12,8 @@
 bool timing __weak;
 /* Sums over all moments. Not per CPU: uprobe programs are preemptible. */
 __u64 timed_hits __weak, timed_ns __weak;
+/* The same of large requests, which are far between, and find nothing in the caches. */
+__u64 large_timed_hits __weak, large_timed_ns __weak;
 
 /*
  * Always 0. Read, rather than known: with two known values the verifier would
@@ -30,6 +32,14 @@ static __always_inline void timing_end(__u64 begun)
 		return;
 	__sync_fetch_and_add(&timed_ns, bpf_ktime_get_ns() - begun);
 	__sync_fetch_and_add(&timed_hits, 1);
+}
+
+static __always_inline void timing_end_large(__u64 begun)
+{
+	if (!begun)
+		return;
+	__sync_fetch_and_add(&large_timed_ns, bpf_ktime_get_ns() - begun);
+	__sync_fetch_and_add(&large_timed_hits, 1);
 }
 
 #endif

@@ -240,6 +240,26 @@ KNOWN_GLIBCS = ("2.36", "2.41")     # as Debian compiles them for x86-64
 
 
 @case()
+def large_requests_are_all_told():
+    """Few of them are in windows: without that these sites would be off by half, or not seen."""
+    report, books = watch("bulk", 12, "--allocator", "glibc", budget="20", rate="10000")
+    check_total(report, books)
+    quality = report.data["windows"]
+    check_equal("told above", quality["told_above_bytes"], 1032)
+    check("large requests" in quality["evidence"], quality["evidence"])
+    rows = by_site(report)
+    for site, sharp in ("site_01", 0.4), ("site_02", 0.4), ("site_04", 2):
+        got, error = rows[site]["live_bytes"], rows[site]["live_bytes_error"]
+        want = books[site]["live_bytes"]
+        # What is younger than the last look, and what is older than the probe, are estimates.
+        check(abs(got - want) <= 0.05 * want + error and error <= sharp * want,
+              f"{site}: {got} ±{error:.0f}, not {want}")
+    got, want = rows["site_03"]["alloc_count"], books["site_03"]["alloc_count"]
+    error = rows["site_03"]["alloc_count_error"]
+    check(abs(got - want) <= 0.1 * want + error, f"site_03: {got} ±{error:.0f} births, not {want}")
+
+
+@case()
 def doctor_tries_where_large_requests_pass():
     """The instruction that it names is the jump behind a comparison with the next size."""
     w = Workload("churn", "-S", "60", "-w")

@@ -460,6 +460,9 @@ void session_update_cost(struct session *s)
 			   session_count(s, COUNT_DROP_REALLOC),
 		.timed_hits = s->skel->bss->timed_hits,
 		.timed_ns = s->skel->bss->timed_ns,
+		.large = s->records[EV_LARGE],
+		.large_timed_hits = s->skel->bss->large_timed_hits,
+		.large_timed_ns = s->skel->bss->large_timed_ns,
 		.ledger_hits = session_count(s, COUNT_LEDGER_HITS),
 		.ledger_timed_hits = s->skel->bss->ledger_timed_hits,
 		.ledger_timed_ns = s->skel->bss->ledger_timed_ns,
@@ -491,21 +494,22 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 	session_add_go_cost(s, ret);
 }
 
-/* In words, from the firmest to the weakest. */
-static const char *evidence(const struct window_quality *q)
-{
-	static const char *const texts[][3] = {
-		{ "windows, chunk headers", "windows, chunk headers, heap walk",
-		  "windows, chunk headers, " EVIDENCE_OLD_WALK },
-		{ "system calls, windows, chunk headers",
-		  "system calls, windows, chunk headers, heap walk",
-		  "system calls, windows, chunk headers, " EVIDENCE_OLD_WALK },
-		{ "windows, contents of blocks", "windows, contents of blocks, heap walk",
-		  "windows, contents of blocks, " EVIDENCE_OLD_WALK },
-	};
-	int walk = !q->has_census ? 0 : q->old_census ? 2 : 1;
+#define CHUNK_HEAD 8		/* bytes of a chunk that nobody asked for */
 
-	return texts[q->by_contents ? 2 : q->has_mapped ? 1 : 0][walk];
+/* In words, from the firmest to the weakest. */
+static const char *evidence(struct snapshot *snap, const struct window_quality *q)
+{
+	struct strbuf text __cleanup_strbuf = { 0 };
+
+	if (q->has_mapped)
+		strbuf_addstr(&text, "system calls, ");
+	if (q->told_above)
+		strbuf_addstr(&text, "large requests, ");
+	strbuf_addf(&text, "windows, %s",
+		    q->by_contents ? "contents of blocks" : "chunk headers");
+	if (q->has_census)
+		strbuf_addf(&text, ", %s", q->old_census ? EVIDENCE_OLD_WALK : "heap walk");
+	return snapshot_string(snap, text.data);
 }
 
 static void fill_windows(const struct session *s, const struct window_estimate *estimate,
@@ -523,7 +527,8 @@ static void fill_windows(const struct session *s, const struct window_estimate *
 		.detectable_count = (int64_t)ceil(q->detectable_count),
 		.held_bytes = (int64_t)q->held, .older_bytes = (int64_t)q->older,
 		.unattributed_bytes = (int64_t)q->unattributed,
-		.evidence = evidence(q),
+		.told_above_bytes = q->told_above ? (int64_t)q->told_above - CHUNK_HEAD : 0,
+		.evidence = evidence(snap, q),
 	};
 }
 

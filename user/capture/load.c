@@ -79,6 +79,8 @@ static unsigned int possible_sources(const struct session *s)
 
 	if (s->settings.focus || s->settings.may_focus)
 		sources |= SOURCE_FOCUS;
+	if (large_may_be_told(s))
+		sources |= SOURCE_LARGE;
 	if (s->settings.command)
 		return sources | SOURCE_REPORTS | SOURCE_GO;
 	if (s->settings.children)

@@ -48,6 +48,11 @@ struct bpf_program *programs_behind_calls(struct heapsonde_bpf *skel, bool guard
 	return guarded ? skel->progs.alloc_return : skel->progs.alloc_return_plain;
 }
 
+struct bpf_program *programs_large(struct heapsonde_bpf *skel, bool guarded)
+{
+	return guarded ? skel->progs.alloc_large : skel->progs.alloc_large_plain;
+}
+
 void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool guarded,
 		     unsigned int sources, struct attach_programs *ret)
 {
@@ -74,6 +79,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 	load_program(ret->returns, multi);
 	if (sources & SOURCE_FOCUS)
 		load_program(programs_behind_calls(skel, guarded), multi);
+	if (sources & SOURCE_LARGE)
+		load_program(programs_large(skel, guarded), multi);
 	load_program(ret->go_refill, multi);
 	load_program(ret->go_large, multi);
 	load_program(ret->go_sweep, multi);

@@ -18,6 +18,7 @@ enum source {
 	SOURCE_REPORTS = 0x1,	/* what programs tell by themselves */
 	SOURCE_GO = 0x2,	/* Go's allocator */
 	SOURCE_FOCUS = 0x4,	/* calls that are focused on, at their own instructions */
+	SOURCE_LARGE = 0x8,	/* malloc's large requests, between windows */
 };
 
 /*
@@ -30,6 +31,8 @@ void programs_choose(struct heapsonde_bpf *skel, enum attach_method method, bool
 
 /* The program of PROBE_FOCUS_END, which is loaded with SOURCE_FOCUS. */
 struct bpf_program *programs_behind_calls(struct heapsonde_bpf *skel, bool guarded);
+/* That of PROBE_LARGE, which is loaded with SOURCE_LARGE. */
+struct bpf_program *programs_large(struct heapsonde_bpf *skel, bool guarded);
 
 /* The ways to see what targets ask of the kernel, the best first. */
 enum call_source { CALLS_AT_FUNCTIONS, CALLS_AT_TRACEPOINT, CALLS_AT_LIBRARY };

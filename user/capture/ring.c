@@ -104,7 +104,8 @@ static void keep_news(struct session *s, const void *data, size_t size)
 static bool is_models(uint16_t kind)
 {
 	return kind != EV_LOADED && kind != EV_UNLOADING && kind != EV_STACK_MEMORY &&
-	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM && kind != EV_FOCUS;
+	       kind != EV_UNFINISHED && kind != EV_OOM_VICTIM && kind != EV_FOCUS &&
+	       kind != EV_LARGE;
 }
 
 static int on_record(void *arg, void *data, size_t size)
@@ -122,6 +123,11 @@ static int on_record(void *arg, void *data, size_t size)
 		model_feed(s->model, data, size);
 	if (s->windowed && h->kind == EV_MEMORY)
 		governor_feed_call(s->governor, data, size);
+	if (h->kind == EV_LARGE) {
+		s->large.hits++;
+		if (s->windowed)
+			governor_feed_large(s->governor, data, size);
+	}
 	if (h->kind == EV_FOCUS && size >= sizeof(struct ev_alloc))
 		focus_note(&s->focus, data);
 	if (h->kind < EVENT_KINDS_COUNT)

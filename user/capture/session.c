@@ -273,6 +273,7 @@ struct error *session_run(struct session *s, double seconds,
 		turn_s = session_turn_go(s, session_watched_s(s));
 		note_loss(s);
 		session_keep_focus(s, now);
+		session_keep_large(s, now);
 		s->skel->bss->timing = s->governor || now < s->timed_until_s || turn_s < HUGE_VAL;
 		set_ledger_timing(s, now < s->timed_until_s);
 		note_growth(s, now);
@@ -495,6 +496,7 @@ void session_destroy(struct session *s)
 	frame_store_destroy(s->store);
 	model_destroy(s->model);
 	session_free_focus(s);
+	session_free_large(s);
 	governor_destroy(s->governor);
 	warden_deinit(&s->warden);
 	pthread_mutex_destroy(&s->lock);

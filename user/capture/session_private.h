@@ -16,6 +16,7 @@
 #include "capture/cost/budget.h"
 #include "capture/cost/cost.h"
 #include "capture/cost/focus.h"
+#include "capture/cost/large.h"
 #include "capture/cost/thrift.h"
 #include "capture/cost/watchdog.h"
 #include "capture/features.h"
@@ -212,6 +213,7 @@ struct session {
 	struct auto_state auto_state;
 	struct warden warden;
 	struct focus focus;		/* beside windows */
+	struct large_requests large;	/* the same */
 	double windows_since_s;		/* all was recorded before */
 	bool foreign;			/* another allocator than glibc's is in use */
 	struct attachment retired;	/* probes of processes that have ended */

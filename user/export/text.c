@@ -250,6 +250,9 @@ static void put_windows(FILE *f, const struct snapshot_windows *w)
 		fprintf(f, ":\n  %-10s %10s single call paths are not to be relied on", "", "");
 	fprintf(f, "\n  %-10s %10s blocks or more that a call path kept would have been seen", "",
 		format_count(w->detectable_count, least));
+	if (w->told_above_bytes)
+		fprintf(f, "\n  %-10s %10s or more: each such allocation is told",
+			"", bytes(w->told_above_bytes, n));
 	if (w->held_bytes)
 		fprintf(f, "\n  %-10s %10s in use by the %s, %.0f %% of it from before",
 			"", bytes(w->held_bytes, held),

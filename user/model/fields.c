@@ -121,6 +121,7 @@ static const struct field windows[] = {
 	FIELD(FIELD_INT64, held_bytes, struct snapshot, windows.held_bytes),
 	FIELD(FIELD_INT64, older_bytes, struct snapshot, windows.older_bytes),
 	FIELD(FIELD_INT64, unattributed_bytes, struct snapshot, windows.unattributed_bytes),
+	FIELD(FIELD_INT64, told_above_bytes, struct snapshot, windows.told_above_bytes),
 };
 
 static const struct field cost[] = {

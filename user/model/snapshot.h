@@ -253,6 +253,7 @@ struct snapshot_windows {
 	int64_t detectable_count;	/* a stack that kept more blocks would have been seen */
 	int64_t held_bytes, older_bytes;	/* chunks in use; of these, from before */
 	int64_t unattributed_bytes;	/* held, of no stack that was seen */
+	int64_t told_above_bytes;	/* each larger request is told, or was lately; 0: none is */
 	const char *evidence;		/* what estimates rest on; NULL: there were no windows */
 };
 

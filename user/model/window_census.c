@@ -232,6 +232,11 @@ void estimate_calibrate(struct estimate *e)
 	e->since_error = error_since(e);
 }
 
+bool windows_has_census(const struct windows *w, uint64_t now_ns)
+{
+	return has_census(w, now_ns);
+}
+
 static double mean_held(const struct windows *w, double from_s, double to_s, int class)
 {
 	double sum = 0;

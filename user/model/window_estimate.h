@@ -23,6 +23,7 @@ struct estimate {
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
 	double held_variance;		/* of what was asked for in all that is held */
+	double born_variance;		/* of large births that no walk could have met yet */
 	double since_error;		/* how far that may be off that windows saw since */
 	double unattributed, held, older;
 };

@@ -203,12 +203,12 @@ static double stands_for(const struct estimate *e, const struct follow *block)
 
 /*
  * No window decided that it is here. If it stands for others, which of them are
- * followed was a draw of its own.
+ * followed was a draw of its own; so was whose it is, if it may be another stack's.
  */
 static void add_known(struct live_row *row, const struct follow *block, double alive)
 {
 	double count = block->weight * alive, bytes = count * (double)block->size;
-	double drawn = 1 - 1 / (double)block->weight;
+	double drawn = 1 - (1 - (double)block->doubt) / (double)block->weight;
 
 	row->count.y += count;
 	row->bytes.y += bytes;
@@ -239,7 +239,25 @@ static void add_mapped(const struct estimate *e, struct live_row *rows)
 	}
 }
 
-static struct live_row *sum_rows(const struct estimate *e)
+/* Large births since the last walk: some of them live. */
+static void add_births(struct estimate *e, struct live_row *rows)
+{
+	vec_for_each(birth, &e->w->large.births) {
+		double share = large_share(&e->w->rows.data[birth->row]);
+		double bytes = (double)birth->chunk_bytes, variance = share * (1 - share);
+		struct live_row *row = &rows[birth->row];
+
+		row->count.y += share;
+		row->bytes.y += share * bytes;
+		row->count.squares += variance;
+		row->bytes.squares += variance * bytes * bytes;
+		row->count.largest = fmax(row->count.largest, 1);
+		row->bytes.largest = fmax(row->bytes.largest, bytes);
+		e->born_variance += variance * bytes * bytes;
+	}
+}
+
+static struct live_row *sum_rows(struct estimate *e)
 {
 	struct live_row *rows = xcalloc(e->w->rows.len, sizeof(*rows));
 
@@ -261,7 +279,7 @@ static struct live_row *sum_rows(const struct estimate *e)
 		}
 		row->doubt_count += count * (1 - e->alive[i]);
 		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
-		if (block->exact && block->f.since_ns < e->old_ns)
+		if (block->exact && block->born_ns < e->old_ns)
 			draw_sum_add(&row->old, count * (double)block->size);
 		else if (is_drawn(block) && block->f.since_ns < e->old_ns)
 			row->in_old += count * (double)block->size;
@@ -275,6 +293,7 @@ static struct live_row *sum_rows(const struct estimate *e)
 	for (size_t i = 0; i < e->w->rows.len; i++)
 		end_window(&rows[i]);
 	add_mapped(e, rows);
+	add_births(e, rows);
 	return rows;
 }
 
@@ -435,6 +454,7 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 		.has_census = has_census(e->w, e->now_ns),
 		.old_census = age_s(e->w->census_ns, e->now_ns) > CENSUS_NEW_S,
 		.by_contents = e->w->by_contents,
+		.told_above = e->w->large.listed,
 	};
 	vec_for_each(row, &e->w->rows)
 		q->has_mapped |= row->mapped.alloc_count > 0;
@@ -482,8 +502,9 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 		total->growth_confidence *= judged / (double)total->live_bytes;
 	/* What was read says more of the sum than its parts do. */
 	if (has_census(w, now_ns))
-		total->live_bytes_error = hypot(hypot(1.96 * sqrt(e.held_variance),
-						      OLDER_ERROR * e.older), e.since_error);
+		total->live_bytes_error =
+			hypot(hypot(1.96 * sqrt(e.held_variance + e.born_variance),
+				    OLDER_ERROR * e.older), e.since_error);
 	add_unattributed(&e, rows, total);
 	total->peak_live_bytes = llround(w->peak_live);
 	free(e.alive);

@@ -35,6 +35,7 @@ static void windows_deinit(struct windows *w)
 	thread_now_vec_deinit(&w->threads);
 	map64_deinit(&w->thread_of);
 	mapped_deinit(w);
+	large_deinit(w);
 	free(w->census);
 }
 
@@ -127,6 +128,15 @@ struct birth_row *windows_row_of(struct windows *w, uint64_t stack_id, uint32_t 
 	return row_in(w, &w->row_of, stack_id, number_ret);
 }
 
+struct birth_row *windows_exact_row_of(struct windows *w, uint64_t stack_id,
+				       uint32_t *number_ret)
+{
+	struct birth_row *row = row_in(w, &w->exact_row_of, stack_id, number_ret);
+
+	row->exact = true;
+	return row;
+}
+
 static uint32_t cell_of(struct windows *w, uint32_t row, uint16_t class)
 {
 	uint64_t key = (uint64_t)row << 16 | class;
@@ -164,6 +174,7 @@ static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
 {
 	struct cell *cell = &w->cells.data[block->cell];
 
+	large_note_end(w, block);
 	if (block->f.since_ns <= w->census_ns)
 		w->gone_squares += pow(block->weight * (double)block->size, 2);
 	cell->ended.noticed[fate_bin(age_s(block->f.since_ns, now_ns))] += block->stands_for;
@@ -235,6 +246,15 @@ static struct birth_row *touch(struct windows *w, uint32_t number)
 	return row;
 }
 
+/* Of births that are all told, which of them are short is still what windows show. */
+static void count_temporary(struct windows *w, const struct follow *block)
+{
+	uint32_t number;
+
+	windows_row_of(w, w->rows.data[block->row].stack_id, &number);
+	touch(w, number)->now_temporary++;
+}
+
 /* A block ends in the open window; @by its thread. True if it also began there. */
 static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uint64_t now_ns)
 {
@@ -255,6 +275,8 @@ static bool on_free(struct windows *w, uint64_t addr, struct thread_now *by, uin
 		map64_remove(&w->block_at, addr);
 		return true;
 	}
+	if (block && block->exact && by && by->last == addr)
+		count_temporary(w, block);
 	end_older(w, addr, now_ns);
 	if (!born_in_it)
 		add_control(w, addr, now_ns);
@@ -287,6 +309,7 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	end_older(w, addr, ev->h.time_ns);
 	thread->last = addr;
 	thread->births++;
+	w->now_births[class]++;
 	mapped = mapped_at(w, addr);
 	if (mapped) {
 		mapped_give(w, mapped, ev->stack_id);
@@ -294,6 +317,9 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	}
 	if (w->by_contents)
 		drop_control(w, addr);
+	if (large_is_told(w, ev->size) &&
+	    large_take(w, ev->h.tid, addr, ev->size, ev->h.time_ns))
+		return;
 	windows_row_of(w, ev->stack_id, &number);
 	row = touch(w, number);
 	row->now_bytes += (double)ev->size;
@@ -311,10 +337,45 @@ static void on_alloc(struct windows *w, const struct ev_alloc *ev)
 	map64_set(&w->block_at, addr, w->blocks.len);
 }
 
+void follow_exact(struct windows *w, const struct exact_block *block)
+{
+	uint16_t class = (uint16_t)window_class(w->chunk_bytes(block->size));
+
+	follow_vec_push(&w->blocks, (struct follow){
+		.f = { .addr = block->addr, .serial = ++w->serial, .since_ns = block->since_ns,
+		       .head = block->chunk_bytes,
+		       .size = block->size < UINT32_MAX ? (uint32_t)block->size : UINT32_MAX },
+		.size = block->size,
+		.row = block->row,
+		.class = class,
+		.chunk_class = class,
+		.cell = cell_of(w, block->row, class),
+		.window = w->number,
+		.weight = 1,
+		.stands_for = 1,
+		.born_ns = block->born_ns,
+		.exact = true,
+		.doubt = (float)block->doubt,
+	});
+	map64_set(&w->block_at, block->addr, w->blocks.len);
+}
+
+bool follow_meets(struct windows *w, uint64_t addr, uint64_t chunk_bytes, uint64_t now_ns)
+{
+	struct follow *block = find(&w->block_at, &w->blocks, addr);
+
+	if (!block)
+		return false;
+	/* Of the open window nothing is settled yet. */
+	if (!block->weight || !block->f.head || (block->f.head & ~7ull) == chunk_bytes)
+		return true;
+	end_block(w, block, now_ns);
+	return false;
+}
+
 /* A birth that is told whether or not a window is open: it stands for itself alone. */
 static void on_exact(struct windows *w, const struct ev_alloc *ev)
 {
-	uint16_t class = (uint16_t)window_class(w->chunk_bytes(ev->size));
 	uint64_t addr = untag(ev->addr);
 	struct mapped *mapped = mapped_at(w, addr);
 	struct birth_row *row;
@@ -325,8 +386,8 @@ static void on_exact(struct windows *w, const struct ev_alloc *ev)
 	end_older(w, addr, ev->h.time_ns);
 	if (w->by_contents)
 		drop_control(w, addr);
-	row = row_in(w, &w->exact_row_of, ev->stack_id, &number);
-	row->exact = true;
+	large_forget(w, ev->h.tid, ev->size);
+	row = windows_exact_row_of(w, ev->stack_id, &number);
 	row->told_bytes += (double)ev->size;
 	row->told_count++;
 	if (mapped) {
@@ -336,21 +397,10 @@ static void on_exact(struct windows *w, const struct ev_alloc *ev)
 	}
 	row->bytes.y += (double)ev->size;
 	row->count.y++;
-	follow_vec_push(&w->blocks, (struct follow){
-		.f = { .addr = addr, .serial = ++w->serial, .since_ns = ev->h.time_ns,
-		       .size = ev->size < UINT32_MAX ? (uint32_t)ev->size : UINT32_MAX },
-		.size = ev->size,
-		.row = number,
-		.class = class,
-		.chunk_class = class,
-		.cell = cell_of(w, number, class),
-		.window = w->number,
-		.weight = 1,
-		.stands_for = 1,
-		.born_ns = ev->h.time_ns,
-		.exact = true,
+	follow_exact(w, &(struct exact_block){
+		.addr = addr, .size = ev->size, .row = number,
+		.since_ns = ev->h.time_ns, .born_ns = ev->h.time_ns,
 	});
-	map64_set(&w->block_at, addr, w->blocks.len);
 }
 
 /* The old block is taken for ended until the realloc has failed. */
@@ -363,10 +413,35 @@ static void on_realloc_begin(struct windows *w, const struct ev_free *ev)
 	thread->pending_ended = on_free(w, addr, thread, ev->h.time_ns);
 }
 
+/*
+ * A large block has more room where it is. No birth was told of that, and it stays its
+ * stack's; if nobody knew of it, so it is now.
+ */
+static bool has_room_in_place(struct windows *w, const struct thread_now *thread,
+			      const struct ev_realloc *ev)
+{
+	uint64_t addr = untag(ev->a.addr), now = ev->a.h.time_ns;
+	struct follow *old;
+
+	if (!addr || addr != untag(ev->old_addr) || !large_is_told(w, ev->a.size) ||
+	    mapped_at(w, addr))
+		return false;
+	old = thread->pending ? &w->blocks.data[thread->pending - 1] : NULL;
+	if (old && !old->exact)
+		return false;
+	if (old)
+		follow_exact(w, &(struct exact_block){
+			.addr = addr, .size = ev->a.size, .row = old->row,
+			.since_ns = now, .born_ns = old->born_ns,
+		});
+	return true;
+}
+
 /* A block of this window that a failed realloc left where it was lives again. */
 static void on_realloc(struct windows *w, const struct ev_realloc *ev)
 {
 	struct thread_now *thread = thread_of(w, ev->a.h.tid);
+	bool in_place = has_room_in_place(w, thread, ev);
 
 	if (!ev->a.addr && ev->a.size && thread->pending && thread->pending_ended) {
 		struct follow *block = &w->blocks.data[thread->pending - 1];
@@ -375,6 +450,8 @@ static void on_realloc(struct windows *w, const struct ev_realloc *ev)
 		map64_set(&w->block_at, block->f.addr, (uint32_t)thread->pending);
 	}
 	thread->pending = 0;
+	if (in_place)
+		return;
 	if (ev->a.addr && ev->a.stack_id)
 		on_alloc(w, &ev->a);
 	else if (ev->a.addr)
@@ -457,6 +534,7 @@ uint64_t windows_hits(const struct windows *w)
 void windows_open(struct windows *w)
 {
 	w->number++;
+	w->open = true;
 	w->hits = 0;
 	w->window_first = w->blocks.len;
 	w->controls_first = w->controls.len;
@@ -474,6 +552,9 @@ static void note_births(struct windows *w, double weight)
 		row->touched = false;
 	}
 	w->touched.len = 0;
+	for (int i = 0; i < WINDOW_CLASSES; i++)
+		w->births[i] += weight * w->now_births[i];
+	memset(w->now_births, 0, sizeof(w->now_births));
 }
 
 /* Those that outlived the window close ranks; from now on they are followed. */
@@ -571,6 +652,8 @@ void windows_shut(struct windows *w, const struct window_facts *facts)
 	w->threads.len = 0;
 	map64_deinit(&w->thread_of);
 	w->thread_of = (struct map64){ 0 };
+	w->open = false;
+	w->large.above = w->large.wanted;
 }
 
 /* --- what is followed --- */

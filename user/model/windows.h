@@ -16,9 +16,13 @@
  *	records -> windows_feed() -> blocks that are followed -> windows_rows()
  *	           who reads the target's memory <-> windows_followed(), _note_end()
  *	system calls -> windows_map(), _unmap() ---> windows_rows()
+ *	large births -> windows_large() ----------> blocks that are followed
+ *	walks of the heap -> windows_meet_large() <->
  *
  * Blocks too large for the heap have mappings of their own. Their births and ends are
- * system calls, which are told at all times: of these nothing is estimated.
+ * system calls, which are told at all times: of these nothing is estimated. Births of
+ * large blocks within the heap may be told at all times as well, without their addresses:
+ * which chunk each has become, the next walk through the heap shows.
  *
  * One process image; addresses of another one mean nothing. Not thread-safe:
  * the caller locks. Times are CLOCK_MONOTONIC.
@@ -164,6 +168,42 @@ void windows_note_mapped(struct windows *windows, const struct mapped_block *blo
  */
 bool windows_counts_mapped(struct windows *windows, uint64_t addr);
 
+/*
+ * From now on, or from the end of the open window, each birth of a block whose chunk has
+ * more than @above bytes is told by windows_large(); 0: no more are.
+ */
+void windows_tell_large(struct windows *windows, uint64_t above);
+
+struct told_large {
+	uint64_t stack_id, time_ns;
+	uint64_t chunk_bytes;	/* the block's room, and its head */
+	uint32_t tid;
+};
+
+void windows_large(struct windows *windows, const struct told_large *told);
+/* The thread's last one was given a mapping of @bytes: it is known by its system call. */
+void windows_large_mapped(struct windows *windows, uint32_t tid, uint64_t bytes);
+
+/* A chunk in use, as a walk through the heap has met it. */
+struct large_chunk { uint64_t block, bytes; };
+
+DEFINE_VEC(large_chunk_vec, struct large_chunk);
+
+#define LARGE_CHUNKS_MAX 131072
+
+/* Of more bytes than this all such chunks are to be listed, LARGE_CHUNKS_MAX at most; 0: none. */
+uint64_t windows_lists_large(const struct windows *windows);
+/*
+ * A walk that began at @begun_ns has met these; what was told until its end must have been
+ * fed. Chunks that the last walk did not meet are births that were told. Takes @chunks over.
+ */
+void windows_meet_large(struct windows *windows, struct large_chunk_vec *chunks,
+			uint64_t begun_ns, uint64_t now_ns);
+/* There were more than can be kept in mind: smaller ones are to be told no longer. */
+bool windows_has_too_many(const struct windows *windows);
+/* How many births of larger chunks windows stand for, until now. */
+double windows_births_above(const struct windows *windows, uint64_t above);
+
 /* Classes of chunk sizes: in steps of 16 bytes to 1040, then 16 to the octave. */
 #define WINDOW_CLASSES 512
 int window_class(uint64_t chunk_bytes);
@@ -179,13 +219,17 @@ struct heap_census {
 void windows_note_census(struct windows *windows, const struct heap_census *census,
 			 uint64_t now_ns);
 
+/* Whether totals come from it: it is not too old. */
+bool windows_has_census(const struct windows *windows, uint64_t now_ns);
+
 /* Rows by stack, which may have several; stack_id 0 stands for bytes that no stack can be given. */
 struct window_row {
 	uint64_t stack_id;
 	struct metrics m;
 	uint64_t samples;	/* blocks seen that are likely alive */
 	bool exact;		/* of births that were all told; windows' own have another row */
-	int64_t told_bytes, told_count;	/* of these, all, whatever m is of */
+	/* At calls that are focused on: all of these births, whatever m is of. */
+	int64_t told_bytes, told_count;
 };
 
 DEFINE_VEC(window_row_vec, struct window_row);
@@ -201,6 +245,7 @@ struct window_quality {
 	double unattributed;		/* bytes */
 	double held, older;		/* bytes of chunks in use; of these, from before */
 	bool has_mapped;		/* some blocks were known by system calls */
+	uint64_t told_above;		/* births of larger chunks are all told; 0: none */
 	bool has_census;		/* totals come from reading the heap, lately ... */
 	bool old_census;		/* ... but not just now, and of windows what came since */
 	bool by_contents;		/* see windows_follow_contents() */

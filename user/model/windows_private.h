@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The inside of windows.h, for its files: windows.c (records in, what is
- * followed), window_mapped.c (blocks told by system calls), window_rows.c and
- * window_census.c (estimates out).
+ * followed), window_mapped.c (blocks told by system calls), window_large.c (births of
+ * large ones), window_rows.c and window_census.c (estimates out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
@@ -25,6 +25,7 @@ struct follow {
 	uint64_t born_ns;
 	bool known;		/* from before the first window: no draw decided that it is here */
 	bool exact;		/* nor of this: its births are all told, in windows or not */
+	float doubt;		/* how likely it is another stack's */
 	bool missed;		/* by the last walk through the heap */
 	bool ended;
 };
@@ -58,7 +59,8 @@ struct birth_row {
 	bool touched, fitted;
 	bool known;			/* of blocks from before the first window */
 	bool exact;			/* of blocks whose births are all told: ... */
-	double told_bytes, told_count;	/* ... those, with what is in mappings of its own */
+	double told_bytes, told_count;	/* ... in focus, with what is in mappings of its own; */
+	double large_settled, large_met;	/* ... large: a walk might have met them, did */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
 };
 
@@ -89,6 +91,26 @@ struct late_end { uint64_t start, end, expires_ns; };
 
 #define LATE_ENDS 16
 
+/* A large block whose birth was told; where it is, the next walk says. */
+struct large_birth {
+	uint64_t time_ns, chunk_bytes;
+	uint32_t tid, row;
+	bool met;
+};
+
+DEFINE_VEC(large_birth_vec, struct large_birth);
+
+struct large_births {
+	uint64_t above, wanted;		/* told: of these, and from the next window on; 0: none */
+	uint64_t listed;		/* of these, chunks are listed */
+	struct large_birth_vec births;	/* since the last walk, in their order */
+	struct large_chunk_vec before;	/* that it has met, sorted */
+	struct map64 gone;		/* addresses of what has ended since */
+	bool walked;			/* there was one, that listed all of them */
+	bool too_many;
+	uint64_t random;
+};
+
 /* Census totals at some moments, thinned as they grow many. */
 #define CENSUSES_MAX 24
 
@@ -102,6 +124,7 @@ struct windows {
 	uint64_t shut_ns;		/* the last window; 0: there was none */
 	double chances;			/* sum of 1 / weight over the windows */
 	uint32_t number;		/* of the window that is or was open, from 1 */
+	bool open;
 	uint64_t hits, truncated, serial;
 	struct follow_vec blocks, controls;
 	size_t window_first;		/* blocks of the open window begin here */
@@ -124,6 +147,9 @@ struct windows {
 	struct mapped_vec mapped;	/* sorted, disjoint */
 	struct late_end late[LATE_ENDS];
 	uint32_t late_next;
+	struct large_births large;
+	double now_births[WINDOW_CLASSES];	/* by their chunks, in the open window ... */
+	double births[WINDOW_CLASSES];		/* ... and all that windows stand for */
 	struct map64 strangers, strangers_before;	/* see windows_counts_mapped() */
 	struct census_mark censuses[CENSUSES_MAX];
 	size_t censuses_len, census_calls, census_stride;
@@ -146,12 +172,28 @@ static inline double age_s(uint64_t since_ns, uint64_t now_ns)
 }
 
 void draw_sum_add(struct draw_sum *sum, double z);
+
+/* A block of which nothing but its end is estimated. */
+struct exact_block {
+	uint64_t addr, size;
+	uint64_t chunk_bytes;		/* 0: not read yet */
+	uint64_t since_ns, born_ns;	/* when it was known to live, and since when it does */
+	uint32_t row;
+	double doubt;			/* see struct follow */
+};
+
+void follow_exact(struct windows *windows, const struct exact_block *block);
+/* Whether what is followed there has this chunk; if it had another one, it is no more. */
+bool follow_meets(struct windows *windows, uint64_t addr, uint64_t chunk_bytes, uint64_t now_ns);
 /* What all that is followed stands for, ends that were not noticed aside: by chunks. */
 void windows_sum_followed(const struct windows *windows, struct heap_census *ret);
 
 /* For window_mapped.c: the row of a stack, made if it is new. */
 struct birth_row *windows_row_of(struct windows *windows, uint64_t stack_id,
 				 uint32_t *number_ret);
+/* The same of the row of its blocks whose births are all told. */
+struct birth_row *windows_exact_row_of(struct windows *windows, uint64_t stack_id,
+				       uint32_t *number_ret);
 /* What is followed at @addr from before the open window, if anything, is no more. */
 void windows_end_at(struct windows *windows, uint64_t addr, uint64_t now_ns);
 
@@ -164,6 +206,18 @@ struct mapped *mapped_at(const struct windows *windows, uint64_t addr);
  */
 void mapped_give(struct windows *windows, struct mapped *block, uint64_t stack_id);
 double mapped_bytes(const struct windows *windows);
+
+/* For windows.c and window_rows.c: whether births of blocks of that size are told. */
+bool large_is_told(const struct windows *windows, uint64_t size);
+/* A window has shown where the thread's last birth is: it is followed. False: there is none. */
+bool large_take(struct windows *windows, uint32_t tid, uint64_t addr, uint64_t size,
+		uint64_t now_ns);
+/* The same birth was told by the call that is focused on. */
+void large_forget(struct windows *windows, uint32_t tid, uint64_t size);
+void large_note_end(struct windows *windows, const struct follow *block);
+/* How likely a birth of the row is met by the next walk. */
+double large_share(const struct birth_row *row);
+void large_deinit(struct windows *windows);
 void mapped_deinit(struct windows *windows);
 /* Adds what is live to @census. */
 void mapped_add_to(const struct windows *windows, struct heap_census *census);

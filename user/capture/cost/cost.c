@@ -33,7 +33,8 @@ void cost_init(struct cost *cost, enum attach_method method, const struct kernel
 
 	*cost = (struct cost){
 		.method = method, .kernel_measured = kernel,
-		.ns_per_hit = -1, .plain_ns_per_hit = -1, .ledger_ns_per_hit = -1, .share = -1,
+		.ns_per_hit = -1, .plain_ns_per_hit = -1, .ns_per_large = -1,
+		.ledger_ns_per_hit = -1, .share = -1,
 	};
 	if (kernel)
 		cost->kernel = *kernel;
@@ -100,13 +101,34 @@ static bool ledger_known(const struct cost *cost, const struct cost_counts *coun
 	return cost->kernel_measured && counts->ledger_hits && counts->ledger_timed_hits;
 }
 
-static double ns_per_hit(const struct price *price, const struct cost_counts *counts)
+static bool large_known(const struct cost *cost, const struct cost_counts *counts)
 {
-	double entries = counts->hits - counts->returns - counts->stepped;
+	return cost->measured && counts->large_timed_hits;
+}
+
+/* With the trap, which is at an emulated instruction. */
+static double ns_per_large(const struct price *price, const struct cost_counts *counts)
+{
+	return price->emulated_ns + (double)counts->large_timed_ns / counts->large_timed_hits;
+}
+
+/* Of all hits but large requests'. */
+static double spent_by_others(const struct price *price, const struct cost_counts *counts)
+{
+	double hits = counts->hits - counts->large;
+	double entries = hits - counts->returns - counts->stepped;
 	double traps_ns = entries * price->emulated_ns + counts->stepped * price->stepped_ns +
 			  counts->returns * price->return_ns;
 
-	return traps_ns / counts->hits + (double)counts->timed_ns / counts->timed_hits;
+	return traps_ns + hits * (double)counts->timed_ns / counts->timed_hits;
+}
+
+static double ns_per_hit(const struct cost *cost, const struct cost_counts *counts)
+{
+	double large_ns = large_known(cost, counts) ? ns_per_large(&cost->price, counts)
+						    : cost_large_ns(cost);
+
+	return (spent_by_others(&cost->price, counts) + counts->large * large_ns) / counts->hits;
 }
 
 /* That a hit costs more where the instruction is single-stepped. */
@@ -134,7 +156,7 @@ static double spent_ns(const struct cost *cost, const struct cost_counts *counts
 	if (!counts->hits && !ledger_known(cost, counts) && !counts->slowed_calls)
 		return -1;
 	if (counts->hits)
-		sum += counts->hits * ns_per_hit(&cost->price, counts);
+		sum += counts->hits * ns_per_hit(cost, counts);
 	if (ledger_known(cost, counts))
 		sum += counts->ledger_hits * ledger_ns_per_hit(&cost->kernel, counts);
 	return sum + counts->slowed_calls * cost->kernel.call_ns;
@@ -145,11 +167,14 @@ static void estimate(struct cost *cost)
 	const struct cost_counts *counts = &cost->counts;
 	double spent = spent_ns(cost, counts);
 
-	if (probes_known(cost, counts)) {
-		cost->ns_per_hit = ns_per_hit(&cost->price, counts);
-		cost->plain_ns_per_hit = fmax(cost->ns_per_hit - step_ns(cost) *
-					      (double)counts->stepped / (double)counts->hits, 0);
-	}
+	if (large_known(cost, counts))
+		cost->ns_per_large = ns_per_large(&cost->price, counts);
+	if (probes_known(cost, counts))
+		cost->ns_per_hit = ns_per_hit(cost, counts);
+	if (probes_known(cost, counts) && counts->hits > counts->large)
+		cost->plain_ns_per_hit = fmax((spent_by_others(&cost->price, counts) -
+					       step_ns(cost) * (double)counts->stepped) /
+					      (double)(counts->hits - counts->large), 0);
 	if (ledger_known(cost, counts))
 		cost->ledger_ns_per_hit = ledger_ns_per_hit(&cost->kernel, counts);
 	if (spent < 0 || !cost->cpu_ns)
@@ -183,6 +208,9 @@ static struct cost_counts counts_since(const struct cost *cost, const struct cos
 		.returns = cost->counts.returns - mark->counts.returns,
 		.timed_hits = cost->counts.timed_hits - mark->counts.timed_hits,
 		.timed_ns = cost->counts.timed_ns - mark->counts.timed_ns,
+		.large = cost->counts.large - mark->counts.large,
+		.large_timed_hits = cost->counts.large_timed_hits - mark->counts.large_timed_hits,
+		.large_timed_ns = cost->counts.large_timed_ns - mark->counts.large_timed_ns,
 		.ledger_hits = cost->counts.ledger_hits - mark->counts.ledger_hits,
 		.ledger_timed_hits =
 			cost->counts.ledger_timed_hits - mark->counts.ledger_timed_hits,
@@ -206,7 +234,12 @@ double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark)
 
 	if (counts.timed_hits < SAYS_SOMETHING_HITS || !probes_known(cost, &counts))
 		return cost->ns_per_hit;
-	return ns_per_hit(&cost->price, &counts);
+	return ns_per_hit(cost, &counts);
+}
+
+double cost_large_ns(const struct cost *cost)
+{
+	return cost->ns_per_large < 0 ? COST_LARGE_NS_UNKNOWN : cost->ns_per_large;
 }
 
 double cost_ns_of(const struct cost *cost, double hits, double stepped)

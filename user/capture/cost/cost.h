@@ -20,8 +20,10 @@
 struct cost_counts {
 	int64_t hits;			/* of these ... */
 	int64_t stepped;		/* ... at single-stepped instructions, */
-	int64_t returns;		/* ... and at returns */
-	int64_t timed_hits, timed_ns;	/* of some hits: what the programs took */
+	int64_t returns;		/* ... at returns, */
+	int64_t large;			/* ... and of large requests (cost/large.h) */
+	int64_t timed_hits, timed_ns;	/* of some hits: what the programs took, ... */
+	int64_t large_timed_hits, large_timed_ns;	/* ... and of some large requests' */
 	/* The kernel's ledger: system calls and page faults that it saw ... */
 	int64_t ledger_hits, ledger_timed_hits, ledger_timed_ns;
 	int64_t slowed_calls;		/* ... and other calls that its listening made slower */
@@ -36,6 +38,7 @@ struct cost_clock {
 DEFINE_VEC(cost_clock_vec, struct cost_clock);
 
 #define COST_HIT_NS_UNKNOWN 1500.0	/* on the safe side, until it has been measured */
+#define COST_LARGE_NS_UNKNOWN 5000.0	/* the same of a large request's */
 
 struct cost {
 	struct price price;
@@ -50,7 +53,8 @@ struct cost {
 	struct cost_counts counts;	/* of the last cost_update() ... */
 	uint64_t cpu_ns;		/* ... and CPU time up to then */
 	double ns_per_hit, ledger_ns_per_hit;	/* < 0: not known yet */
-	double plain_ns_per_hit;	/* as if none had been single-stepped; the same */
+	/* Of those that were neither single-stepped nor large requests', and of these; the same. */
+	double plain_ns_per_hit, ns_per_large;
 	double share;			/* of the targets' CPU time; < 0: not known yet */
 };
 
@@ -84,9 +88,12 @@ struct cost_mark cost_mark(const struct cost *cost);
 double cost_share_since(const struct cost *cost, const struct cost_mark *mark);
 /* Of a hit since then, or, where there were few, since the beginning; < 0: not known yet. */
 double cost_hit_ns_since(const struct cost *cost, const struct cost_mark *mark);
+/* What a large request's hit takes; guessed, too high, as long as nothing is known. */
+double cost_large_ns(const struct cost *cost);
 /*
- * What so many hits took of the targets' time, of which @stepped were single-stepped: some
- * moments have more of these than others. What is not known yet is guessed, too high.
+ * What so many hits, no large requests', took of the targets' time, of which @stepped were
+ * single-stepped: some moments have more of these than others. What is not known yet is
+ * guessed, too high.
  */
 double cost_ns_of(const struct cost *cost, double hits, double stepped);
 

@@ -198,13 +198,15 @@ static void count_births(struct session *s, const struct window_estimate *estima
 	vec_for_each(row, &estimate->rows) {
 		struct model_row stack;
 
-		if (!row->stack_id || row->exact)
+		double births = (double)(row->m.alloc_count - row->told_count);
+
+		if (!row->stack_id || births <= 0)
 			continue;
 		describe(s, row->stack_id, &stack);
 		vec_for_each(suspect, suspects)
 			if (suspect->inner_count < stack.pc_count &&
 			    stack.pcs[suspect->inner_count] == suspect->returns_to)
-				suspect->births_per_s += (double)row->m.alloc_count / watched_s;
+				suspect->births_per_s += births / watched_s;
 	}
 }
 

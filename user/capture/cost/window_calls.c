@@ -205,8 +205,26 @@ void window_calls_feed(struct window_calls *calls, struct session *s, struct win
 	block.at_front = owner.plain;
 	if (ev->call == CALL_MREMAP)
 		windows_unmap(windows, ev->old_addr, page_up(ev->old_addr + ev->arg), now);
+	if (owner.stack_id && ev->call == CALL_MMAP)
+		windows_large_mapped(windows, ev->h.tid, block.end - block.start);
 	if (owner.stack_id)
 		windows_map(windows, &block, owner.stack_id);
 	else if (ev->call == CALL_MUNMAP || ev->call == CALL_MMAP || ev->call == CALL_MREMAP)
 		windows_unmap(windows, block.start, block.end, now);
+}
+
+void window_calls_feed_large(struct window_calls *calls, struct session *s,
+			     struct windows *windows, const struct ev_alloc *ev)
+{
+	struct call_owner owner;
+
+	if (!calls->pid || ev->h.tgid != calls->pid)
+		return;
+	owner = owner_of(calls, s, ev->stack_id);
+	if (!owner.stack_id || !owner.plain)
+		return;
+	windows_large(windows, &(struct told_large){
+		.stack_id = owner.stack_id, .time_ns = ev->h.time_ns,
+		.chunk_bytes = ev->size, .tid = ev->h.tid,
+	});
 }

@@ -5,10 +5,11 @@
  * (bpf/memory.bpf.c).
  *
  *	EV_MEMORY -> was it malloc's? -> model/windows.h: windows_map(), _unmap()
+ *	EV_LARGE  -> whose is it?     -> windows_large()
  *
  * It was, if its call path goes through malloc or its kin and through no other function
  * that gives memory. Their frames, and what they call, are cut off, so that the path is
- * the one that a probe on them sees.
+ * the one that a probe on them sees. So are those of large requests, told from within malloc.
  */
 #ifndef HEAPSONDE_CAPTURE_COST_WINDOW_CALLS_H
 #define HEAPSONDE_CAPTURE_COST_WINDOW_CALLS_H
@@ -74,5 +75,12 @@ struct windows;
 /* A system call, told by the ring; others than the process's are ignored. */
 void window_calls_feed(struct window_calls *calls, struct session *session,
 		       struct windows *windows, const struct ev_memory *ev);
+
+/*
+ * A large request. If its block will not begin where it does by default, its chunk will be
+ * another one than was looked for: then windows alone tell of it.
+ */
+void window_calls_feed_large(struct window_calls *calls, struct session *session,
+			     struct windows *windows, const struct ev_alloc *ev);
 
 #endif

@@ -46,6 +46,8 @@ struct heap_look {
 	const struct followed_vec *followed;
 	struct map64 block_at, control_at;	/* of those: address -> index + 1 */
 	bool *in_use;				/* of each */
+	uint64_t lists_above;			/* 0: none */
+	struct large_chunk_vec *large_list;
 };
 
 static struct map64 *at_of(struct heap_look *look, const struct followed *f)
@@ -96,6 +98,9 @@ static void on_in_use(void *arg, uint64_t block, uint64_t bytes, bool mapped,
 	note_use(look, &look->control_at, block, bytes, true);
 	if (look->collect)
 		collect(look, block, bytes);
+	if (!mapped && look->lists_above && bytes > look->lists_above &&
+	    look->large_list->len < LARGE_CHUNKS_MAX)
+		large_chunk_vec_push(look->large_list, (struct large_chunk){ block, bytes });
 }
 
 static void on_cached(void *arg, uint64_t block, uint64_t bytes)
@@ -214,20 +219,25 @@ static void tell_walk(struct heap_look *look, struct windows *windows, pthread_m
 }
 
 static bool read_glibc(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		       struct poll_evidence *evidence, bool first, struct heap_census *ret)
+		       struct poll_evidence *evidence, bool first, struct heap_census *ret,
+		       struct large_chunk_vec *large_ret)
 {
 	__cleanup(followed_vec_deinit) struct followed_vec followed = { 0 };
+	uint64_t lists_above;
 	bool whole = false;
 
 	pthread_mutex_lock(lock);
 	windows_followed(windows, &followed);
+	lists_above = windows_lists_large(windows);
 	pthread_mutex_unlock(lock);
 	for (int i = 0; i < READINGS && !whole; i++) {
 		struct heap_look look = {
 			.pid = pid, .census = ret, .evidence = evidence, .collect = first,
 			.draw = now_ns(), .followed = &followed,
+			.lists_above = lists_above, .large_list = large_ret,
 		};
 
+		large_ret->len = 0;
 		begin_look(&look);
 		whole = read_heap(&look);
 		if (whole)
@@ -238,11 +248,12 @@ static bool read_glibc(uint32_t pid, struct windows *windows, pthread_mutex_t *l
 }
 
 bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		     struct poll_evidence *evidence, bool first, struct heap_census *ret)
+		     struct poll_evidence *evidence, bool first, struct heap_census *ret,
+		     struct large_chunk_vec *large_ret)
 {
 	switch (evidence->allocator) {
 	case POLL_GLIBC:
-		return read_glibc(pid, windows, lock, evidence, first, ret);
+		return read_glibc(pid, windows, lock, evidence, first, ret, large_ret);
 	case POLL_MUSL:
 		return musl_polls_read_heap(pid, windows, lock, evidence, first, ret);
 	case POLL_JEMALLOC:

@@ -38,11 +38,13 @@ struct poll_evidence {
 /*
  * Reads the heap of @pid into @ret, and tells @windows which of those that are
  * followed have a chunk in it. The @first time all blocks go there as older ones, a
- * sample of them if they are many. @lock is held for that. False if it is no heap
- * of that allocator's, or could not be read whole.
+ * sample of them if they are many. @lock is held for that. Chunks that windows list
+ * (windows_lists_large(), glibc's alone) are in @large_ret. False if it is no heap of that
+ * allocator's, or could not be read whole.
  */
 bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
-		     struct poll_evidence *evidence, bool first, struct heap_census *ret);
+		     struct poll_evidence *evidence, bool first, struct heap_census *ret,
+		     struct large_chunk_vec *large_ret);
 
 /*
  * Looks at what is followed since @since_ns (0: at all), or of that only at what it

@@ -36,6 +36,7 @@
 #define WINDOWS_KNOWN 8
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define LEDGER_PART 0.5		/* of the budget, at most: without windows nothing is known */
+#define LARGE_PART 0.9		/* the same of what tells of large requests, of what is left */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
@@ -109,9 +110,11 @@ struct governor {
 	double stepped_share;		/* of hits in windows; the same */
 	bool edge_dear;			/* before windows there are such as well */
 	int64_t all_hits, all_stepped;	/* until now */
+	int64_t all_large;		/* large requests that were told */
 	int64_t all_outside;		/* of those, at windows' probes while none was open */
 	double spent_ns;		/* CPU time that probes have cost the target ... */
 	double standing_ns;		/* ... those that stand between windows as well ... */
+	double large_ns;		/* ... what tells of large requests ... */
 	double ledger_ns;		/* ... and the kernel's ledger ... */
 	double ledger_from_ns;		/* (all of that before counts for nothing) */
 	struct progress_mark begun_at;	/* ... of all that it had since then; time 0: not known */
@@ -242,10 +245,10 @@ static void run_window(void *arg)
 
 /* --- the plan --- */
 
-/* All but those of focus, which has its own part of the budget. */
+/* All but those of others that have their own part of the budget. */
 static int64_t hits_of_windows(const struct session *s)
 {
-	return session_hits(s) - (int64_t)s->focus.hits;
+	return session_hits(s) - (int64_t)s->focus.hits - s->large.hits;
 }
 
 static double mean(double before, double value)
@@ -264,12 +267,20 @@ static double earned_ns(const struct governor *g)
 					   (double)(last->time_ns - begun->time_ns));
 }
 
-/* What of that is left to windows: of a program that grows fast, others have much to see. */
-static double part_of_windows(const struct governor *g)
+/* What of that the ledger leaves: of a program that grows fast, it has much to see. */
+static double part_left(const struct governor *g)
 {
 	double earned = earned_ns(g), others = g->share * (g->ledger_ns + g->standing_ns);
 
 	return earned > 0 ? 1 - fmin(others / earned, LEDGER_PART) : 1;
+}
+
+/* What of that is the windows'. */
+static double part_of_windows(const struct governor *g)
+{
+	double left = part_left(g), left_ns = left * earned_ns(g);
+
+	return left_ns > 0 ? left * (1 - fmin(g->share * g->large_ns / left_ns, LARGE_PART)) : left;
 }
 
 /* By how much probes have cost more than the budget, until the last window. */
@@ -279,11 +290,15 @@ static double debt_ns(const struct governor *g)
 		fmax(g->spent_ns - part_of_windows(g) * earned_ns(g), 0) : 0;
 }
 
-/* For windows, of a second; as a share of one core. */
+/* That part of what there is in a second; as a share of one core. */
+static double budget_of_part(const struct governor *g, double part)
+{
+	return part * g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+}
+
 static double budget_of_windows(const struct governor *g)
 {
-	return part_of_windows(g) * g->share *
-	       budget_of_core(&g->budget, progress_cpu_share(&g->progress));
+	return budget_of_part(g, part_of_windows(g));
 }
 
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
@@ -457,6 +472,13 @@ static void note_ledger(struct governor *g, const struct window_run *run)
 	g->ledger_ns = ns - g->ledger_from_ns;
 }
 
+/* With the lock held. */
+static void note_large(struct governor *g)
+{
+	g->large_ns += (double)(g->s->large.hits - g->all_large) * cost_large_ns(&g->s->cost);
+	g->all_large = g->s->large.hits;
+}
+
 static void settle(struct governor *g, const struct window_run *run, uint64_t period_ns)
 {
 	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns), 1);
@@ -479,6 +501,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	windows_shut(g->windows, &facts);
 	busiest = windows_busiest_thread(g->windows);
 	note_ledger(g, run);
+	note_large(g);
 	pthread_mutex_unlock(&g->s->lock);
 	watch_thread(g, busiest);
 	g->hits_per_s = mean(g->hits_per_s, (double)hits * NS_PER_S / open_ns);
@@ -531,11 +554,17 @@ static bool one_window(struct governor *g, uint64_t period_ns, uint64_t start_ns
 static void note_census(struct governor *g, bool first)
 {
 	struct heap_census *census __cleanup_free = xcalloc(1, sizeof(*census));
+	__cleanup(large_chunk_vec_deinit) struct large_chunk_vec large = { 0 };
+	uint64_t begun_ns = session_now_ns();
 
-	if (!polls_read_heap(g->pid, g->windows, &g->s->lock, &g->evidence, first, census))
+	if (!polls_read_heap(g->pid, g->windows, &g->s->lock, &g->evidence, first, census,
+			     &large))
 		return;
 	g->evidence.heap = true;
+	/* Births of what was met are to be known. */
+	session_drain(g->s);
 	pthread_mutex_lock(&g->s->lock);
+	windows_meet_large(g->windows, &large, begun_ns, session_now_ns());
 	windows_note_census(g->windows, census, session_now_ns());
 	pthread_mutex_unlock(&g->s->lock);
 }
@@ -783,6 +812,7 @@ void governor_begin(struct governor *g, uint64_t since_ns, double debt_ns)
 	g->all_hits = hits_of_windows(g->s);
 	g->all_outside = session_count(g->s, COUNT_OUTSIDE_HITS);
 	g->all_stepped = session_count(g->s, COUNT_STEPPED_HITS);
+	g->all_large = g->s->large.hits;
 	g->spent_ns = debt_ns;
 	g->since_ns = since_ns;
 	/* Shut until the first one opens. */
@@ -830,6 +860,7 @@ void governor_stop(struct governor *g)
 	if (!g)
 		return;
 	session_suspend_focus(g->s);
+	session_suspend_large(g->s);
 	pthread_mutex_lock(&g->lock);
 	g->stop = true;
 	pthread_cond_broadcast(&g->wake);
@@ -887,6 +918,17 @@ void governor_feed_call(struct governor *g, const void *record, size_t size)
 		window_calls_feed(&g->calls, g->s, g->windows, record);
 }
 
+void governor_feed_large(struct governor *g, const void *record, size_t size)
+{
+	if (size >= sizeof(struct ev_alloc))
+		window_calls_feed_large(&g->calls, g->s, g->windows, record);
+}
+
+uint64_t governor_malloc_pc(const struct governor *g)
+{
+	return g->calls.text.all.end;
+}
+
 void governor_note_allocator(struct governor *g, uint32_t pid, const struct object_plan *object)
 {
 	const struct session_settings *settings = &g->s->settings;
@@ -922,6 +964,7 @@ struct window_pace governor_pace(const struct governor *g)
 	struct window_pace pace = g->pace;
 
 	pace.debt_ns = debt_ns(g);
+	pace.budget_share = budget_of_part(g, part_left(g));
 	return pace;
 }
 

@@ -41,6 +41,8 @@ void governor_add_probes(struct governor *governor, const struct attach_job *job
  */
 void governor_note_allocator(struct governor *governor, uint32_t pid,
 			     const struct object_plan *object);
+/* Where that malloc is, within its text; 0: there is none, or blocks may be another's. */
+uint64_t governor_malloc_pc(const struct governor *governor);
 /* Where estimates are made; under the session's lock. Borrowed. */
 struct windows *governor_windows(const struct governor *governor);
 /* The process; 0 before there are probes. */
@@ -56,6 +58,8 @@ void governor_destroy(struct governor *governor);
 void governor_feed(struct governor *governor, const void *record, size_t size);
 /* The same of an EV_MEMORY, which is not the governor's alone. */
 void governor_feed_call(struct governor *governor, const void *record, size_t size);
+/* The same of an EV_LARGE. */
+void governor_feed_large(struct governor *governor, const void *record, size_t size);
 void governor_forget(struct governor *governor);
 
 /* What the last few windows have shown of the target, while they were open. */
@@ -65,6 +69,7 @@ struct window_pace {
 	double hits_per_s;
 	double cpu_share;	/* of a core, with what probes cost */
 	double debt_ns;		/* of CPU time, that probes have cost beyond the budget */
+	double budget_share;	/* of a core, for windows and what tells of large requests */
 	uint64_t stands_until_ns;	/* for all time until then windows have stood */
 };
 

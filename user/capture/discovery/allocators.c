@@ -270,6 +270,7 @@ bool allocator_kind_returns(enum probe_kind kind)
 	case PROBE_REPORT_FREE:
 	case PROBE_FOCUS:
 	case PROBE_FOCUS_END:
+	case PROBE_LARGE:
 		return false;
 	}
 	return false;
