@@ -38,7 +38,7 @@ poweroff -f
 class Machine:
     """An architecture: its emulator, and where what goes into the guest comes from.
 
-    old_cpu: a processor that cannot exchange 16 bytes at once.
+    old_cpu: a processor that cannot exchange 16 bytes at once; None: all can.
     lines: the terminal for the tests' lines; where it is the console's own,
     the kernel says nothing there but what is wrong.
     """
@@ -56,7 +56,7 @@ MACHINES = {
                      "ttyS0", "ttyS1", BUILD, ""),
     # The architecture's own algorithm for signing pointers is slow to emulate.
     "arm64": Machine("arm64", ["qemu-system-aarch64", "-M", "virt"],
-                     "max,pauth-impdef=on,lpa2=off", "cortex-a72",
+                     "max,pauth-impdef=on,lpa2=off", None,
                      "ttyAMA0", "ttyAMA0", BUILD + "/arm64", BUILD + "/arm64/root"),
 }
 
@@ -212,9 +212,10 @@ def _since_the_tests(console):
                                               for before in lines[max(0, i - 8):i])]
 
 
-def needs_wide_exchange(name):
-    """Whether the kernel has BPF storage only on processors that exchange 16 bytes at once."""
-    return [int(n) for n in name.partition("-")[0].split(".")] >= [6, 19]
+def picky(name):
+    """Whether the kernel has no BPF storage on an old processor."""
+    series = [int(n) for n in name.partition("-")[0].split(".")]
+    return bool(machine(name).old_cpu) and series >= [6, 19]
 
 
 def _cpu(name, old):
@@ -224,8 +225,7 @@ def _cpu(name, old):
     or die at it. They do without where they can.
     """
     m = machine(name)
-    old = old or (m.arch == "amd64" and not needs_wide_exchange(name))
-    return m.old_cpu if old else m.cpu
+    return m.old_cpu if m.old_cpu and (old or not picky(name)) else m.cpu
 
 
 def boot(name, words, timeout, old_cpu=False):

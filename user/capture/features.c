@@ -190,7 +190,8 @@ static int create_storage_map(struct btf *btf)
 /*
  * Since f484f4a3e058 ("bpf: Replace bpf memory allocator with kmalloc_nolock() in local
  * storage", 6.19) storage comes from there alone, where there is never any on a processor
- * without an atomic exchange of 16 bytes. It may find none for a moment anywhere.
+ * without an atomic exchange of 16 bytes (x86-64 only: any arm64 has one). It may find none
+ * for a moment anywhere.
  */
 static bool storage_always_fails(void)
 {

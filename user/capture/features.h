@@ -48,7 +48,7 @@
 	  "bpf_preempt_disable()")					\
 	X(no_storage, true,						\
 	  "this kernel finds no memory for a thread's state, as 6.19 and newer do on "	\
-	  "processors without CMPXCHG16B (arm64: without LSE atomics): use an older one")	\
+	  "processors without CMPXCHG16B: use an older one, or let a virtual machine have it") \
 	X(lockdown, true,						\
 	  "this kernel is locked down for confidentiality, programs may read no memory "	\
 	  "and would see nothing: boot it with lockdown=integrity or without")	\
