@@ -80,7 +80,7 @@ static void check_method(const char *label, enum attach_method method,
 	struct bpf_program *prog;
 	bool loaded;
 
-	programs_choose(skel, method, features->preempt_guard, true, &programs);
+	programs_choose(skel, method, features->preempt_guard, SOURCES_ALL, &programs);
 	programs_choose_growth(skel, features, &ledger);
 	bpf_object__for_each_program(prog, skel->obj) {
 		bpf_program__set_log_buf(prog, calloc(1, LOG_BYTES), LOG_BYTES);

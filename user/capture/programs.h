@@ -19,6 +19,7 @@ enum source {
 	SOURCE_GO = 0x2,	/* Go's allocator */
 	SOURCE_FOCUS = 0x4,	/* calls that are focused on, at their own instructions */
 	SOURCE_LARGE = 0x8,	/* malloc's large requests, between windows */
+	SOURCES_ALL = 0xf,
 };
 
 /*
