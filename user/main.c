@@ -2,6 +2,7 @@
 /* The command table, nothing else. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -94,6 +95,8 @@ static void guard_standard_streams(void)
 int main(int argc, char **argv)
 {
 	guard_standard_streams();
+	/* A file that may not grow is told as a full disk is. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2) {
 		usage(stderr);
 		return 2;

@@ -513,6 +513,23 @@ def full_disk_under_a_recording():
 
 
 @case()
+def file_size_limit():
+    """Told as a full disk is, and nothing half is left; a command's own limit stays deadly."""
+    path = scratch("a.heapsonde")
+    record_family(path)
+    for args in (["export", path, "--format", "html", "-o"], ["record", "-o"]):
+        more = [scratch("limited"), *(["--", "true"] if args[0] == "record" else [])]
+        before = set(os.listdir(scratch()))
+        out = run(["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", TOOL, *args, *more])
+        fails(out, "limited", os.strerror(27) if args[0] == "export" else "ulimit -f")
+        check_equal("files", set(os.listdir(scratch())), before)
+    grows = 'ulimit -f 1; exec dd if=/dev/zero of="$1" bs=4k count=1'
+    out = heapsonde("record", "-o", scratch("b.heapsonde"), "--", "sh", "-c", grows, "sh",
+                    scratch("grown"))
+    check_equal("status of the command", out.returncode, 128 + signal.SIGXFSZ)
+
+
+@case()
 def broken_pipe():
     path = scratch("a.heapsonde")
     record_family(path)

@@ -58,6 +58,7 @@ static void __attribute__((noreturn)) run_child(const struct spawned *s, char **
 	while (read(go[0], &c, 1) < 0 && errno == EINTR)
 		;
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &s->mask, NULL);
 	execvp(argv[0], argv);
 	errnum = errno;

@@ -21,6 +21,9 @@ struct error *database_error(sqlite3 *db, const char *path)
 	case SQLITE_IOERR:
 		if (code == SQLITE_IOERR_SHORT_READ)
 			break;
+		if (code == SQLITE_IOERR_WRITE && !errnum)
+			return error_create(ERROR_OS, "cannot write '%s': the disk, or a limit on "
+					    "the size of files (ulimit -f), refused it", path);
 		return error_errno(errnum ? errnum : EIO, "cannot work on '%s'", path);
 	case SQLITE_CANTOPEN:
 	case SQLITE_PERM:
