@@ -144,6 +144,9 @@ def no_return_probe_is_planned():
     for function in ("malloc", "calloc", "realloc", "posix_memalign", "mmap"):
         line = next((line for line in lines if line.split()[0] == function), "")
         check("its returns too, in a Go program" in line, f"{function}: '{line}'\n{out.stdout}")
+    # What windows would know is nothing to tell where they cannot be.
+    check("  auto        Go's heap by samples" in out.stdout, out.stdout)
+    check("  windows  " not in out.stdout, out.stdout)
 
 
 @case()

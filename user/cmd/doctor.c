@@ -267,7 +267,10 @@ static bool begins_in_windows(const struct patient *p)
 static void print_auto(const struct patient *p, FILE *f)
 {
 	fprintf(f, "  auto        ");
-	if (p->no_windows)
+	if (p->go)
+		fprintf(f, "Go's heap by samples or its own profile, C's exactly, or sampled where "
+			"that is too dear\n");
+	else if (p->no_windows)
 		fprintf(f, "exact, and sampled where that is too dear: windows cannot watch it, "
 			"%s\n", p->no_windows);
 	else if (begins_in_windows(p))
@@ -310,8 +313,10 @@ static void print_preflight(const struct patient *p, FILE *f)
 		print_price(flight, f);
 	if (p->choice_known)
 		print_auto(p, f);
-	print_evidence(p, f);
-	print_large(p, f);
+	if (p->choice_known && !p->no_windows) {
+		print_evidence(p, f);
+		print_large(p, f);
+	}
 	fprintf(f, "  stacks      %zu of %zu objects tell how their frames are laid out\n",
 		flight->frames, flight->frames + flight->no_frames);
 	vec_for_each(hazard, &flight->hazards)
