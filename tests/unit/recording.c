@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "export/json.h"
 #include "recording/reader.h"
+#include "recording/schema.h"
 #include "recording/writer.h"
 #include "tests/unit/fixture.h"
 #include "tests/unit/test.h"
@@ -756,10 +757,10 @@ TEST(other_databases)
 	check_refused(ERROR_CORRUPT, "but not a heapsonde recording");
 	unlink(file);
 	record_one(snap);
-	alter("PRAGMA user_version=10");
-	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 10, this one reads 4 to 9)");
+	alter("PRAGMA user_version=11");
+	check_refused(ERROR_UNSUPPORTED, "newer heapsonde (schema 11, this one reads 4 to 10)");
 	alter("PRAGMA user_version=3");
-	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 9)");
+	check_refused(ERROR_UNSUPPORTED, "older heapsonde (schema 3, this one reads 4 to 10)");
 	unlink(file);
 	record_one(snap);
 	alter("DROP TABLE cost; CREATE VIEW cost AS WITH RECURSIVE r(x) AS"
@@ -903,6 +904,37 @@ TEST(earlier_schema)
 	check_int(got->memory.limit_used_bytes, -1);
 	check_int(got->processes.len + got->process_account.len + got->cgroups.len, 0);
 	check_int(got->stacks.len, snap->stacks.len);
+}
+
+TEST(schema_before_this_one)
+{
+	struct snapshot *snap __cleanup(snapshot_destroyp) = fixture_create();
+	struct snapshot *got __cleanup(snapshot_destroyp) = NULL;
+	struct recording_reader *rec __cleanup(recording_reader_destroyp) = NULL;
+
+	unlink(file);
+	record_one(snap);
+	alter("ALTER TABLE windows DROP COLUMN told_above_bytes; PRAGMA user_version=9");
+	check_ok(recording_open(file, &rec));
+	check_ok(recording_snapshot(rec, -1, &got));
+	check_int(got->windows.told_above_bytes, 0);
+	check_int(got->stacks.len, snap->stacks.len);
+}
+
+#define SCHEMA_SUM 0x20035689596cdc9dull	/* of version 10 */
+
+/* A field added to a table without a new version makes all recordings before unreadable. */
+TEST(every_schema_has_its_version)
+{
+	struct strbuf sql __cleanup_strbuf = { 0 };
+	uint64_t sum = 14695981039346656037ull;		/* FNV-1a */
+
+	schema_sql(&sql);
+	for (const char *p = strbuf_str(&sql); *p; p++)
+		sum = (sum ^ (unsigned char)*p) * 1099511628211ull;
+	if (sum != SCHEMA_SUM)
+		test_fail("the schema is another one (%#llx): is RECORDING_SCHEMA_VERSION, too?",
+			  (unsigned long long)sum);
 }
 
 TEST(contents_that_make_no_sense)

@@ -54,7 +54,7 @@
 #include "base/strbuf.h"
 
 #define RECORDING_APPLICATION_ID 0x68707364	/* "hpsd" */
-#define RECORDING_SCHEMA_VERSION 9
+#define RECORDING_SCHEMA_VERSION 10
 #define RECORDING_SCHEMA_OLDEST 4	/* can be read: what it lacks is not known */
 
 enum keyframe { KEYFRAME_NONE, KEYFRAME_CHANGED, KEYFRAME_WHOLE };
