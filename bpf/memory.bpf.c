@@ -216,10 +216,7 @@ static __always_inline __u64 ledger_begin(void)
 
 static __always_inline void ledger_end(__u64 begun)
 {
-	if (!begun)
-		return;
-	__sync_fetch_and_add(&ledger_timed_ns, bpf_ktime_get_ns() - begun);
-	__sync_fetch_and_add(&ledger_timed_hits, 1);
+	timing_add(begun, &ledger_timed_hits, &ledger_timed_ns);
 }
 
 static __always_inline int see_call(struct pt_regs *regs, long ret, enum memory_call call,

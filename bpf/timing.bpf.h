@@ -26,20 +26,33 @@ static __always_inline __u64 timing_begin(void)
 	return timing ? bpf_ktime_get_ns() : never;
 }
 
-static __always_inline void timing_end(__u64 begun)
+/*
+ * No program takes so long by itself. One that did was preempted, where that can be: what
+ * others ran meanwhile is none of its cost.
+ */
+#define PREEMPTED_NS 50000
+
+static __always_inline void timing_add(__u64 begun, __u64 *hits, __u64 *ns)
 {
+	__u64 took;
+
 	if (!begun)
 		return;
-	__sync_fetch_and_add(&timed_ns, bpf_ktime_get_ns() - begun);
-	__sync_fetch_and_add(&timed_hits, 1);
+	took = bpf_ktime_get_ns() - begun;
+	if (took >= PREEMPTED_NS)
+		return;
+	__sync_fetch_and_add(ns, took);
+	__sync_fetch_and_add(hits, 1);
+}
+
+static __always_inline void timing_end(__u64 begun)
+{
+	timing_add(begun, &timed_hits, &timed_ns);
 }
 
 static __always_inline void timing_end_large(__u64 begun)
 {
-	if (!begun)
-		return;
-	__sync_fetch_and_add(&large_timed_ns, bpf_ktime_get_ns() - begun);
-	__sync_fetch_and_add(&large_timed_hits, 1);
+	timing_add(begun, &large_timed_hits, &large_timed_ns);
 }
 
 #endif
