@@ -37,6 +37,7 @@
 #define MARGIN 1.2		/* of the budget, for what is not foreseen */
 #define LEDGER_PART 0.5		/* of the budget, at most: without windows nothing is known */
 #define LARGE_PART 0.9		/* the same of what tells of large requests, of what is left */
+#define SAVED_LASTS_S 5.0	/* what was not spent of it, at least */
 #define CALLS_TOO_MANY 4	/* times what was expected: then a window shuts early */
 #define CALLS_MIN 500
 #define SHORTEST_PART 64	/* of its length that a window counts as open for, at least */
@@ -296,9 +297,18 @@ static double budget_of_part(const struct governor *g, double part)
 	return part * g->share * budget_of_core(&g->budget, progress_cpu_share(&g->progress));
 }
 
+/* By how much they have cost less, the same. */
+static double saved_ns(const struct governor *g)
+{
+	return fmax(part_of_windows(g) * earned_ns(g) - g->spent_ns, 0);
+}
+
+/* What was saved is spent by and by, for windows are what is known of the target. */
 static double budget_of_windows(const struct governor *g)
 {
-	return budget_of_part(g, part_of_windows(g));
+	double budget = budget_of_part(g, part_of_windows(g));
+
+	return budget + fmin(saved_ns(g) / NS_PER_S / SAVED_LASTS_S, budget);
 }
 
 /* What it depends on lies in the past, or moments with many calls would weigh too little. */
