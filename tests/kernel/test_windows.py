@@ -248,7 +248,7 @@ def large_requests_are_all_told():
     check_equal("told above", quality["told_above_bytes"], 1032)
     check("large requests" in quality["evidence"], quality["evidence"])
     rows = by_site(report)
-    for site, sharp in ("site_01", 0.4), ("site_02", 0.4), ("site_04", 2):
+    for site, sharp in ("site_01", 0.6), ("site_02", 0.6), ("site_04", 2):
         got, error = rows[site]["live_bytes"], rows[site]["live_bytes_error"]
         want = books[site]["live_bytes"]
         # What is younger than the last look, and what is older than the probe, are estimates.

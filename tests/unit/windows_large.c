@@ -145,7 +145,8 @@ static const struct metrics *of(uint64_t stack)
 TEST(what_a_walk_meets_anew_was_told)
 {
 	begin();
-	hold(0x10000, 4112);		/* from before */
+	hold(0x10000, 4112);
+	windows_add_older(w, 0x10000, 4112, 1, now);
 	walk();
 	born(0x20000, 4000, S1);
 	born(0x30000, 20000, S2);
@@ -423,5 +424,27 @@ TEST(there_may_be_too_many)
 	check_int(of(S1)->alloc_count, 70000);
 	windows_tell_large(w, 3136);
 	check(!windows_has_too_many(w));
+	end();
+}
+
+/* Born when nothing was told yet, and seen in no window: somebody's among those that are told. */
+TEST(what_was_not_told_is_in_the_interval)
+{
+	int64_t untold = chunk_of(4000) * 20;
+
+	begin();
+	for (uint64_t i = 0; i < 20; i++)
+		hold(0x1000000 + i * 0x10000, chunk_of(4000));
+	walk();
+	check_int(of(S1)->live_bytes_error, 0);
+	born(0x20000, 4000, S1);
+	walk();
+	check_int(of(S1)->live_count, 1);
+	check(of(S1)->live_bytes_error > 0.98 * (double)untold);
+	check(of(S1)->live_bytes_error <= (double)untold);
+	for (uint64_t i = 0; i < 20; i++)
+		release(0x1000000 + i * 0x10000);
+	walk();
+	check_int(of(S1)->live_bytes_error, 0);
 	end();
 }

@@ -220,12 +220,14 @@ void estimate_calibrate(struct estimate *e)
 		e->factor[i] = stratum_factor(&sums->strata[sums->group[i]], &variance);
 	}
 	for (size_t g = 0; g < groups; g++) {
-		double variance, factor;
+		double variance, factor, chunk = mean_chunk(e, sums, g);
+		double rest = asked_for(stratum_unattributed(&sums->strata[g]), chunk);
 
 		factor = stratum_factor(&sums->strata[g], &variance);
 		e->held_variance += variance + asked_variance(&sums->asked[g], factor);
-		e->unattributed += asked_for(stratum_unattributed(&sums->strata[g]),
-					     mean_chunk(e, sums, g));
+		e->unattributed += rest;
+		if (e->w->large.listed && chunk > (double)e->w->large.listed)
+			e->untold += rest;
 		e->held += sums->strata[g].held;
 		e->older += sums->strata[g].older;
 	}

@@ -26,6 +26,8 @@ struct estimate {
 	double born_variance;		/* of large births that no walk could have met yet */
 	double since_error;		/* how far that may be off that windows saw since */
 	double unattributed, held, older;
+	double untold;			/* unattributed, of chunks as large as are told */
+	double met;			/* bytes of those that walks have met */
 };
 
 /* A heap too busy to be read again is another one by now. */

@@ -249,6 +249,7 @@ static void join(struct windows *w, const struct large_chunk *chunk, struct larg
 	if (!birth)
 		return;
 	birth->met = true;
+	w->rows.data[birth->row].large_bytes += room_in(birth->chunk_bytes);
 	follow_exact(w, &(struct exact_block){
 		.addr = chunk->block, .size = birth->chunk_bytes - CHUNK_HEAD,
 		.chunk_bytes = chunk->bytes, .row = birth->row,

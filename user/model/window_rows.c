@@ -368,6 +368,16 @@ static double mean_size(const struct birth_row *births)
 	return births->count.y > 0 ? births->bytes.y / births->count.y : 0;
 }
 
+/*
+ * Of blocks as large as those that are told, what is nobody's: older than the telling, and
+ * not seen in windows. Of the row it may be as much as of those that are told, and as
+ * much again.
+ */
+static double untold_of(const struct estimate *e, const struct birth_row *births)
+{
+	return e->met > 0 ? e->untold * fmin(2 * births->large_bytes / e->met, 1) : 0;
+}
+
 /* Estimated, and known. */
 static double live_bytes_of(const struct birth_row *births, const struct live_row *live)
 {
@@ -383,6 +393,7 @@ static struct metrics row_metrics(const struct estimate *e, const struct birth_r
 	double live_bytes = live_bytes_of(births, live);
 	double live_count = live->count.y + mapped->live_count;
 	double weight = weight_unseen(e->w, births), size = mean_size(births);
+	double untold = untold_of(e, births);
 	struct metrics m = {
 		.live_bytes = llround(live_bytes),
 		.live_count = llround(live_count),
@@ -395,8 +406,9 @@ static struct metrics row_metrics(const struct estimate *e, const struct birth_r
 		.oldest_live_s = live->oldest_ns ? age_s(live->oldest_ns, e->now_ns) : 0,
 	};
 
-	m.live_bytes_error = open_error(&live->bytes, weight * size, live->doubt_bytes);
+	m.live_bytes_error = open_error(&live->bytes, weight * size, live->doubt_bytes) + untold;
 	m.live_count_error = open_error(&live->count, weight, live->doubt_count);
+	m.live_count_error += size > 0 ? untold / size : 0;
 	m.alloc_bytes_error = sum_error(&births->bytes);
 	m.alloc_count_error = sum_error(&births->count);
 	m.free_bytes_error = m.alloc_bytes_error + m.live_bytes_error;
@@ -478,6 +490,8 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	quality->unattributed = e.unattributed;
 	quality->held = e.held + mapped_bytes(w);
 	quality->older = e.older;
+	vec_for_each(births, &w->rows)
+		e.met += births->large_bytes;
 	estimate_judge_growth(&e);
 	live = sum_rows(&e);
 	note_peak(&e, live, total_live(&e, live));

@@ -61,6 +61,7 @@ struct birth_row {
 	bool exact;			/* of blocks whose births are all told: ... */
 	double told_bytes, told_count;	/* ... in focus, with what is in mappings of its own; */
 	double large_settled, large_met;	/* ... large: a walk might have met them, did */
+	double large_bytes;		/* of those that were met, in walks and windows */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
 };
 
