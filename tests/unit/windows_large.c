@@ -375,6 +375,22 @@ TEST(more_room_in_place_is_no_birth)
 	end();
 }
 
+/* Between windows: that it has another chunk is all that is seen. */
+TEST(more_room_may_be_seen_by_walks_alone)
+{
+	begin();
+	walk();
+	born(0x20000, 4000, S1);
+	walk();
+	release(0x20000);
+	hold(0x20000, chunk_of(9000));
+	walk();
+	check_int(of(S1)->live_bytes, chunk_of(9000) - 8);
+	check_int(of(S1)->live_count, 1);
+	check_int(of(S1)->alloc_count, 1);
+	end();
+}
+
 /* Since the last walk: as many live as did of those before, more or less. */
 TEST(the_newest_are_as_the_others_were)
 {

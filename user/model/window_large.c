@@ -14,6 +14,7 @@
 #define PAGE 4096ull
 #define BIRTHS_MAX 65536	/* between two walks */
 #define LOOK_BACK 256		/* births, for a thread's last one */
+#define NOBODYS UINT32_MAX	/* of a block that has ended: no row of such that are told */
 /* The clock of records is the tick's: so much later a birth may have been before a walk. */
 #define CLOCK_NS 20000000ull
 
@@ -234,6 +235,20 @@ static struct large_birth *choose(struct windows *w, const struct candidates *al
 	return chosen;
 }
 
+/* A block that was followed there has been given more room, or less: no birth tells of that. */
+static void follow_resized(struct windows *w, const struct large_chunk *chunk, uint64_t now_ns)
+{
+	uint32_t row = map64_get(&w->large.gone, chunk->block);
+
+	if (!row || row == NOBODYS)
+		return;
+	follow_exact(w, &(struct exact_block){
+		.addr = chunk->block, .size = chunk->bytes - CHUNK_HEAD,
+		.chunk_bytes = chunk->bytes, .row = row,
+		.since_ns = now_ns, .born_ns = now_ns,
+	});
+}
+
 static void join(struct windows *w, const struct large_chunk *chunk, struct large_birth **births,
 		 size_t count, uint64_t now_ns)
 {
@@ -246,8 +261,10 @@ static void join(struct windows *w, const struct large_chunk *chunk, struct larg
 		fitting = of_size(births, count, chunk->bytes - TOO_SMALL);
 		birth = choose(w, &fitting, &doubt);
 	}
-	if (!birth)
+	if (!birth) {
+		follow_resized(w, chunk, now_ns);
 		return;
+	}
 	birth->met = true;
 	w->rows.data[birth->row].large_bytes += room_in(birth->chunk_bytes);
 	follow_exact(w, &(struct exact_block){
@@ -323,7 +340,7 @@ void windows_meet_large(struct windows *w, struct large_chunk_vec *chunks, uint6
 void large_note_end(struct windows *w, const struct follow *block)
 {
 	if (w->large.listed && w->chunk_bytes(block->size) > w->large.listed)
-		map64_set(&w->large.gone, block->f.addr, 1);
+		map64_set(&w->large.gone, block->f.addr, block->exact ? block->row : NOBODYS);
 }
 
 void large_deinit(struct windows *w)

@@ -106,7 +106,7 @@ struct large_births {
 	uint64_t listed;		/* of these, chunks are listed */
 	struct large_birth_vec births;	/* since the last walk, in their order */
 	struct large_chunk_vec before;	/* that it has met, sorted */
-	struct map64 gone;		/* addresses of what has ended since */
+	struct map64 gone;		/* address of what has ended since -> its row */
 	bool walked;			/* there was one, that listed all of them */
 	bool too_many;
 	uint64_t random;
