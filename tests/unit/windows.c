@@ -660,3 +660,22 @@ TEST(bytes_in_focus_are_no_others)
 	check_int(row(S2)->m.live_count, 50);
 	end();
 }
+
+/* What no stack can be given is so many blocks, and was some of what was live at the peak. */
+TEST(what_is_nobodys_has_a_count_and_a_peak)
+{
+	const struct window_row *nobodys;
+	int64_t peak = 0;
+
+	begin();
+	keep(40, 4, 100, S1, 112);
+	hold(4112, 50 * 4112);
+	nobodys = row(0);
+	check(nobodys && nobodys->m.live_count == 50);
+	check(fabs(nobodys->m.live_count_error - 50) < 1);
+	check(nobodys->m.peak_live_bytes == nobodys->m.live_bytes);
+	vec_for_each(r, &rows)
+		peak += r->m.peak_live_bytes;
+	check_int(total.peak_live_bytes, peak);
+	end();
+}

@@ -226,6 +226,7 @@ void estimate_calibrate(struct estimate *e)
 		factor = stratum_factor(&sums->strata[g], &variance);
 		e->held_variance += variance + asked_variance(&sums->asked[g], factor);
 		e->unattributed += rest;
+		e->unattributed_count += stratum_unattributed(&sums->strata[g]) / chunk;
 		if (e->w->large.listed && chunk > (double)e->w->large.listed)
 			e->untold += rest;
 		e->held += sums->strata[g].held;

@@ -26,6 +26,7 @@ struct estimate {
 	double born_variance;		/* of large births that no walk could have met yet */
 	double since_error;		/* how far that may be off that windows saw since */
 	double unattributed, held, older;
+	double unattributed_count;	/* blocks, as large as held chunks are on average */
 	double untold;			/* unattributed, of chunks as large as are told */
 	double met;			/* bytes of those that walks have met */
 };

@@ -425,6 +425,7 @@ static void note_peak(struct estimate *e, const struct live_row *live, double to
 	if (total <= e->w->peak_live)
 		return;
 	e->w->peak_live = total;
+	e->w->peak_unattributed = e->unattributed;
 	for (size_t i = 1; i < e->w->rows.len; i++)
 		e->w->rows.data[i].peak_live = live_bytes_of(&e->w->rows.data[i], &live[i]);
 }
@@ -441,15 +442,26 @@ static double total_live(const struct estimate *e, const struct live_row *live)
 static void add_unattributed(const struct estimate *e, struct window_row_vec *rows,
 			     struct metrics *total)
 {
-	struct metrics m = { .live_bytes = llround(e->unattributed) };
+	struct metrics m = {
+		.live_bytes = llround(e->unattributed),
+		.live_count = llround(e->unattributed_count),
+		.peak_live_bytes = llround(e->w->peak_unattributed),
+		.live_bytes_error = e->unattributed,
+		.live_count_error = e->unattributed_count,
+		.peak_live_bytes_error = e->w->peak_unattributed,
+	};
 
-	if (m.live_bytes <= 0)
+	if (m.live_bytes <= 0 && m.peak_live_bytes <= 0)
 		return;
 	m.alloc_bytes = m.live_bytes;
-	m.live_bytes_error = m.alloc_bytes_error = e->unattributed;
+	m.alloc_count = m.live_count;
+	m.alloc_bytes_error = m.live_bytes_error;
+	m.alloc_count_error = m.live_count_error;
 	window_row_vec_push(rows, (struct window_row){ .m = m });
 	total->live_bytes += m.live_bytes;
+	total->live_count += m.live_count;
 	total->alloc_bytes += m.alloc_bytes;
+	total->alloc_count += m.alloc_count;
 }
 
 static void judge_quality(const struct estimate *e, double ghost_s, struct window_quality *q)

@@ -158,7 +158,7 @@ struct windows {
 	uint64_t census_ns;
 	struct heap_census then;	/* what was followed stood for when it was noted */
 	double gone_squares;		/* of what has ended since, and was followed then */
-	double peak_live;
+	double peak_live, peak_unattributed;
 };
 
 /* Whether windows have drawn it: it stands for others that they have not seen. */
