@@ -219,7 +219,7 @@ static void take_sample(struct session *s)
 	model_rows(s->model, now, 0, NULL, &totals);
 	pthread_mutex_unlock(&s->lock);
 	if (s->governor)
-		metrics_combine(&totals.m, &governor_estimate(s->governor, now, false)->total);
+		metrics_combine(&totals.m, &governor_estimate(s->governor, now, s->frozen)->total);
 	read_ledger(s);
 	session_add_profile_totals(s, &totals.m);
 	session_poll_reclaim(s);
