@@ -22,8 +22,8 @@ class Server:
 
 def record_server(path, seconds):
     """A recording of the leaking server."""
-    out = heapsonde("record", "-q", "-o", path, "-d", str(seconds), "-i", "0.5", "-p",
-                    str(Server().pid))
+    out = heapsonde("record", "-q", "--mode", "exact", "-o", path, "-d", str(seconds),
+                    "-i", "0.5", "-p", str(Server().pid))
     check_equal(f"status of record ({out.stderr})", out.returncode, 0)
 
 
