@@ -238,6 +238,22 @@ TEST(short_ones_are_seen_in_windows)
 	end();
 }
 
+/* What asks malloc for more than it gives on, as aligned blocks do, has no birth told. */
+TEST(a_birth_of_before_is_another_blocks)
+{
+	begin();
+	walk();
+	born(0x20000, 4000, S1);
+	windows_open(w);
+	seen(0x40000, 4000, S2);
+	shut();
+	check_int(of(S2)->alloc_count, WEIGHT);
+	hold(0x40000, chunk_of(4000));
+	walk();
+	check_int(of(S1)->live_count, 1);
+	end();
+}
+
 /* Births in a window that was open before are its own still. */
 TEST(telling_begins_between_windows)
 {
@@ -254,6 +270,16 @@ TEST(telling_begins_between_windows)
 	end();
 }
 
+/* A hundred of one size, by two stacks in turn; those of the first stay. */
+static void born_in_turn(void)
+{
+	for (uint64_t i = 0; i < 100; i++) {
+		told(T1, 4000, i % 2 ? S1 : S2);
+		if (i % 2)
+			hold(0x100000 + i * 0x10000, chunk_of(4000));
+	}
+}
+
 /* Of two stacks with the same size it is not known whose the chunk is. */
 TEST(whose_it_is_may_be_in_doubt)
 {
@@ -261,11 +287,7 @@ TEST(whose_it_is_may_be_in_doubt)
 
 	begin();
 	walk();
-	for (uint64_t i = 0; i < 100; i++) {
-		told(T1, 4000, i % 2 ? S1 : S2);
-		if (i % 2)
-			hold(0x100000 + i * 0x10000, chunk_of(4000));
-	}
+	born_in_turn();
 	walk();
 	first = of(S1)->live_count;
 	second = of(S2)->live_count;
@@ -285,11 +307,7 @@ TEST(who_keeps_its_blocks_gets_more_of_them)
 		told(T1, 6000, S2);
 	}
 	walk();
-	for (uint64_t i = 0; i < 100; i++) {
-		told(T1, 4000, i % 2 ? S1 : S2);
-		if (i % 2)
-			hold(0x100000 + i * 0x10000, chunk_of(4000));
-	}
+	born_in_turn();
 	walk();
 	check(of(S1)->live_count >= 145);
 	end();

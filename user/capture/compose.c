@@ -494,8 +494,6 @@ static void fill_cost(const struct session *s, struct snapshot_cost *ret)
 	session_add_go_cost(s, ret);
 }
 
-#define CHUNK_HEAD 8		/* bytes of a chunk that nobody asked for */
-
 /* In words, from the firmest to the weakest. */
 static const char *evidence(struct snapshot *snap, const struct window_quality *q)
 {

@@ -9,7 +9,6 @@
 
 #include "model/windows_private.h"
 
-#define CHUNK_HEAD 8		/* of a chunk's bytes, what is not the block's */
 #define TOO_SMALL 16		/* a rest that cannot be a chunk of its own stays in the last one */
 #define PAGE 4096ull
 #define BIRTHS_MAX 65536	/* between two walks */
@@ -76,6 +75,7 @@ void windows_large(struct windows *w, const struct told_large *told)
 {
 	struct large_birth birth = {
 		.time_ns = told->time_ns, .chunk_bytes = told->chunk_bytes, .tid = told->tid,
+		.window = w->open ? w->number : 0,
 	};
 	struct large_births *large = &w->large;
 
@@ -135,7 +135,8 @@ bool large_take(struct windows *w, uint32_t tid, uint64_t addr, uint64_t size, u
 {
 	struct large_birth *birth = last_of(w, tid, w->chunk_bytes(size), false);
 
-	if (!birth)
+	/* One from before the window is another block's. */
+	if (!birth || birth->window != w->number)
 		return false;
 	w->rows.data[birth->row].bytes.y += (double)size - room_in(birth->chunk_bytes);
 	follow_exact(w, &(struct exact_block){

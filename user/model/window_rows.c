@@ -244,7 +244,8 @@ static void add_births(struct estimate *e, struct live_row *rows)
 {
 	vec_for_each(birth, &e->w->large.births) {
 		double share = large_share(&e->w->rows.data[birth->row]);
-		double bytes = (double)birth->chunk_bytes, variance = share * (1 - share);
+		double bytes = (double)(birth->chunk_bytes - CHUNK_HEAD);
+		double variance = share * (1 - share);
 		struct live_row *row = &rows[birth->row];
 
 		row->count.y += share;

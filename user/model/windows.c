@@ -92,7 +92,7 @@ int window_class(uint64_t chunk_bytes)
 
 uint64_t window_chunk_bytes(uint64_t size)
 {
-	uint64_t bytes = (size + 8 + 15) & ~15ull;
+	uint64_t bytes = (size + CHUNK_HEAD + 15) & ~15ull;
 
 	return bytes < 32 ? 32 : bytes;
 }

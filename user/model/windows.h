@@ -207,8 +207,9 @@ double windows_births_above(const struct windows *windows, uint64_t above);
 /* Classes of chunk sizes: in steps of 16 bytes to 1040, then 16 to the octave. */
 #define WINDOW_CLASSES 512
 int window_class(uint64_t chunk_bytes);
-/* The chunk that glibc gives for a request. */
+/* The chunk that glibc gives for a request: its head, the block, and what is rounded up. */
 uint64_t window_chunk_bytes(uint64_t size);
+#define CHUNK_HEAD 8
 
 /* What all chunks of a class hold that the program has, found by reading its heap. */
 struct heap_census {

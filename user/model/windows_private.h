@@ -96,6 +96,7 @@ struct late_end { uint64_t start, end, expires_ns; };
 struct large_birth {
 	uint64_t time_ns, chunk_bytes;
 	uint32_t tid, row;
+	uint32_t window;		/* that was open; 0: none */
 	bool met;
 };
 

@@ -24,8 +24,7 @@ bool large_may_be_told(const struct session *s)
 
 	return s->features.uprobe_multi && s->method != ATTACH_SINGLE &&
 	       (settings->windows || (settings->auto_level && !settings->command)) &&
-	       !settings->frame_pointers && !settings->min_size &&
-	       settings->max_size == UINT64_MAX;
+	       !settings->frame_pointers;
 }
 
 static bool is_set(const struct large_requests *large)
@@ -47,14 +46,20 @@ static double budget_ns_per_s(const struct session *s)
 
 /* --- where it may stand --- */
 
-/* A thread's cache that takes larger blocks gives them without a look for a chunk. */
-static bool has_larger_caches(uint32_t pid)
+/*
+ * A thread's cache that takes larger blocks gives them without a look for a chunk. Why
+ * it cannot be ruled out; NULL: it can.
+ */
+static const char *may_cache_larger(uint32_t pid)
 {
 	static const char tunable[] = "glibc.malloc.tcache_max";
 	struct strbuf environment __cleanup_strbuf = { 0 };
 
-	return procfs_read(pid, "environ", &environment) ||
-	       memmem(environment.data, environment.len, tunable, sizeof(tunable) - 1);
+	if (procfs_read(pid, "environ", &environment))
+		return "its environment, where threads' caches are set, cannot be read";
+	if (memmem(environment.data, environment.len, tunable, sizeof(tunable) - 1))
+		return "glibc.malloc.tcache_max is set: threads' caches may take them";
+	return NULL;
 }
 
 /* The C library's malloc of the process, where that is what gives it memory; or NULL. */
@@ -69,11 +74,10 @@ static struct object *find_libc(const struct session *s, const struct image *ima
 static void try_path(struct session *s, const struct image *image, struct object *libc)
 {
 	struct large_requests *large = &s->large;
-	const char *why = "its threads' caches take larger blocks than usual";
+	const char *why = may_cache_larger(image->pid);
 
 	large->tried = true;
-	large->proven = !has_larger_caches(image->pid) &&
-			large_path_prove(libc, &large->path, &why);
+	large->proven = !why && large_path_prove(libc, &large->path, &why);
 	if (!large->proven)
 		log_info("process %u: large blocks are seen in windows alone: %s", image->pid, why);
 }
@@ -153,7 +157,7 @@ static void set_probe(struct session *s, const struct image *image, const struct
 	large->step = step;
 	tell_windows(s, above(large, step));
 	log_info("process %u: each allocation of more than %zu bytes is told from now on",
-		 image->pid, (size_t)above(large, step) - 8);
+		 image->pid, (size_t)above(large, step) - CHUNK_HEAD);
 }
 
 static void let_go(struct session *s)
@@ -215,10 +219,10 @@ static void keep_probe(struct session *s, const struct image *image, const struc
 		       double now_s)
 {
 	struct large_requests *large = &s->large;
-	bool set = is_set(large);
+	bool set = is_set(large), overspent = is_overspent(s);
 	size_t step;
 
-	if (is_overspent(s) || (set && has_too_many(s))) {
+	if (set && (overspent || has_too_many(s))) {
 		large->not_before_s = now_s + OVERSPENT_PAUSE_S;
 		if (large->step + 1 < LARGE_STEPS)
 			set_probe(s, image, libc, large->step + 1);

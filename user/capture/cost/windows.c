@@ -936,16 +936,14 @@ void governor_feed_large(struct governor *g, const void *record, size_t size)
 
 uint64_t governor_malloc_pc(const struct governor *g)
 {
-	return g->calls.text.all.end;
+	return g->calls.text.all.start;
 }
 
 void governor_note_allocator(struct governor *g, uint32_t pid, const struct object_plan *object)
 {
-	const struct session_settings *settings = &g->s->settings;
 	const struct allocator_text text = allocator_text_of(object);
 
-	/* What was asked for is not known to the byte. */
-	if (g->s->foreign || settings->min_size || settings->max_size != UINT64_MAX)
+	if (g->s->foreign)
 		return;
 	pthread_mutex_lock(&g->s->lock);
 	window_calls_begin(&g->calls, pid, &text);
