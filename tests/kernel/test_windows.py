@@ -259,6 +259,24 @@ def large_requests_are_all_told():
     check(abs(got - want) <= 0.1 * want + error, f"site_03: {got} ±{error:.0f} births, not {want}")
 
 
+def untold(*options, env=None):
+    """Windows go on, and nobody claims more."""
+    report, books = watch("bulk", 5, "--allocator", "glibc", *options, budget="20", rate="10000",
+                          env=env)
+    quality = report.data["windows"]
+    check_equal("told above", quality["told_above_bytes"], 0)
+    check("large requests" not in quality["evidence"], quality["evidence"])
+    check(quality["windows"] >= 3, f"only {quality['windows']} windows")
+
+
+@case()
+def large_requests_that_threads_may_cache():
+    untold(env={**os.environ, "GLIBC_TUNABLES": "glibc.malloc.tcache_max=1032"})
+
+
+add_case("large_requests_without_whole_stacks", untold, "--stack", "fp")
+
+
 @case()
 def doctor_tries_where_large_requests_pass():
     """The instruction that it names is the jump behind a comparison with the next size."""
