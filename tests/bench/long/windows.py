@@ -423,10 +423,13 @@ def hold_against_targets(budget, programs):
                      for p in programs)
     error, worst = statistics.median(medians), mean(medians[-((len(medians) + 2) // 3):])
     totals = [t["total"] for t in trials]
+    used = statistics.median(t["counted"] for t in trials) / (budget / 100)
     kept = [t["probes"] <= budget / 100 + t["window"] for t in trials]
     good = [
         verdict(f"{budget:g} %: trials within the budget and a window",
-                f"{sum(kept)}/{len(kept)}", "all", all(kept))]
+                f"{sum(kept)}/{len(kept)}", "all", all(kept)),
+        # Windows are all that is known of the target: what is left over is wasted.
+        verdict(f"{budget:g} %: of the budget, used", percent(used), ">= 80 %", used >= .8)]
     # What was set out to be reached is for 2 %; other budgets are shown beside it.
     strict = budget == 2
     seen, held = sum(t["seen"] for t in trials), sum(t["held"] for t in trials)
