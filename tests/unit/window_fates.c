@@ -107,12 +107,13 @@ static void check_alive(double immortal, double life_s, struct noticing noticing
 	static struct fate_kernel kernel;
 	struct simulated sim = { 0 };
 	struct fate_counts controls;
-	struct delay_curve curve;
+	struct delays delays;
 	double truth = 0, unnoticed = 0, estimate;
 
 	simulate_controls(20000, noticing, 60, &controls);
-	delay_fit(&controls, &curve);
-	fate_kernel_init(&kernel, &curve);
+	delay_fit(&controls, &delays.early);
+	delays.late = delays.early;
+	fate_kernel_init(&kernel, &delays);
 	simulate_blocks(20000, immortal, life_s, noticing, 60, &sim);
 	for (int i = 0; i < FATE_BINS; i++) {
 		truth += sim.alive[i];
@@ -148,12 +149,13 @@ TEST(nothing_seen_says_nothing)
 {
 	static struct fate_kernel kernel;
 	struct fate_counts none = { 0 };
-	struct delay_curve curve;
+	struct delays delays;
 	struct fate fate;
 
-	delay_fit(&none, &curve);
-	check(delay_at(&curve, 100) == 1);
-	fate_kernel_init(&kernel, &curve);
+	delay_fit(&none, &delays.early);
+	check(delay_at(&delays.early, 100) == 1);
+	delays.late = delays.early;
+	fate_kernel_init(&kernel, &delays);
 	fate_init(&fate);
 	fate_fit(&fate, &none, &kernel, NULL, 0, 10);
 	check(fate_alive(&fate, &kernel, 10) > 0 && fate_alive(&fate, &kernel, 10) <= 1);
@@ -164,10 +166,10 @@ TEST(the_prior_speaks_where_there_is_little)
 	static struct fate_kernel kernel;
 	struct fate_counts few = { 0 };
 	struct fate pool = { .lives = 1 }, fate;
-	struct delay_curve curve = { { 0 } };
+	struct delays delays = { 0 };
 
-	curve.unnoticed[0] = 1;
-	fate_kernel_init(&kernel, &curve);
+	delays.early.unnoticed[0] = delays.late.unnoticed[0] = 1;
+	fate_kernel_init(&kernel, &delays);
 	few.noticed[5] = 1;
 	fate_init(&fate);
 	fate_fit(&fate, &few, &kernel, &pool, 1, 50);

@@ -273,49 +273,64 @@ void aside_begin(void)
 	pthread_once(&keeper.once, start_keeper);
 }
 
-static bool is_done(int done_fd, int timeout_ms)
+/* @word is heard once, and forgotten. */
+static bool is_done(int done_fd, struct aside_word *word, int timeout_ms)
 {
 	struct pollfd fds[] = {
 		{ .fd = done_fd, .events = POLLIN },
 		{ .fd = timeout_ms < 0 ? keeper.fd : -1, .events = POLLIN },
+		{ .fd = word->fd, .events = POLLIN },
 	};
 
-	while (poll(fds, 2, timeout_ms) < 0 && errno == EINTR)
-		;
-	return fds[0].revents & POLLIN;
+	for (;;) {
+		if (poll(fds, 3, timeout_ms) < 0 && errno == EINTR)
+			continue;
+		if (!(fds[2].revents & POLLIN))
+			return fds[0].revents & POLLIN;
+		fds[2].fd = word->fd = -1;
+		fds[2].revents = 0;
+		word->heard(word->arg);
+	}
 }
 
 /* Somebody may have killed the keeper: then what it had begun goes on alone. */
-static bool do_by_keeper(const struct order *order)
+static bool do_by_keeper(const struct order *order, struct aside_word *word)
 {
 	if (order->done_fd < 0 || !keeper.there || !give(order))
 		return false;
-	if (is_done(order->done_fd, -1))
+	if (is_done(order->done_fd, word, -1))
 		return true;
 	keeper.there = false;
-	return is_done(order->done_fd, BEGUN_MS);
+	return is_done(order->done_fd, word, BEGUN_MS);
 }
 
 /* Whether the keeper did it. */
-static bool order(void (*fn)(void *arg), void *arg)
+static bool order(void (*fn)(void *arg), void *arg, struct aside_word word)
 {
 	struct order order = { fn, arg, eventfd(0, EFD_CLOEXEC) };
 	bool done;
 
 	aside_begin();
-	done = do_by_keeper(&order);
+	done = do_by_keeper(&order, &word);
 	if (order.done_fd >= 0)
 		close(order.done_fd);
 	return done;
 }
 
+void run_aside_hearing(void (*fn)(void *arg), void *arg, struct aside_word word)
+{
+	if (!order(fn, arg, word))
+		fn(arg);
+}
+
+static const struct aside_word silence = { .fd = -1 };
+
 void run_aside(void (*fn)(void *arg), void *arg)
 {
-	if (!order(fn, arg))
-		fn(arg);
+	run_aside_hearing(fn, arg, silence);
 }
 
 void aside_reduce(unsigned int also)
 {
-	order(reduce_itself, (void *)(uintptr_t)also);
+	order(reduce_itself, (void *)(uintptr_t)also, silence);
 }

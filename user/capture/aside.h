@@ -51,6 +51,16 @@ static inline void aside_freep(void *p)
  */
 void run_aside(void (*fn)(void *arg), void *arg);
 
+/* What fn has to say before its end: it writes to an eventfd. */
+struct aside_word {
+	int fd;
+	void (*heard)(void *arg);	/* by this thread, while fn goes on */
+	void *arg;
+};
+
+/* The same. If there is no such process, nothing is heard until the end: then not at all. */
+void run_aside_hearing(void (*fn)(void *arg), void *arg, struct aside_word word);
+
 /* The keeper gives up what privileges_reduce(@also) does not leave. */
 void aside_reduce(unsigned int also);
 

@@ -90,3 +90,11 @@ double estimate_error(double estimate, double variance, double heaviest)
 	high = gamma_quantile(fmax(estimate, 0) + heaviest, variance + heaviest * heaviest, Z975);
 	return high - fmax(estimate, 0);
 }
+
+struct estimate_range estimate_range(double estimate, double variance)
+{
+	if (estimate <= 0)
+		return (struct estimate_range){ 0 };
+	return (struct estimate_range){ gamma_quantile(estimate, variance, -Z975),
+					gamma_quantile(estimate, variance, Z975) };
+}

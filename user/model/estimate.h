@@ -44,4 +44,12 @@ void spread_add(struct spread *sum, const struct spread *spread);
  */
 double estimate_error(double estimate, double variance, double heaviest);
 
+/*
+ * The 95 % range that a sum of such draws comes from if its mean is @estimate: what lies
+ * in it may be chance.
+ */
+struct estimate_range { double low, high; };
+
+struct estimate_range estimate_range(double estimate, double variance);
+
 #endif

@@ -104,6 +104,21 @@ static void fill_held(const struct estimate *e, struct class_sums *sums)
 	}
 }
 
+/* What is not followed but expected. */
+static void add_expected(const struct estimate *e, struct class_sums *sums)
+{
+	for (size_t i = 0; i < e->w->cells.len; i++) {
+		const struct cell *cell = &e->w->cells.data[i];
+		const struct steady *steady = &e->steady[cell->row];
+		struct stratum *s = &sums->strata[sums->group[cell->class]];
+		double bytes = e->expected[i] * class_bytes(cell->class);
+
+		s->estimate += bytes;
+		if (steady->part > 0)
+			s->variance += steady->variance * bytes * bytes;
+	}
+}
+
 /* Blocks stand in the order of their windows: each group's windows come one by one. */
 static void fill_strata(const struct estimate *e, struct class_sums *sums)
 {
@@ -128,9 +143,10 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 			end_asked(&sums->asked[g]);
 			window[g] = block->window;
 		}
-		sums->asked[g].in_chunks += z;
 		sums->asked[g].in_since += is_since(e, block) ? z : 0;
-		sums->asked[g].in_asked += block->weight * (double)block->size * e->alive[i];
+		z *= 1 - e->steady[block->row].part;
+		sums->asked[g].in_chunks += z;
+		sums->asked[g].in_asked += z * (double)block->size / chunk_bytes(e->w, block);
 		s->estimate += z;
 	}
 	for (int g = 0; g < WINDOW_CLASSES; g++) {
@@ -138,6 +154,7 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 		sums->strata[g].variance = sums->asked[g].chunks2;
 		sums->strata[g].since_variance = sums->asked[g].since2;
 	}
+	add_expected(e, sums);
 }
 
 /*

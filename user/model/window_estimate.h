@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of windows_rows(), for its two files: window_rows.c (lifetimes in, rows
- * out), window_census.c (what reading the heap says of both).
+ * The inside of windows_rows(), for its files: window_rows.c (lifetimes in, rows out),
+ * window_steady.c (what stacks would have that go on as they did), window_census.c (what
+ * reading the heap says of all that).
  */
 #ifndef HEAPSONDE_MODEL_WINDOW_ESTIMATE_H
 #define HEAPSONDE_MODEL_WINDOW_ESTIMATE_H
@@ -12,13 +13,22 @@
 #define CENSUS_NEW_S 2
 #define CENSUS_LASTS_S 10
 
+/*
+ * Of a row's live bytes, which part is what is expected of it, not what is followed; and
+ * the variance of what is expected, by its square. Zeros: it is all followed.
+ */
+struct steady { double part, variance; };
+
 /* What an estimate needs on its way. */
 struct estimate {
 	struct windows *w;
 	uint64_t now_ns, old_ns;	/* blocks from before old_ns count as old */
 	struct fate_counts *waiting;	/* of each cell */
 	double *alive;			/* of each block; 0 if it has ended */
-	struct fate_kernel *kernel;	/* of the class at hand */
+	/* Of the class at hand; of what is followed from windows on, and since any moment. */
+	struct fate_kernel *kernel, *any_time;
+	struct steady *steady;		/* of each row */
+	double *expected;		/* blocks of each cell, as that part of its row */
 	double ghosts, unnoticed;	/* blocks */
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
@@ -37,6 +47,8 @@ static inline bool has_census(const struct windows *w, uint64_t now_ns)
 	return w->census && age_s(w->census_ns, now_ns) < CENSUS_LASTS_S;
 }
 
+/* Whether block is what its row goes by is told by its own fate: the rest is expected. */
+void estimate_steady(struct estimate *estimate);
 /* Brings what is taken for alive in line with the newest census, if there is one. */
 void estimate_calibrate(struct estimate *estimate);
 /* Whether the heap, and each of its classes, holds more than it did. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Fates of blocks that were seen in windows; see window_fates.h. */
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "model/window_fates.h"
@@ -8,6 +9,8 @@
 #define BIN0_S 1e-3
 #define BIN_RATIO 1.32
 #define BLIND_SHARE 0.3		/* of deaths that are not noticed yet, and will be */
+#define EARLY_S 1e-3		/* how deaths at such an age are noticed, and those at ... */
+#define LATE_S 50e-3		/* ... this one or more: in between it is something of both */
 #define HAZARD_BINS 6		/* whose hazard stands in for that of those that follow */
 
 int fate_bin(double age_s)
@@ -49,17 +52,32 @@ void delay_fit(const struct fate_counts *controls, struct delay_curve *ret)
 	}
 }
 
-double delay_at(const struct delay_curve *curve, double t_s)
+/* A time within the curve: its bin, and how far into that it is. */
+struct place { int bin; double part; };
+
+static struct place place_of(double t_s)
 {
-	double low, part;
-	int bin;
+	struct place at = { 0 };
+	double low;
 
 	if (t_s <= 0)
-		return 1;
-	bin = fate_bin(t_s);
-	low = fate_bin_low_s(bin);
-	part = fmin((t_s - low) / (fate_bin_low_s(bin + 1) - low), 1);
-	return curve->unnoticed[bin] + part * (curve->unnoticed[bin + 1] - curve->unnoticed[bin]);
+		return at;
+	at.bin = fate_bin(t_s);
+	low = fate_bin_low_s(at.bin);
+	at.part = fmin((t_s - low) / (fate_bin_low_s(at.bin + 1) - low), 1);
+	return at;
+}
+
+static double delay_in(const struct delay_curve *curve, struct place at)
+{
+	double before = curve->unnoticed[at.bin];
+
+	return before + at.part * (curve->unnoticed[at.bin + 1] - before);
+}
+
+double delay_at(const struct delay_curve *curve, double t_s)
+{
+	return delay_in(curve, place_of(t_s));
 }
 
 double delay_mean_s(const struct delay_curve *curve)
@@ -86,22 +104,55 @@ static double blind_s_of(const struct delay_curve *curve)
 	return fate_bin_low_s(never < 1 ? bin : FATE_BINS);
 }
 
-void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curve)
-{
+/*
+ * Where in a curve things are that died in the middle of one bin, at the lower end and the
+ * middle of another. The same for all curves, of which an estimate has some hundred.
+ */
+static struct {
+	pthread_once_t once;
+	struct place low[FATE_BINS][FATE_BINS + 1], middle[FATE_BINS][FATE_BINS];
+} since_death = { .once = PTHREAD_ONCE_INIT };
 
+static void find_places(void)
+{
 	for (int i = 0; i < FATE_BINS; i++) {
 		double death = fate_bin_middle_s(i);
 
+		for (int j = 0; j <= FATE_BINS; j++)
+			since_death.low[i][j] = place_of(fate_bin_low_s(j) - death);
+		for (int j = 0; j < FATE_BINS; j++)
+			since_death.middle[i][j] = place_of(fate_bin_middle_s(j) - death);
+	}
+}
+
+/* Of what died in that bin. */
+static void mix_delays(const struct delays *delays, int bin, struct delay_curve *ret)
+{
+	double late = log(fate_bin_middle_s(bin) / EARLY_S) / log(LATE_S / EARLY_S);
+
+	late = fmin(fmax(late, 0), 1);
+	for (int i = 0; i <= FATE_BINS; i++)
+		ret->unnoticed[i] = (1 - late) * delays->early.unnoticed[i] +
+				    late * delays->late.unnoticed[i];
+}
+
+void fate_kernel_init(struct fate_kernel *kernel, const struct delays *delays)
+{
+	struct delay_curve curve;
+
+	pthread_once(&since_death.once, find_places);
+	for (int i = 0; i < FATE_BINS; i++) {
+		const struct place *low = since_death.low[i], *middle = since_death.middle[i];
+
+		mix_delays(delays, i, &curve);
 		for (int j = 0; j < FATE_BINS; j++) {
 			/* Whoever dies in a later bin is not noticed before. */
-			kernel->noticed[i][j] = i > j ? 0 :
-				delay_at(curve, fate_bin_low_s(j) - death) -
-				delay_at(curve, fate_bin_low_s(j + 1) - death);
-			kernel->waiting[i][j] =
-				i < j ? delay_at(curve, fate_bin_middle_s(j) - death) : 1;
+			kernel->noticed[i][j] = i > j ? 0 : delay_in(&curve, low[j]) -
+							    delay_in(&curve, low[j + 1]);
+			kernel->waiting[i][j] = i < j ? delay_in(&curve, middle[j]) : 1;
 		}
 	}
-	kernel->blind_s = blind_s_of(curve);
+	kernel->blind_s = blind_s_of(&delays->late);
 }
 
 void fate_init(struct fate *fate)
@@ -234,6 +285,19 @@ void fate_fit(struct fate *fate, const struct fate_counts *seen,
 	for (int i = 0; i < steps; i++)
 		fit_step(fate, seen, kernel, prior, prior_weight);
 	continue_hazard(fate, first_blind_bin(oldest, kernel->blind_s), oldest);
+}
+
+struct fate_life fate_life(const struct fate *fate, double until_s)
+{
+	struct fate_life life = { fate->lives * until_s, fate->lives * until_s * until_s };
+
+	for (int i = 0; i < FATE_BINS; i++) {
+		double lived_s = fmin(fate_bin_middle_s(i), until_s);
+
+		life.mean_s += fate->dies[i] * lived_s;
+		life.square_s2 += fate->dies[i] * lived_s * lived_s;
+	}
+	return life;
 }
 
 double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin)

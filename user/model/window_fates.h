@@ -6,9 +6,10 @@
  * unseen, and some time later somebody notices. How long that takes is learnt
  * from controls, blocks that were seen to be freed and are followed in the
  * same way: the share of them that is still unnoticed after t seconds is D(t),
- * by Kaplan and Meier (1958). Lifetimes are then fitted to what was observed, an
- * interval-censored survival curve, by expectation and maximisation (Turnbull,
- * 1976): a block noticed at age a died before, one that was not noticed is
+ * by Kaplan and Meier (1958); of what dies while it is still looked at often, just
+ * after its window, it is another one than later. Lifetimes are then fitted to what was
+ * observed, an interval-censored survival curve, by expectation and maximisation
+ * (Turnbull, 1976): a block noticed at age a died before, one that was not noticed is
  * alive or a ghost.
  *
  * Ages and delays are in bins of a growing width. Pure functions.
@@ -38,6 +39,9 @@ double delay_at(const struct delay_curve *curve, double t_s);
 /* The mean of it: how long a ghost lasts, cut off at the longest delay seen. */
 double delay_mean_s(const struct delay_curve *curve);
 
+/* Of what dies just after its window, and of what dies at some later time. */
+struct delays { struct delay_curve early, late; };
+
 /* By the bin of death, then that of the observation. */
 struct fate_kernel {
 	double noticed[FATE_BINS][FATE_BINS];	/* the chance to be noticed just then */
@@ -45,7 +49,7 @@ struct fate_kernel {
 	double blind_s;		/* what died more recently than this is hardly noticed yet */
 };
 
-void fate_kernel_init(struct fate_kernel *kernel, const struct delay_curve *curve);
+void fate_kernel_init(struct fate_kernel *kernel, const struct delays *delays);
 
 /* A distribution of lifetimes; its sum is 1. */
 struct fate {
@@ -61,6 +65,10 @@ void fate_init(struct fate *fate);
 void fate_fit(struct fate *fate, const struct fate_counts *seen,
 	      const struct fate_kernel *kernel, const struct fate *prior, double prior_weight,
 	      int steps);
+/* How long things live, and the square of it, on average, if all end at @until_s at last. */
+struct fate_life { double mean_s, square_s2; };
+
+struct fate_life fate_life(const struct fate *fate, double until_s);
 /* The chance that something unnoticed at an age in @bin is alive. */
 double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin);
 

@@ -41,19 +41,25 @@ static double count_all(const struct fate_counts *counts)
 	return sum;
 }
 
-/* The controls of each class, and of all together in @pool. */
-static struct fate_counts *count_controls(const struct estimate *e, struct fate_counts *pool)
-{
-	struct fate_counts *counts = xcalloc(WINDOW_CLASSES, sizeof(*counts));
+/* Controls by class, and of all together. */
+struct control_counts {
+	struct fate_counts class[WINDOW_CLASSES], pool;
+};
 
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		counts[i] = e->w->delays[i];
+/* Of each kind. */
+static struct control_counts *count_controls(const struct estimate *e)
+{
+	struct control_counts *counts = xcalloc(CONTROL_KINDS, sizeof(*counts));
+
+	for (int kind = 0; kind < CONTROL_KINDS; kind++)
+		memcpy(counts[kind].class, e->w->delays[kind], sizeof(counts[kind].class));
 	vec_for_each(control, &e->w->controls)
 		if (!control->ended)
-			counts[control->class].waiting[
+			counts[control->kind].class[control->class].waiting[
 				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
-	for (int i = 0; i < WINDOW_CLASSES; i++)
-		add_counts(pool, &counts[i]);
+	for (int kind = 0; kind < CONTROL_KINDS; kind++)
+		for (int i = 0; i < WINDOW_CLASSES; i++)
+			add_counts(&counts[kind].pool, &counts[kind].class[i]);
 	return counts;
 }
 
@@ -62,17 +68,46 @@ static struct fate_counts *count_controls(const struct estimate *e, struct fate_
  * many of the others' where it has few. Classes differ: what is freed may go on in
  * another block of the same size at once, or lie there for long.
  */
-static void fit_delays(const struct fate_counts *class, const struct fate_counts *pool,
-		       struct delay_curve *ret)
+static void fit_delay(const struct control_counts *counts, int class, struct delay_curve *ret)
 {
-	double all = count_all(pool), part = all > 0 ? fmin(POOLED_CONTROLS / all, 1) : 0;
-	struct fate_counts both = *class;
+	double all = count_all(&counts->pool), part = all > 0 ? fmin(POOLED_CONTROLS / all, 1) : 0;
+	struct fate_counts both = counts->class[class];
 
 	for (int i = 0; i < FATE_BINS; i++) {
-		both.noticed[i] += part * pool->noticed[i];
-		both.waiting[i] += part * pool->waiting[i];
+		both.noticed[i] += part * counts->pool.noticed[i];
+		both.waiting[i] += part * counts->pool.waiting[i];
 	}
 	delay_fit(&both, ret);
+}
+
+/* Of a class; of all together below 0. */
+static void fit_delays(const struct control_counts *counts, int class, struct delays *ret)
+{
+	const struct control_counts *early = &counts[CONTROL_EARLY], *late = &counts[CONTROL_LATE];
+
+	if (class < 0) {
+		delay_fit(&early->pool, &ret->early);
+		delay_fit(&late->pool, &ret->late);
+		return;
+	}
+	fit_delay(early, class, &ret->early);
+	fit_delay(late, class, &ret->late);
+}
+
+static void init_kernels(struct estimate *e, const struct delays *delays)
+{
+	const struct delays any_time = { delays->late, delays->late };
+
+	fate_kernel_init(e->kernel, delays);
+	fate_kernel_init(e->any_time, &any_time);
+}
+
+/* Of what no window's end was the beginning of, none was the time to look at. */
+static const struct fate_kernel *kernel_of(const struct estimate *e, uint32_t row)
+{
+	const struct birth_row *births = &e->w->rows.data[row];
+
+	return row == OLDER_ROW || births->known || births->exact ? e->any_time : e->kernel;
 }
 
 /* --- lifetimes --- */
@@ -111,7 +146,7 @@ static void fit_rows(struct estimate *e)
 
 		if (!row->fitted)
 			fate_init(&row->fate);
-		fate_fit(&row->fate, &counts[i], e->kernel, &pool, PRIOR_BLOCKS,
+		fate_fit(&row->fate, &counts[i], kernel_of(e, (uint32_t)i), &pool, PRIOR_BLOCKS,
 			 row->fitted ? STEPS_AGAIN : STEPS_FIRST);
 		row->fitted = true;
 	}
@@ -127,7 +162,7 @@ static void fit_class(struct estimate *e, int class)
 			continue;
 		if (!cell->fitted)
 			fate_init(&cell->fate);
-		fate_fit(&cell->fate, &e->waiting[i], e->kernel,
+		fate_fit(&cell->fate, &e->waiting[i], kernel_of(e, cell->row),
 			 &e->w->rows.data[cell->row].fate, PRIOR_OF_ROW,
 			 cell->fitted ? STEPS_AGAIN : STEPS_FIRST);
 		cell->fitted = true;
@@ -137,7 +172,8 @@ static void fit_class(struct estimate *e, int class)
 
 		if (block->ended || !block->weight || block->class != class)
 			continue;
-		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate, e->kernel,
+		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate,
+					 kernel_of(e, block->row),
 					 fate_bin(age_s(block->f.since_ns, e->now_ns)));
 		e->unnoticed += block->stands_for;
 		e->ghosts += block->stands_for * (1 - e->alive[i]);
@@ -147,32 +183,30 @@ static void fit_class(struct estimate *e, int class)
 /* Each block's chance to be alive. Returns how long a ghost stays unnoticed. */
 static double fit_lifetimes(struct estimate *e)
 {
-	struct fate_counts pool = { 0 };
-	struct fate_counts *controls __cleanup_free = count_controls(e, &pool);
+	struct control_counts *counts __cleanup_free = count_controls(e);
 	bool known[WINDOW_CLASSES] = { false };
-	struct fate_kernel *kernel __cleanup_free = xcalloc(1, sizeof(*kernel));
-	struct delay_curve pooled, curve;
+	struct fate_kernel *kernels __cleanup_free = xcalloc(2, sizeof(*kernels));
+	struct delays pooled, delays;
 
-	delay_fit(&pool, &pooled);
 	count_waiting(e);
 	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
-	e->kernel = kernel;
-	fate_kernel_init(kernel, &pooled);
+	e->steady = xcalloc(e->w->rows.len, sizeof(*e->steady));
+	e->expected = xcalloc(e->w->cells.len + 1, sizeof(*e->expected));
+	e->kernel = &kernels[0];
+	e->any_time = &kernels[1];
+	fit_delays(counts, -1, &pooled);
+	init_kernels(e, &pooled);
 	fit_rows(e);
 	vec_for_each(cell, &e->w->cells)
 		known[cell->class] = true;
 	for (int class = 0; class < WINDOW_CLASSES; class++) {
 		if (!known[class])
 			continue;
-		if (count_all(&controls[class]) > 0) {
-			fit_delays(&controls[class], &pool, &curve);
-			fate_kernel_init(kernel, &curve);
-		} else {
-			fate_kernel_init(kernel, &pooled);
-		}
+		fit_delays(counts, class, &delays);
+		init_kernels(e, &delays);
 		fit_class(e, class);
 	}
-	return delay_mean_s(&pooled);
+	return delay_mean_s(&pooled.late);
 }
 
 /* --- rows --- */
@@ -182,6 +216,8 @@ struct live_row {
 	struct draw_sum bytes, count, old;
 	double in_bytes, in_count, in_old;
 	double doubt_bytes, doubt_count;	/* of what may as well be dead */
+	double expected_bytes, expected_count;	/* as parts of what goes on as it did */
+	double effective;			/* samples of equal weight that would say as much */
 	uint32_t window;
 	uint64_t samples, oldest_ns;
 	bool grows;
@@ -258,6 +294,48 @@ static void add_births(struct estimate *e, struct live_row *rows)
 	}
 }
 
+/* Samples of equal weight that would say as much. */
+static double effective_samples(const struct draw_sum *sum)
+{
+	return sum->squares > 0 ? sum->y * sum->y / sum->squares : 0;
+}
+
+/* The part that is expected takes its place in what was followed. */
+static void mix(struct draw_sum *sum, const struct steady *steady, double expected, double heaviest)
+{
+	double own = 1 - steady->part;
+
+	sum->y = own * sum->y + expected;
+	sum->squares = own * own * sum->squares + steady->variance * expected * expected;
+	sum->largest = fmax(own * sum->largest, heaviest);
+}
+
+static void add_expected(struct estimate *e, struct live_row *rows)
+{
+	for (size_t i = 0; i < e->w->cells.len; i++) {
+		const struct cell *cell = &e->w->cells.data[i];
+		double count = e->expected[i] * e->factor[cell->class];
+
+		if (count <= 0)
+			continue;
+		rows[cell->row].expected_count += count;
+		rows[cell->row].expected_bytes += count * cell->kept_bytes / cell->kept_count;
+	}
+	for (size_t i = 0; i < e->w->rows.len; i++) {
+		const struct draw_sum *kept = &e->w->rows.data[i].kept;
+		struct live_row *row = &rows[i];
+		double heaviest = kept->y > 0 ? kept->largest / kept->y : 0;
+
+		row->effective = effective_samples(&row->bytes);
+		if (row->expected_count <= 0)
+			continue;
+		mix(&row->bytes, &e->steady[i], row->expected_bytes,
+		    heaviest * row->expected_bytes);
+		mix(&row->count, &e->steady[i], row->expected_count,
+		    heaviest * row->expected_count);
+	}
+}
+
 static struct live_row *sum_rows(struct estimate *e)
 {
 	struct live_row *rows = xcalloc(e->w->rows.len, sizeof(*rows));
@@ -293,6 +371,7 @@ static struct live_row *sum_rows(struct estimate *e)
 	}
 	for (size_t i = 0; i < e->w->rows.len; i++)
 		end_window(&rows[i]);
+	add_expected(e, rows);
 	add_mapped(e, rows);
 	add_births(e, rows);
 	return rows;
@@ -318,16 +397,10 @@ static double at_least(double low, double value)
 	return value > low ? value : low;
 }
 
-/* Samples of equal weight that would say as much. */
-static double effective_samples(const struct draw_sum *sum)
-{
-	return sum->squares > 0 ? sum->y * sum->y / sum->squares : 0;
-}
-
 /* Whether its samples would tell of growth: half of them are of one half of the time, if so. */
 static bool would_show_growth(const struct estimate *e, const struct live_row *live)
 {
-	return effective_samples(&live->bytes) >= 2 * SAMPLES_MIN ||
+	return live->effective >= 2 * SAMPLES_MIN ||
 	       (!e->any_grows && !live->grows);
 }
 
@@ -431,6 +504,14 @@ static void note_peak(struct estimate *e, const struct live_row *live, double to
 		e->w->rows.data[i].peak_live = live_bytes_of(&e->w->rows.data[i], &live[i]);
 }
 
+static void estimate_end(struct estimate *e)
+{
+	free(e->alive);
+	free(e->waiting);
+	free(e->steady);
+	free(e->expected);
+}
+
 static double total_live(const struct estimate *e, const struct live_row *live)
 {
 	double sum = e->unattributed;
@@ -499,6 +580,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	double judged = 0;
 
 	judge_quality(&e, fit_lifetimes(&e), quality);
+	estimate_steady(&e);
 	estimate_calibrate(&e);
 	quality->unattributed = e.unattributed;
 	quality->held = e.held + mapped_bytes(w);
@@ -534,8 +616,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 				    OLDER_ERROR * e.older), e.since_error);
 	add_unattributed(&e, rows, total);
 	total->peak_live_bytes = llround(w->peak_live);
-	free(e.alive);
-	free(e.waiting);
+	estimate_end(&e);
 }
 
 /* --- for one who sees all from now on --- */
@@ -652,7 +733,6 @@ double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 				    &live[block->row], heir);
 	}
 	give_mapped(w, heir);
-	free(e.alive);
-	free(e.waiting);
+	estimate_end(&e);
 	return w->peak_live;
 }

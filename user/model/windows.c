@@ -185,7 +185,9 @@ static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
 
 static void end_control(struct windows *w, struct follow *control, uint64_t now_ns)
 {
-	w->delays[control->class].noticed[fate_bin(age_s(control->f.since_ns, now_ns))]++;
+	struct fate_counts *counts = &w->delays[control->kind][control->class];
+
+	counts->noticed[fate_bin(age_s(control->f.since_ns, now_ns))]++;
 	control->ended = true;
 	w->ended++;
 	map64_remove(&w->control_at, control->f.addr);
@@ -220,13 +222,21 @@ void windows_end_at(struct windows *w, uint64_t addr, uint64_t now_ns)
 
 /* --- records --- */
 
+/* A draw by its number, which has nothing to do with the order of calls. */
+static enum control_kind draw_kind(uint64_t serial)
+{
+	return serial * 0x9e3779b97f4a7c15u >> 62 & 1 ? CONTROL_EARLY : CONTROL_LATE;
+}
+
 static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
 {
+	uint64_t serial = ++w->serial;
 	size_t count = w->controls.len - w->controls_first;
 	struct follow control = {
-		.f = { .addr = addr, .serial = ++w->serial, .since_ns = now_ns, .control = true },
+		.f = { .addr = addr, .serial = serial, .since_ns = now_ns, .control = true },
 		.window = w->number,
 		.stands_for = 1,
+		.kind = draw_kind(serial),
 	};
 
 	if (find(&w->control_at, &w->controls, addr) || count >= CONTROLS_A_WINDOW)
@@ -468,6 +478,8 @@ void windows_feed(struct windows *w, const void *record, size_t size)
 {
 	const struct ev_header *h = record;
 
+	if (!w->open && h->kind != EV_FOCUS)
+		return;
 	switch (h->kind) {
 	case EV_ALLOC:
 		if (size < sizeof(struct ev_alloc))
@@ -548,13 +560,23 @@ static void note_births(struct windows *w, double weight)
 		draw_sum_add(&row->bytes, weight * row->now_bytes);
 		draw_sum_add(&row->count, weight * row->now_count);
 		draw_sum_add(&row->temporary, weight * row->now_temporary);
-		row->now_bytes = row->now_count = row->now_temporary = 0;
+		draw_sum_add(&row->kept, weight * row->now_kept);
+		row->now_bytes = row->now_count = row->now_temporary = row->now_kept = 0;
 		row->touched = false;
 	}
 	w->touched.len = 0;
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		w->births[i] += weight * w->now_births[i];
 	memset(w->now_births, 0, sizeof(w->now_births));
+}
+
+static void note_kept(struct windows *w, const struct follow *block, double weight)
+{
+	struct cell *cell = &w->cells.data[block->cell];
+
+	w->rows.data[block->row].now_kept += (double)block->size;
+	cell->kept_count += weight;
+	cell->kept_bytes += weight * (double)block->size;
 }
 
 /* Those that outlived the window close ranks; from now on they are followed. */
@@ -572,6 +594,7 @@ static void keep_survivors(struct windows *w, uint64_t now_ns, double weight)
 			block->f.since_ns = block->born_ns = now_ns;
 			block->weight = (float)weight;
 			block->cell = cell_of(w, block->row, block->class);
+			note_kept(w, block, weight);
 		}
 		map64_set(&w->block_at, block->f.addr, (uint32_t)++kept);
 	}
@@ -618,8 +641,8 @@ static void thin_controls(struct windows *w, uint64_t now_ns)
 		if (control->ended || !toss(control->f.serial + w->number))
 			continue;
 		control->ended = true;
-		w->delays[control->class].waiting[fate_bin(age_s(control->f.since_ns,
-								 now_ns))]++;
+		w->delays[control->kind][control->class].waiting[
+			fate_bin(age_s(control->f.since_ns, now_ns))]++;
 	}
 	sweep(&w->controls, &w->control_at);
 }
@@ -641,13 +664,15 @@ static void tidy(struct windows *w, uint64_t now_ns)
 
 void windows_shut(struct windows *w, const struct window_facts *facts)
 {
+	if (!w->first_ns)
+		w->first_ns = facts->open_ns;
 	w->open_total_ns += facts->shut_ns - facts->open_ns;
 	w->shut_ns = facts->shut_ns;
 	w->chances += 1 / facts->weight;
 	w->busiest = busiest_of(w);
 	w->truncated += facts->truncated;
-	note_births(w, facts->weight);
 	keep_survivors(w, facts->shut_ns, facts->weight);
+	note_births(w, facts->weight);
 	tidy(w, facts->shut_ns);
 	w->threads.len = 0;
 	map64_deinit(&w->thread_of);
@@ -658,14 +683,23 @@ void windows_shut(struct windows *w, const struct window_facts *facts)
 
 /* --- what is followed --- */
 
-/* They stand in the order in which it began; of the open window nothing is settled yet. */
-static void append_since(const struct follow_vec *all, uint64_t since_ns,
-			 struct followed_vec *ret)
+/*
+ * Of the open window nothing is settled yet; neither are its controls: what is looked at
+ * sooner than blocks are says nothing of these.
+ */
+static bool is_settled(const struct windows *w, const struct follow *follow)
+{
+	return follow->f.control ? !(w->open && follow->window == w->number) : follow->weight > 0;
+}
+
+/* They stand in the order in which it began. */
+static void append_since(const struct windows *w, const struct follow_vec *all,
+			 uint64_t since_ns, struct followed_vec *ret)
 {
 	for (size_t i = all->len; i-- > 0;) {
 		const struct follow *follow = &all->data[i];
 
-		if (!follow->f.control && !follow->weight)
+		if (!is_settled(w, follow) || (since_ns && follow->kind == CONTROL_LATE))
 			continue;
 		if (follow->f.since_ns < since_ns)
 			return;
@@ -676,8 +710,8 @@ static void append_since(const struct follow_vec *all, uint64_t since_ns,
 
 void windows_followed_since(struct windows *w, uint64_t since_ns, struct followed_vec *ret)
 {
-	append_since(&w->blocks, since_ns, ret);
-	append_since(&w->controls, since_ns, ret);
+	append_since(w, &w->blocks, since_ns, ret);
+	append_since(w, &w->controls, since_ns, ret);
 }
 
 void windows_followed(struct windows *w, struct followed_vec *ret)

@@ -50,7 +50,10 @@ DEFINE_CLEANUP(struct windows *, windows_destroy);
 
 /* A window begins: what is fed from here on belongs to it. */
 void windows_open(struct windows *windows);
-/* Whether records of that kind are an allocator's, and belong in here. */
+/*
+ * Whether records of that kind are an allocator's, and belong in here. What windows show
+ * and comes when none is open, for a thread was kept from telling it, is left out.
+ */
 bool windows_takes(uint16_t kind);
 void windows_feed(struct windows *windows, const void *record, size_t size);
 /* How it was: open when, how heavy, and whether it shut sooner than meant. */
@@ -86,7 +89,11 @@ struct followed {
 
 DEFINE_VEC(followed_vec, struct followed);
 
-/* Appends all of them, as of now, or those that have been followed since then: newest first. */
+/*
+ * Appends all of them, as of now, or those that have been followed since then: newest first.
+ * Of the latter half of the controls are left out: they are to be looked at with all
+ * others, for blocks that die when nobody looks at the young any longer are noticed as they are.
+ */
 void windows_followed(struct windows *windows, struct followed_vec *ret);
 void windows_followed_since(struct windows *windows, uint64_t since_ns, struct followed_vec *ret);
 /*

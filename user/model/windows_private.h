@@ -2,7 +2,7 @@
 /*
  * The inside of windows.h, for its files: windows.c (records in, what is
  * followed), window_mapped.c (blocks told by system calls), window_large.c (births of
- * large ones), window_rows.c and window_census.c (estimates out).
+ * large ones), window_rows.c, window_steady.c and window_census.c (estimates out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
@@ -12,6 +12,12 @@
 #include "model/windows.h"
 
 #define OLDER_ROW 0		/* of blocks from before the first window */
+
+/*
+ * Controls that are looked at as soon as blocks are, and those that are left alone until
+ * all that is followed is looked at: as blocks are that die later than just after their window.
+ */
+enum control_kind { CONTROL_EARLY, CONTROL_LATE, CONTROL_KINDS };
 
 /* A block, or a control, that is followed. */
 struct follow {
@@ -28,6 +34,7 @@ struct follow {
 	float doubt;		/* how likely it is another stack's */
 	bool missed;		/* by the last walk through the heap */
 	bool ended;
+	uint8_t kind;		/* of a control: enum control_kind */
 };
 
 DEFINE_VEC(follow_vec, struct follow);
@@ -36,6 +43,7 @@ DEFINE_VEC(follow_vec, struct follow);
 struct cell {
 	uint32_t row;
 	uint16_t class;
+	double kept_count, kept_bytes;	/* that outlived their windows, and what these stand for */
 	struct fate_counts ended;	/* those that were noticed; waiting is unused */
 	struct fate fate;		/* as last fitted */
 	bool fitted;
@@ -53,7 +61,8 @@ struct mapped_sums { double alloc_bytes, alloc_count, live_bytes, live_count; };
 struct birth_row {
 	uint64_t stack_id;
 	double now_bytes, now_count, now_temporary;	/* in the open window */
-	struct draw_sum bytes, count, temporary;
+	double now_kept;		/* bytes of blocks that outlived it */
+	struct draw_sum bytes, count, temporary, kept;
 	struct mapped_sums mapped;	/* not in the sums above */
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
@@ -123,7 +132,8 @@ struct census_mark {
 
 struct windows {
 	uint64_t start_ns, open_total_ns;
-	uint64_t shut_ns;		/* the last window; 0: there was none */
+	uint64_t first_ns;		/* the first window opened; 0: there was none */
+	uint64_t shut_ns;		/* the last one; 0: there was none */
 	double chances;			/* sum of 1 / weight over the windows */
 	uint32_t number;		/* of the window that is or was open, from 1 */
 	bool open;
@@ -140,7 +150,8 @@ struct windows {
 	struct row_number_vec touched;
 	struct cell_vec cells;
 	struct map64 cell_of;		/* row and class -> index + 1 */
-	struct fate_counts delays[WINDOW_CLASSES];	/* of controls that were noticed */
+	/* Of controls that were noticed. */
+	struct fate_counts delays[CONTROL_KINDS][WINDOW_CLASSES];
 	struct thread_now_vec threads;
 	struct map64 thread_of;		/* tid -> index + 1 */
 	uint32_t busiest;		/* tid, in the last window that had births */

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -47,10 +48,12 @@
 #define EDGES 2.0		/* windows that calls are counted for before one */
 #define LEAD_S 0.050		/* that a window's process is there before it begins */
 #define LOOK_S 0.001		/* how often a window looks whether it is full */
+#define LAST_WORDS_S 0.0005	/* after it, for what is being told */
 
 #define POLL_MIN_S 0.020
 #define POLL_SHARE 0.02		/* of one core, for looking at all that is followed, at most ... */
-#define POLL_YOUNG_SHARE 0.01	/* ... and at what has begun to be so lately */
+#define POLL_YOUNG_SHARE 0.04	/* ... and at what has begun to be so just now */
+#define POLL_YOUNG_MIN_S 0.002
 #define YOUNG_S 0.3
 #define CENSUS_MIN_S 1.0
 #define CENSUS_SHARE 0.025
@@ -76,6 +79,7 @@ struct window_run {
 	struct progress_mark open, shut;
 	bool full;			/* there were too many calls */
 	uint64_t first_ns;		/* when the first one came; of no meaning without */
+	int shut_fd;			/* an eventfd: to be told when it has shut */
 	int errnum;
 };
 
@@ -241,6 +245,7 @@ static void run_window(void *arg)
 	if (run->errnum)
 		return;
 	hold_open(run);
+	eventfd_write(run->shut_fd, 1);
 	window_probes_remove(run->probes);
 }
 
@@ -524,6 +529,34 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	g->attach_s = mean(g->attach_s, (double)(run->open.time_ns - run->begun_ns) / NS_PER_S);
 }
 
+/* What is done about a window as soon as it has shut. */
+struct shut_window {
+	struct governor *g;
+	const struct window_run *run;
+	uint64_t period_ns;
+	bool settled;
+};
+
+/*
+ * While its probes are removed, which takes some ten milliseconds: what was freed just
+ * after it is seen to be free for a moment only. Nothing more of it can come, but from
+ * threads that are kept from telling it.
+ */
+static void on_shut(void *arg)
+{
+	struct shut_window *shut = arg;
+	struct governor *g = shut->g;
+
+	sleep_ns((uint64_t)(LAST_WORDS_S * NS_PER_S));
+	session_drain(g->s);
+	settle(g, shut->run, shut->period_ns);
+	shut->settled = true;
+	pthread_mutex_lock(&g->lock);
+	g->look = true;
+	pthread_cond_broadcast(&g->wake);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static void plan_window(const struct governor *g, uint64_t start_ns, struct window_run *run)
 {
 	run->probes = g->probes;
@@ -541,6 +574,7 @@ static void plan_window(const struct governor *g, uint64_t start_ns, struct wind
 static bool one_window(struct governor *g, uint64_t period_ns, uint64_t start_ns)
 {
 	struct window_run *run __cleanup_aside = aside_alloc(1, sizeof(*run));
+	struct shut_window shut = { .g = g, .run = run, .period_ns = period_ns };
 
 	plan_window(g, start_ns, run);
 	if (clock_getcpuclockid((pid_t)g->pid, &run->cpu_clock))
@@ -548,16 +582,18 @@ static bool one_window(struct governor *g, uint64_t period_ns, uint64_t start_ns
 	pthread_mutex_lock(&g->s->lock);
 	windows_open(g->windows);
 	pthread_mutex_unlock(&g->s->lock);
-	run_aside(run_window, run);
-	/* Nothing more of this window can come. */
-	session_drain(g->s);
+	run->shut_fd = eventfd(0, EFD_CLOEXEC);
+	run_aside_hearing(run_window, run, (struct aside_word){ run->shut_fd, on_shut, &shut });
+	if (run->shut_fd >= 0)
+		close(run->shut_fd);
 	if (run->errnum) {
 		if (run->errnum != ESRCH && run->errnum != ENOENT)
 			log_warn("process %u: no window could be opened: %s", g->pid,
 				 strerror(run->errnum));
 		return false;
 	}
-	settle(g, run, period_ns);
+	if (!shut.settled)
+		on_shut(&shut);
 	return true;
 }
 
@@ -688,8 +724,6 @@ static void *windows_main(void *arg)
 		pthread_mutex_unlock(&g->lock);
 		goes_on = see_program(g, period_ns, start_ns);
 		pthread_mutex_lock(&g->lock);
-		g->look = true;
-		pthread_cond_broadcast(&g->wake);
 		period_ns += (uint64_t)(g->period_s * NS_PER_S);
 		g->pace.stands_until_ns = period_ns;
 		/* Whoever comes late begins anew: two windows in a row would not be random. */
@@ -707,37 +741,55 @@ static uint64_t max_ns(double least_s, uint64_t cpu_ns, double share)
 	return (uint64_t)fmax(least_s * NS_PER_S, (double)cpu_ns / share);
 }
 
-/* When it is to be done again: so that it costs no more than @share of a core. */
-static uint64_t do_polls(struct governor *g, uint64_t since_ns, bool only_new, double share)
+/* Returns the CPU time that it took. */
+static uint64_t do_polls(struct governor *g, uint64_t since_ns, bool only_new)
 {
-	uint64_t now = session_now_ns(), cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
 	if (g->evidence.heap || g->evidence.allocator == POLL_ANY)
 		polls_look(g->pid, g->windows, &g->s->lock, &g->evidence, since_ns, only_new);
 	if (!since_ns)
 		polls_look_at_mapped(g->pid, g->windows, &g->s->lock);
-	return now + max_ns(POLL_MIN_S, clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu, share);
+	return clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu;
 }
 
-/* When what is to be polled is next. */
-struct poll_times { uint64_t all_ns, young_ns; };
+/* When what is to be polled is next; and when the last window had shut. */
+struct poll_times { uint64_t all_ns, young_ns, shut_ns; };
+
+static void poll_all(struct governor *g, struct poll_times *next)
+{
+	uint64_t now = session_now_ns();
+
+	next->all_ns = now + max_ns(POLL_MIN_S, do_polls(g, 0, false), POLL_SHARE);
+}
 
 /*
  * What was allocated for a moment is freed in the next one, and its place is taken by
- * what stays: that it was free is to be seen for a short while only.
+ * what stays: that it was free is to be seen for a short while only. So the last window's
+ * are looked at again when they are twice as old.
  */
+static void poll_young(struct governor *g, struct poll_times *next, bool first)
+{
+	uint64_t since_ns = next->shut_ns - (uint64_t)(WINDOW_MAX_S * NS_PER_S);
+	uint64_t now = session_now_ns();
+	double age_s = (double)(now - next->shut_ns) / NS_PER_S;
+
+	next->young_ns = now + max_ns(fmax(age_s, POLL_YOUNG_MIN_S),
+				      do_polls(g, since_ns, first), POLL_YOUNG_SHARE);
+	if (age_s > YOUNG_S)
+		next->young_ns = UINT64_MAX;
+}
+
 static void poll_due(struct governor *g, struct poll_times *next, bool look)
 {
-	uint64_t now = session_now_ns(), young = now - (uint64_t)(YOUNG_S * NS_PER_S);
+	uint64_t now = session_now_ns();
 
-	if (now >= next->all_ns) {
-		next->all_ns = do_polls(g, 0, false, POLL_SHARE);
-		next->young_ns = now + (uint64_t)(POLL_MIN_S * NS_PER_S);
-	} else if (now >= next->young_ns) {
-		next->young_ns = do_polls(g, young, false, POLL_YOUNG_SHARE);
-	} else if (look) {
-		do_polls(g, young, true, POLL_YOUNG_SHARE);
-	}
+	if (look)
+		next->shut_ns = now;
+	if (look || now >= next->young_ns)
+		poll_young(g, next, look);
+	else if (now >= next->all_ns)
+		poll_all(g, next);
 }
 
 static uint64_t do_census(struct governor *g)
@@ -752,7 +804,7 @@ static uint64_t do_census(struct governor *g)
 static void *polls_main(void *arg)
 {
 	struct governor *g = arg;
-	struct poll_times next = { 0 };
+	struct poll_times next = { .young_ns = UINT64_MAX };
 	uint64_t next_census = 0;
 
 	privileges_reduce(0);
@@ -880,7 +932,7 @@ void governor_stop(struct governor *g)
 	if (g->polls_started)
 		pthread_join(g->polls_thread, NULL);
 	if (g->windows_started && g->begun) {
-		do_polls(g, 0, false, POLL_SHARE);
+		do_polls(g, 0, false);
 		do_census(g);
 	}
 	g->windows_started = g->polls_started = false;
