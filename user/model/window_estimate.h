@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The inside of windows_rows(), for its files: window_rows.c (lifetimes in, rows out),
- * window_steady.c (what stacks would have that go on as they did), window_census.c (what
- * reading the heap says of all that).
+ * The inside of windows_rows(), for its files: window_lifetimes.c (what is followed is
+ * alive or not), window_steady.c (what stacks would have that go on as they did),
+ * window_census.c (what reading the heap says of all that), window_rows.c (rows out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOW_ESTIMATE_H
 #define HEAPSONDE_MODEL_WINDOW_ESTIMATE_H
@@ -47,6 +47,8 @@ static inline bool has_census(const struct windows *w, uint64_t now_ns)
 	return w->census && age_s(w->census_ns, now_ns) < CENSUS_LASTS_S;
 }
 
+/* Each block's chance to be alive. Returns how long a ghost stays unnoticed. */
+double estimate_lifetimes(struct estimate *estimate);
 /* Whether block is what its row goes by is told by its own fate: the rest is expected. */
 void estimate_steady(struct estimate *estimate);
 /* Brings what is taken for alive in line with the newest census, if there is one. */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Estimates out of windows; see windows.h.
+ * Estimates out of windows, as rows; see windows.h.
  *
- *	controls -> how long ghosts stay unnoticed, by size class
- *	blocks -> lifetimes by stack and class -> each one's chance to be alive
- *	census -> factors by groups of classes -> rows
+ *	controls, blocks -> each one's chance to be alive	(window_lifetimes.c)
+ *	blocks of all times -> what is expected		(window_steady.c)
+ *	census -> factors by groups of classes		(window_census.c)
+ *	all of it -> rows
  */
 #include <math.h>
 #include <stdlib.h>
@@ -13,203 +14,9 @@
 #include "model/estimate.h"
 #include "model/window_estimate.h"
 
-#define POOLED_CONTROLS 10	/* of all classes, in the curve of each */
-#define PRIOR_BLOCKS 0.5	/* of all stacks, in a stack's lifetimes */
-#define PRIOR_OF_ROW 3		/* of the stack, in those of its blocks of one size */
-#define STEPS_FIRST 60
-#define STEPS_AGAIN 12		/* from where the last fit ended */
 #define SAMPLES_MIN 3
 #define NONE_SEEN 3		/* samples: of as many expected, there is one in 95 of 100 cases */
 #define DOUBT_WEIGHT 2
-
-/* --- controls --- */
-
-static void add_counts(struct fate_counts *sum, const struct fate_counts *counts)
-{
-	for (int i = 0; i < FATE_BINS; i++) {
-		sum->noticed[i] += counts->noticed[i];
-		sum->waiting[i] += counts->waiting[i];
-	}
-}
-
-static double count_all(const struct fate_counts *counts)
-{
-	double sum = 0;
-
-	for (int i = 0; i < FATE_BINS; i++)
-		sum += counts->noticed[i] + counts->waiting[i];
-	return sum;
-}
-
-/* Controls by class, and of all together. */
-struct control_counts {
-	struct fate_counts class[WINDOW_CLASSES], pool;
-};
-
-/* Of each kind. */
-static struct control_counts *count_controls(const struct estimate *e)
-{
-	struct control_counts *counts = xcalloc(CONTROL_KINDS, sizeof(*counts));
-
-	for (int kind = 0; kind < CONTROL_KINDS; kind++)
-		memcpy(counts[kind].class, e->w->delays[kind], sizeof(counts[kind].class));
-	vec_for_each(control, &e->w->controls)
-		if (!control->ended)
-			counts[control->kind].class[control->class].waiting[
-				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
-	for (int kind = 0; kind < CONTROL_KINDS; kind++)
-		for (int i = 0; i < WINDOW_CLASSES; i++)
-			add_counts(&counts[kind].pool, &counts[kind].class[i]);
-	return counts;
-}
-
-/*
- * How long the ends of a class's blocks stay unnoticed: by its own controls, and by so
- * many of the others' where it has few. Classes differ: what is freed may go on in
- * another block of the same size at once, or lie there for long.
- */
-static void fit_delay(const struct control_counts *counts, int class, struct delay_curve *ret)
-{
-	double all = count_all(&counts->pool), part = all > 0 ? fmin(POOLED_CONTROLS / all, 1) : 0;
-	struct fate_counts both = counts->class[class];
-
-	for (int i = 0; i < FATE_BINS; i++) {
-		both.noticed[i] += part * counts->pool.noticed[i];
-		both.waiting[i] += part * counts->pool.waiting[i];
-	}
-	delay_fit(&both, ret);
-}
-
-/* Of a class; of all together below 0. */
-static void fit_delays(const struct control_counts *counts, int class, struct delays *ret)
-{
-	const struct control_counts *early = &counts[CONTROL_EARLY], *late = &counts[CONTROL_LATE];
-
-	if (class < 0) {
-		delay_fit(&early->pool, &ret->early);
-		delay_fit(&late->pool, &ret->late);
-		return;
-	}
-	fit_delay(early, class, &ret->early);
-	fit_delay(late, class, &ret->late);
-}
-
-static void init_kernels(struct estimate *e, const struct delays *delays)
-{
-	const struct delays any_time = { delays->late, delays->late };
-
-	fate_kernel_init(e->kernel, delays);
-	fate_kernel_init(e->any_time, &any_time);
-}
-
-/* Of what no window's end was the beginning of, none was the time to look at. */
-static const struct fate_kernel *kernel_of(const struct estimate *e, uint32_t row)
-{
-	const struct birth_row *births = &e->w->rows.data[row];
-
-	return row == OLDER_ROW || births->known || births->exact ? e->any_time : e->kernel;
-}
-
-/* --- lifetimes --- */
-
-static void count_waiting(struct estimate *e)
-{
-	e->waiting = xcalloc(e->w->cells.len + 1, sizeof(*e->waiting));
-	vec_for_each(block, &e->w->blocks)
-		if (!block->ended && block->weight)
-			e->waiting[block->cell].waiting[
-				fate_bin(age_s(block->f.since_ns, e->now_ns))] +=
-				block->stands_for;
-	for (size_t i = 0; i < e->w->cells.len; i++)
-		memcpy(e->waiting[i].noticed, e->w->cells.data[i].ended.noticed,
-		       sizeof(e->waiting[i].noticed));
-}
-
-/*
- * Lifetimes by stack, of blocks of all sizes: what the fits of its cells begin
- * from. Stacks differ from each other more than a stack's sizes do.
- */
-static void fit_rows(struct estimate *e)
-{
-	struct fate_counts *counts = xcalloc(e->w->rows.len, sizeof(*counts));
-	struct fate_counts all = { 0 };
-	struct fate pool;
-
-	for (size_t i = 0; i < e->w->cells.len; i++)
-		add_counts(&counts[e->w->cells.data[i].row], &e->waiting[i]);
-	for (size_t i = 1; i < e->w->rows.len; i++)
-		add_counts(&all, &counts[i]);
-	fate_init(&pool);
-	fate_fit(&pool, &all, e->kernel, NULL, 0, STEPS_FIRST);
-	for (size_t i = 0; i < e->w->rows.len; i++) {
-		struct birth_row *row = &e->w->rows.data[i];
-
-		if (!row->fitted)
-			fate_init(&row->fate);
-		fate_fit(&row->fate, &counts[i], kernel_of(e, (uint32_t)i), &pool, PRIOR_BLOCKS,
-			 row->fitted ? STEPS_AGAIN : STEPS_FIRST);
-		row->fitted = true;
-	}
-	free(counts);
-}
-
-static void fit_class(struct estimate *e, int class)
-{
-	for (size_t i = 0; i < e->w->cells.len; i++) {
-		struct cell *cell = &e->w->cells.data[i];
-
-		if (cell->class != class)
-			continue;
-		if (!cell->fitted)
-			fate_init(&cell->fate);
-		fate_fit(&cell->fate, &e->waiting[i], kernel_of(e, cell->row),
-			 &e->w->rows.data[cell->row].fate, PRIOR_OF_ROW,
-			 cell->fitted ? STEPS_AGAIN : STEPS_FIRST);
-		cell->fitted = true;
-	}
-	for (size_t i = 0; i < e->w->blocks.len; i++) {
-		const struct follow *block = &e->w->blocks.data[i];
-
-		if (block->ended || !block->weight || block->class != class)
-			continue;
-		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate,
-					 kernel_of(e, block->row),
-					 fate_bin(age_s(block->f.since_ns, e->now_ns)));
-		e->unnoticed += block->stands_for;
-		e->ghosts += block->stands_for * (1 - e->alive[i]);
-	}
-}
-
-/* Each block's chance to be alive. Returns how long a ghost stays unnoticed. */
-static double fit_lifetimes(struct estimate *e)
-{
-	struct control_counts *counts __cleanup_free = count_controls(e);
-	bool known[WINDOW_CLASSES] = { false };
-	struct fate_kernel *kernels __cleanup_free = xcalloc(2, sizeof(*kernels));
-	struct delays pooled, delays;
-
-	count_waiting(e);
-	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
-	e->steady = xcalloc(e->w->rows.len, sizeof(*e->steady));
-	e->expected = xcalloc(e->w->cells.len + 1, sizeof(*e->expected));
-	e->kernel = &kernels[0];
-	e->any_time = &kernels[1];
-	fit_delays(counts, -1, &pooled);
-	init_kernels(e, &pooled);
-	fit_rows(e);
-	vec_for_each(cell, &e->w->cells)
-		known[cell->class] = true;
-	for (int class = 0; class < WINDOW_CLASSES; class++) {
-		if (!known[class])
-			continue;
-		fit_delays(counts, class, &delays);
-		init_kernels(e, &delays);
-		fit_class(e, class);
-	}
-	return delay_mean_s(&pooled.late);
-}
-
-/* --- rows --- */
 
 /* Sums over windows of one stack's blocks that live. */
 struct live_row {
@@ -579,7 +386,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	struct live_row *live __cleanup_free = NULL;
 	double judged = 0;
 
-	judge_quality(&e, fit_lifetimes(&e), quality);
+	judge_quality(&e, estimate_lifetimes(&e), quality);
 	estimate_steady(&e);
 	estimate_calibrate(&e);
 	quality->unattributed = e.unattributed;
@@ -718,7 +525,7 @@ double windows_give(struct windows *w, uint64_t now_ns, double stretch,
 	struct estimate e = { .w = w, .now_ns = now_ns, .old_ns = now_ns };
 	struct live_row *live __cleanup_free = NULL;
 
-	fit_lifetimes(&e);
+	estimate_lifetimes(&e);
 	estimate_calibrate(&e);
 	live = sum_rows(&e);
 	note_peak(&e, live, total_live(&e, live));

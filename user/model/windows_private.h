@@ -2,7 +2,7 @@
 /*
  * The inside of windows.h, for its files: windows.c (records in, what is
  * followed), window_mapped.c (blocks told by system calls), window_large.c (births of
- * large ones), window_rows.c, window_steady.c and window_census.c (estimates out).
+ * large ones), and those of window_estimate.h (estimates out).
  */
 #ifndef HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
