@@ -49,7 +49,7 @@ static void simulate_controls(int count, struct noticing noticing, double watche
 		if (delay < age)
 			ret->noticed[fate_bin(delay)]++;
 		else
-			ret->waiting[fate_bin(age)]++;
+			ret->waiting[LOOKS_UNKNOWN][fate_bin(age)]++;
 	}
 }
 
@@ -84,20 +84,22 @@ static void simulate_blocks(int count, double immortal, double life_s, struct no
 			ret->seen.noticed[fate_bin(noticed)]++;
 			continue;
 		}
-		ret->seen.waiting[fate_bin(age)]++;
+		ret->seen.waiting[LOOKS_UNKNOWN][fate_bin(age)]++;
 		ret->alive[fate_bin(age)] += life > age;
 	}
 }
 
 static double estimated_alive(const struct simulated *sim, const struct fate_kernel *kernel)
 {
+	const struct fate_evidence evidence = fate_evidence(kernel, 0.5, 0.5);
 	struct fate fate;
 	double sum = 0;
 
 	fate_init(&fate);
-	fate_fit(&fate, &sim->seen, kernel, NULL, 0, 150);
+	fate_fit(&fate, &sim->seen, &evidence, NULL, 0, 150);
 	for (int i = 0; i < FATE_BINS; i++)
-		sum += sim->seen.waiting[i] * fate_alive(&fate, kernel, i);
+		sum += sim->seen.waiting[LOOKS_UNKNOWN][i] *
+		       fate_alive(&fate, &evidence, i, LOOKS_UNKNOWN);
 	return sum;
 }
 
@@ -117,7 +119,7 @@ static void check_alive(double immortal, double life_s, struct noticing noticing
 	simulate_blocks(20000, immortal, life_s, noticing, 60, &sim);
 	for (int i = 0; i < FATE_BINS; i++) {
 		truth += sim.alive[i];
-		unnoticed += sim.seen.waiting[i];
+		unnoticed += sim.seen.waiting[LOOKS_UNKNOWN][i];
 	}
 	estimate = estimated_alive(&sim, &kernel);
 	if (fabs(estimate - truth) > tolerance * truth)
@@ -149,16 +151,20 @@ TEST(nothing_seen_says_nothing)
 {
 	static struct fate_kernel kernel;
 	struct fate_counts none = { 0 };
+	struct fate_evidence evidence;
 	struct delays delays;
 	struct fate fate;
+	double alive;
 
 	delay_fit(&none, &delays.early);
 	check(delay_at(&delays.early, 100) == 1);
 	delays.late = delays.early;
 	fate_kernel_init(&kernel, &delays);
 	fate_init(&fate);
-	fate_fit(&fate, &none, &kernel, NULL, 0, 10);
-	check(fate_alive(&fate, &kernel, 10) > 0 && fate_alive(&fate, &kernel, 10) <= 1);
+	evidence = fate_evidence(&kernel, 0.5, 0.5);
+	fate_fit(&fate, &none, &evidence, NULL, 0, 10);
+	alive = fate_alive(&fate, &evidence, 10, LOOKS_UNKNOWN);
+	check(alive > 0 && alive <= 1);
 }
 
 TEST(the_prior_speaks_where_there_is_little)
@@ -167,11 +173,13 @@ TEST(the_prior_speaks_where_there_is_little)
 	struct fate_counts few = { 0 };
 	struct fate pool = { .lives = 1 }, fate;
 	struct delays delays = { 0 };
+	struct fate_evidence evidence;
 
 	delays.early.unnoticed[0] = delays.late.unnoticed[0] = 1;
 	fate_kernel_init(&kernel, &delays);
 	few.noticed[5] = 1;
 	fate_init(&fate);
-	fate_fit(&fate, &few, &kernel, &pool, 1, 50);
+	evidence = fate_evidence(&kernel, 0.5, 0.5);
+	fate_fit(&fate, &few, &evidence, &pool, 1, 50);
 	check(fabs(fate.lives - 0.5) < 0.05);
 }

@@ -698,3 +698,208 @@ TEST(what_is_nobodys_has_a_count_and_a_peak)
 	check_int(total.peak_live_bytes, peak);
 	end();
 }
+
+/* --- what goes on as it did --- */
+
+#define LIFE (500 * MS)
+#define A_BURST 4		/* blocks, in one window of four: of a second that is 10, by ten */
+#define LIVE (A_BURST / 4.0 * WEIGHT * (double)LIFE / (double)STEP)
+
+struct mortal { uint64_t addr, dies_ns; };
+
+static struct mortal mortals[4096];
+static size_t mortals_len;
+static uint64_t dice;
+
+static bool one_in_four(void)
+{
+	dice = dice * 6364136223846793005u + 1442695040888963407u;
+	return dice >> 62 == 0;
+}
+
+/* Whoever reads the memory notices at once who has died. */
+static void notice_deaths(void)
+{
+	struct followed_vec all = { 0 };
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		for (size_t i = 0; i < mortals_len; i++)
+			if (mortals[i].addr == f->addr && mortals[i].dies_ns <= now)
+				windows_note_end(w, f, now);
+	followed_vec_deinit(&all);
+}
+
+/* Windows of a stack that allocates all the time, as chance shows it. */
+static void go_on(int windows, bool allocates)
+{
+	for (int i = 0; i < windows; i++) {
+		windows_open(w);
+		if (one_in_four() && allocates)
+			for (int k = 0; k < A_BURST; k++)
+				mortals[mortals_len++] = (struct mortal){
+					born(100, S1), now + OPEN + LIFE };
+		shut();
+		read_all(112);
+		notice_deaths();
+	}
+}
+
+static void begin_mortal(void)
+{
+	begin();
+	mortals_len = 0;
+	dice = 7;
+	/* Ends are noticed, as controls show. */
+	free_strangers(40, 112);
+	notice(true, 1);
+}
+
+/*
+ * Of 50 blocks that are alive at any moment, those of one window in four have been seen:
+ * none of them, or three times as many. All windows together know better.
+ */
+TEST(a_steady_stack_is_told_by_all_its_windows)
+{
+	double off = 0, sum = 0;
+
+	begin_mortal();
+	go_on(120, true);
+	for (int i = 0; i < 20; i++) {
+		go_on(5, true);
+		off = fabs((double)row(S1)->m.live_count - LIVE);
+		check(off < row(S1)->m.live_count_error);
+		sum += off;
+	}
+	check(sum / 20 < 0.35 * LIVE);
+	end();
+}
+
+TEST(a_stack_that_has_stopped_is_not_expected_to_go_on)
+{
+	begin_mortal();
+	go_on(200, true);
+	check((double)row(S1)->m.live_count > 0.5 * LIVE);
+	go_on(100, false);
+	check((double)row(S1)->m.live_count < 0.25 * LIVE);
+	end();
+}
+
+/* What is handed over is what is followed: of what is expected there are no addresses. */
+static void count_given(void *arg, const struct given_block *block)
+{
+	*(uint64_t *)arg += block->count;
+}
+
+static void ignore_row(void *arg __attribute__((unused)),
+		       const struct given_row *given __attribute__((unused)))
+{
+}
+
+TEST(what_is_expected_is_not_handed_over)
+{
+	uint64_t given = 0, followed = 0;
+	struct followed_vec all = { 0 };
+
+	begin_mortal();
+	go_on(120, true);
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		followed += !f->control;
+	followed_vec_deinit(&all);
+	windows_give(w, now, 1, &(struct windows_heir){ ignore_row, count_given, &given });
+	check(given <= followed * WEIGHT);
+	end();
+}
+
+/* --- contents --- */
+
+/* First they are read; later those of one in @changes are others. */
+static void read_contents(int changes)
+{
+	struct followed_vec all = { 0 };
+	int i = 0;
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all) {
+		struct followed now_f = *f;
+
+		if (f->control)
+			continue;
+		now_f.head = 113;
+		now_f.print = f->addr;
+		now_f.look = LOOKS_SAME;
+		windows_note_first(w, &now_f);
+		now_f.look = LOOKS_CHANGED;
+		if (changes && i++ % changes == 0)
+			windows_note_look(w, &now_f);
+	}
+	followed_vec_deinit(&all);
+}
+
+/* Of controls of the last window half, for good. */
+static void notice_half(void)
+{
+	struct followed_vec all = { 0 };
+	int i = 0;
+
+	windows_followed(w, &all);
+	vec_for_each(f, &all)
+		if (f->control && f->since_ns >= now - STEP && i++ % 2)
+			windows_note_end(w, f, now);
+	followed_vec_deinit(&all);
+}
+
+/* Half of the ends are never noticed; of 40 blocks, 20 are. What of the rest is alive? */
+static double live_of_unnoticed(int changes)
+{
+	begin();
+	for (int i = 0; i < 10; i++) {
+		free_strangers(40, 112);
+		notice_half();
+	}
+	keep(1, 40, 100, S1, 112);
+	notice(false, 2);
+	now += 20 * STEP;
+	read_contents(changes);
+	for (int i = 0; i < 10; i++)
+		row(S1);
+	return (double)row(S1)->m.live_count / WEIGHT;
+}
+
+TEST(contents_tell_ghosts_from_the_living)
+{
+	double all_same = live_of_unnoticed(0), half = live_of_unnoticed(2),
+	       none = live_of_unnoticed(1);
+
+	check(all_same > 15);
+	check(half > 6 && half < 14);
+	check(none < 6);
+	end();
+}
+
+/* --- what is told late, and what nobody has --- */
+
+TEST(what_is_told_when_no_window_is_open_is_left_out)
+{
+	begin();
+	keep(1, 1, 100, S1, 112);
+	born(100, S1);
+	windows_open(w);
+	shut();
+	check_int(row(S1)->m.alloc_count, WEIGHT);
+	end();
+}
+
+TEST(what_is_unattributed_may_be_of_who_was_seen)
+{
+	begin();
+	keep(8, 0, 0, 0, 0);
+	keep(1, 1, 100, S1, 112);
+	keep(8, 0, 0, 0, 0);
+	hold(112, 100 * WEIGHT * 112.0);
+	check(row(S1)->m.live_bytes < 10000);
+	check(quality.unattributed > 50000);
+	check(row(S1)->m.live_bytes_error > 50000);
+	end();
+}

@@ -91,10 +91,10 @@ double estimate_error(double estimate, double variance, double heaviest)
 	return high - fmax(estimate, 0);
 }
 
-struct estimate_range estimate_range(double estimate, double variance)
+struct estimate_range estimate_range(double estimate, double variance, double z)
 {
 	if (estimate <= 0)
 		return (struct estimate_range){ 0 };
-	return (struct estimate_range){ gamma_quantile(estimate, variance, -Z975),
-					gamma_quantile(estimate, variance, Z975) };
+	return (struct estimate_range){ gamma_quantile(estimate, variance, -z),
+					gamma_quantile(estimate, variance, z) };
 }

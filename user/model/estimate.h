@@ -45,11 +45,11 @@ void spread_add(struct spread *sum, const struct spread *spread);
 double estimate_error(double estimate, double variance, double heaviest);
 
 /*
- * The 95 % range that a sum of such draws comes from if its mean is @estimate: what lies
- * in it may be chance.
+ * The range that a sum of such draws comes from if its mean is @estimate, to @z standard
+ * deviations of the normal distribution: what lies in it may be chance.
  */
 struct estimate_range { double low, high; };
 
-struct estimate_range estimate_range(double estimate, double variance);
+struct estimate_range estimate_range(double estimate, double variance, double z);
 
 #endif

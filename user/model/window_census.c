@@ -218,8 +218,27 @@ static double error_since(const struct estimate *e)
 		     1.96 * sqrt(w->gone_squares));
 }
 
+/*
+ * What is unattributed is nobody's, and somebody's: of a stack it may be as much as of
+ * what windows saw to outlive them in such chunks, and as much again.
+ */
+static void share_rest(struct estimate *e, const struct class_sums *sums, const double *rest)
+{
+	double *kept __cleanup_free = xcalloc(WINDOW_CLASSES, sizeof(*kept));
+
+	vec_for_each(cell, &e->w->cells)
+		kept[sums->group[cell->class]] += cell->kept_bytes;
+	vec_for_each(cell, &e->w->cells) {
+		size_t g = sums->group[cell->class];
+
+		if (kept[g] > 0)
+			e->rest[cell->row] += rest[g] * fmin(2 * cell->kept_bytes / kept[g], 1);
+	}
+}
+
 void estimate_calibrate(struct estimate *e)
 {
+	double *rests __cleanup_free = xcalloc(WINDOW_CLASSES, sizeof(*rests));
 	struct class_sums *sums __cleanup_free = NULL;
 	size_t groups;
 
@@ -242,6 +261,7 @@ void estimate_calibrate(struct estimate *e)
 
 		factor = stratum_factor(&sums->strata[g], &variance);
 		e->held_variance += variance + asked_variance(&sums->asked[g], factor);
+		rests[g] = rest;
 		e->unattributed += rest;
 		e->unattributed_count += stratum_unattributed(&sums->strata[g]) / chunk;
 		if (e->w->large.listed && chunk > (double)e->w->large.listed)
@@ -249,6 +269,7 @@ void estimate_calibrate(struct estimate *e)
 		e->held += sums->strata[g].held;
 		e->older += sums->strata[g].older;
 	}
+	share_rest(e, sums, rests);
 	e->since_error = error_since(e);
 }
 

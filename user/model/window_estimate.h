@@ -29,6 +29,8 @@ struct estimate {
 	struct fate_kernel *kernel, *any_time;
 	struct steady *steady;		/* of each row */
 	double *expected;		/* blocks of each cell, as that part of its row */
+	double *rest;			/* unattributed bytes that may be of each row */
+	double alike[WINDOW_CLASSES];	/* of two blocks' contents, how likely they are so */
 	double ghosts, unnoticed;	/* blocks */
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;

@@ -35,20 +35,46 @@ double fate_bin_middle_s(int bin)
 	return (fate_bin_low_s(bin) + fate_bin_low_s(bin + 1)) / 2;
 }
 
+static double waiting_in(const struct fate_counts *counts, int bin)
+{
+	double sum = 0;
+
+	for (int look = 0; look < FATE_LOOKS; look++)
+		sum += counts->waiting[look][bin];
+	return sum;
+}
+
+double fate_count_all(const struct fate_counts *counts)
+{
+	double sum = 0;
+
+	for (int i = 0; i < FATE_BINS; i++)
+		sum += counts->noticed[i] + waiting_in(counts, i);
+	return sum;
+}
+
+void fate_counts_add(struct fate_counts *sum, const struct fate_counts *counts, double part)
+{
+	for (int i = 0; i < FATE_BINS; i++)
+		sum->noticed[i] += part * counts->noticed[i];
+	for (int look = 0; look < FATE_LOOKS; look++)
+		for (int i = 0; i < FATE_BINS; i++)
+			sum->waiting[look][i] += part * counts->waiting[look][i];
+}
+
 /* Those that wait have been at risk for half of their bin on average. */
 void delay_fit(const struct fate_counts *controls, struct delay_curve *ret)
 {
-	double at_risk = 0;
+	double at_risk = fate_count_all(controls);
 
-	for (int i = 0; i < FATE_BINS; i++)
-		at_risk += controls->noticed[i] + controls->waiting[i];
 	ret->unnoticed[0] = 1;
 	for (int i = 0; i < FATE_BINS; i++) {
-		double risk = at_risk - controls->waiting[i] / 2;
+		double waiting = waiting_in(controls, i);
+		double risk = at_risk - waiting / 2;
 		double hazard = risk > 0 ? controls->noticed[i] / risk : 0;
 
 		ret->unnoticed[i + 1] = ret->unnoticed[i] * (1 - fmin(hazard, 1));
-		at_risk -= controls->noticed[i] + controls->waiting[i];
+		at_risk -= controls->noticed[i] + waiting;
 	}
 }
 
@@ -177,21 +203,39 @@ static void share_noticed(const struct fate *fate, const struct fate_kernel *ker
 		sum->dies[i] += count * fate->dies[i] * kernel->noticed[i][j] / total;
 }
 
-/* The same of those that nobody has noticed at an age in bin @j. */
-static void share_waiting(const struct fate *fate, const struct fate_kernel *kernel, int j,
-			  double count, struct fate *sum)
+struct fate_evidence fate_evidence(const struct fate_kernel *kernel, double living, double ghosts)
 {
-	double total = fate->lives;
+	return (struct fate_evidence){
+		.kernel = kernel,
+		.likelier = {
+			[LOOKS_UNKNOWN] = 1,
+			[LOOKS_SAME] = living / ghosts,
+			[LOOKS_CHANGED] = (1 - living) / (1 - ghosts),
+		},
+	};
+}
 
-	for (int i = 0; i < FATE_BINS; i++)
-		total += fate->dies[i] * kernel->waiting[i][j];
+/*
+ * The same of those that nobody has noticed at an age in bin @j: who dies in that bin or
+ * later lives.
+ */
+static void share_waiting(const struct fate *fate, const struct fate_evidence *evidence, int j,
+			  enum fate_look look, double count, struct fate *sum)
+{
+	double alive = evidence->likelier[look], total = fate->lives * alive;
+	double died[FATE_BINS];
+
+	for (int i = 0; i < FATE_BINS; i++) {
+		died[i] = fate->dies[i] * (i < j ? evidence->kernel->waiting[i][j] : alive);
+		total += died[i];
+	}
 	if (total <= 0) {
 		sum->lives += count;
 		return;
 	}
 	for (int i = 0; i < FATE_BINS; i++)
-		sum->dies[i] += count * fate->dies[i] * kernel->waiting[i][j] / total;
-	sum->lives += count * fate->lives / total;
+		sum->dies[i] += count * died[i] / total;
+	sum->lives += count * fate->lives * alive / total;
 }
 
 static void scale(struct fate *fate, double factor)
@@ -201,17 +245,9 @@ static void scale(struct fate *fate, double factor)
 	fate->lives *= factor;
 }
 
-static double count_all(const struct fate_counts *seen)
-{
-	double sum = 0;
-
-	for (int i = 0; i < FATE_BINS; i++)
-		sum += seen->noticed[i] + seen->waiting[i];
-	return sum;
-}
-
 static void fit_step(struct fate *fate, const struct fate_counts *seen,
-		     const struct fate_kernel *kernel, const struct fate *prior, double weight)
+		     const struct fate_evidence *evidence, const struct fate *prior,
+		     double weight)
 {
 	struct fate sum = { 0 };
 
@@ -221,18 +257,20 @@ static void fit_step(struct fate *fate, const struct fate_counts *seen,
 	}
 	for (int j = 0; j < FATE_BINS; j++) {
 		if (seen->noticed[j] > 0)
-			share_noticed(fate, kernel, j, seen->noticed[j], &sum);
-		if (seen->waiting[j] > 0)
-			share_waiting(fate, kernel, j, seen->waiting[j], &sum);
+			share_noticed(fate, evidence->kernel, j, seen->noticed[j], &sum);
+		for (int look = 0; look < FATE_LOOKS; look++)
+			if (seen->waiting[look][j] > 0)
+				share_waiting(fate, evidence, j, (enum fate_look)look,
+					      seen->waiting[look][j], &sum);
 	}
-	scale(&sum, 1 / (count_all(seen) + (prior ? weight : 0)));
+	scale(&sum, 1 / (fate_count_all(seen) + (prior ? weight : 0)));
 	*fate = sum;
 }
 
 static int oldest_bin(const struct fate_counts *seen)
 {
 	for (int i = FATE_BINS - 1; i > 0; i--)
-		if (seen->noticed[i] > 0 || seen->waiting[i] > 0)
+		if (seen->noticed[i] > 0 || waiting_in(seen, i) > 0)
 			return i;
 	return 0;
 }
@@ -275,16 +313,16 @@ static void continue_hazard(struct fate *fate, int blind, int oldest)
 }
 
 void fate_fit(struct fate *fate, const struct fate_counts *seen,
-	      const struct fate_kernel *kernel, const struct fate *prior, double prior_weight,
-	      int steps)
+	      const struct fate_evidence *evidence, const struct fate *prior,
+	      double prior_weight, int steps)
 {
 	int oldest = oldest_bin(seen);
 
-	if (count_all(seen) + (prior ? prior_weight : 0) <= 0)
+	if (fate_count_all(seen) + (prior ? prior_weight : 0) <= 0)
 		return;
 	for (int i = 0; i < steps; i++)
-		fit_step(fate, seen, kernel, prior, prior_weight);
-	continue_hazard(fate, first_blind_bin(oldest, kernel->blind_s), oldest);
+		fit_step(fate, seen, evidence, prior, prior_weight);
+	continue_hazard(fate, first_blind_bin(oldest, evidence->kernel->blind_s), oldest);
 }
 
 struct fate_life fate_life(const struct fate *fate, double until_s)
@@ -300,13 +338,15 @@ struct fate_life fate_life(const struct fate *fate, double until_s)
 	return life;
 }
 
-double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin)
+double fate_alive(const struct fate *fate, const struct fate_evidence *evidence, int bin,
+		  enum fate_look look)
 {
 	double alive = fate->lives, ghosts = 0;
 
 	for (int i = bin; i < FATE_BINS; i++)
 		alive += fate->dies[i];
 	for (int i = 0; i < bin; i++)
-		ghosts += fate->dies[i] * kernel->waiting[i][bin];
+		ghosts += fate->dies[i] * evidence->kernel->waiting[i][bin];
+	alive *= evidence->likelier[look];
 	return alive + ghosts > 0 ? alive / (alive + ghosts) : 1;
 }

@@ -24,10 +24,21 @@ int fate_bin(double age_s);
 double fate_bin_low_s(int bin);
 double fate_bin_middle_s(int bin);
 
+/*
+ * What the contents of something look like that was not noticed: nobody knows, as they did
+ * first, or other than that. Whoever is alive may have written to them; what a ghost's
+ * place is used for now seldom looks the same.
+ */
+enum fate_look { LOOKS_UNKNOWN, LOOKS_SAME, LOOKS_CHANGED, FATE_LOOKS };
+
 /* Things by age: how many were noticed at that age, how many have it and were not. */
 struct fate_counts {
-	double noticed[FATE_BINS], waiting[FATE_BINS];
+	double noticed[FATE_BINS], waiting[FATE_LOOKS][FATE_BINS];
 };
+
+double fate_count_all(const struct fate_counts *counts);
+/* Adds @part of them to @sum. */
+void fate_counts_add(struct fate_counts *sum, const struct fate_counts *counts, double part);
 
 /* D at the lower end of each bin; straight between them. */
 struct delay_curve {
@@ -51,6 +62,15 @@ struct fate_kernel {
 
 void fate_kernel_init(struct fate_kernel *kernel, const struct delays *delays);
 
+/* What unnoticed things are judged by. */
+struct fate_evidence {
+	const struct fate_kernel *kernel;
+	double likelier[FATE_LOOKS];	/* among the living than among ghosts */
+};
+
+/* Of the living such a share looks the same as first, and of ghosts. */
+struct fate_evidence fate_evidence(const struct fate_kernel *kernel, double living, double ghosts);
+
 /* A distribution of lifetimes; its sum is 1. */
 struct fate {
 	double dies[FATE_BINS], lives;
@@ -63,13 +83,14 @@ void fate_init(struct fate *fate);
  * things like @prior are added (0: none).
  */
 void fate_fit(struct fate *fate, const struct fate_counts *seen,
-	      const struct fate_kernel *kernel, const struct fate *prior, double prior_weight,
-	      int steps);
+	      const struct fate_evidence *evidence, const struct fate *prior,
+	      double prior_weight, int steps);
 /* How long things live, and the square of it, on average, if all end at @until_s at last. */
 struct fate_life { double mean_s, square_s2; };
 
 struct fate_life fate_life(const struct fate *fate, double until_s);
 /* The chance that something unnoticed at an age in @bin is alive. */
-double fate_alive(const struct fate *fate, const struct fate_kernel *kernel, int bin);
+double fate_alive(const struct fate *fate, const struct fate_evidence *evidence, int bin,
+		  enum fate_look look);
 
 #endif

@@ -265,16 +265,17 @@ static double live_bytes_of(const struct birth_row *births, const struct live_ro
 	return live->bytes.y + births->mapped.live_bytes;
 }
 
-static struct metrics row_metrics(const struct estimate *e, const struct birth_row *births,
+static struct metrics row_metrics(const struct estimate *e, size_t number,
 				  const struct live_row *live)
 {
+	const struct birth_row *births = &e->w->rows.data[number];
 	const struct mapped_sums *mapped = &births->mapped;
 	double alloc_bytes = at_least(live->bytes.y, births->bytes.y) + mapped->alloc_bytes;
 	double alloc_count = at_least(live->count.y, births->count.y) + mapped->alloc_count;
 	double live_bytes = live_bytes_of(births, live);
 	double live_count = live->count.y + mapped->live_count;
 	double weight = weight_unseen(e->w, births), size = mean_size(births);
-	double untold = untold_of(e, births);
+	double untold = fmax(untold_of(e, births), e->rest[number]);
 	struct metrics m = {
 		.live_bytes = llround(live_bytes),
 		.live_count = llround(live_count),
@@ -317,6 +318,7 @@ static void estimate_end(struct estimate *e)
 	free(e->waiting);
 	free(e->steady);
 	free(e->expected);
+	free(e->rest);
 }
 
 static double total_live(const struct estimate *e, const struct live_row *live)
@@ -401,7 +403,7 @@ void windows_rows(struct windows *w, uint64_t now_ns, struct window_row_vec *row
 	for (size_t i = 1; i < w->rows.len; i++) {
 		struct window_row row = {
 			.stack_id = w->rows.data[i].stack_id,
-			.m = row_metrics(&e, &w->rows.data[i], &live[i]),
+			.m = row_metrics(&e, i, &live[i]),
 			.samples = live[i].samples,
 			.exact = w->rows.data[i].exact,
 			.told_bytes = llround(w->rows.data[i].told_bytes),

@@ -5,13 +5,16 @@
  * Of a stack whose blocks live for a second, the last second's windows alone say how
  * many there are now: a handful. But if it always allocates at the same pace, as most do,
  * then all windows tell that pace, all blocks that were ever followed tell how long they
- * live, and the product of both is what is alive (Little's law). Which of the two
- * figures holds, they say themselves: the one that all windows tell is an efficient
- * estimate of what both estimate if the pace is even, so that the variance of their
- * difference is the difference of their variances (Hausman, 1978). Where they differ by
- * more than that, the pace has changed: how much paces do is learnt from all stacks of the
+ * live, and the product of both is what is alive (Little's law).
+ *
+ * So there is a figure out of much that holds if all is even, and one out of little that
+ * always holds: of the pace that of all windows and that of the last ones; of what is
+ * alive what is expected by that pace, and what is followed. The former is an efficient
+ * estimate of what both estimate if all is even, so that the variance of their difference
+ * is the difference of their variances (Hausman, 1978). Where they differ by more than
+ * that, something has changed: how much things do is learnt from all stacks of the
  * program (DerSimonian and Laird, 1986), and each stack's estimate lies between both
- * figures (Morris, 1983), but with what is followed where that says clearly something else.
+ * figures (Morris, 1983), but with the latter where that says clearly something else.
  */
 #include <math.h>
 
@@ -22,135 +25,207 @@
 #define CHANCE 1.4		/* standard deviations that are taken for it */
 #define SAYS_LITTLE 1		/* fewer blocks are expected than would tell a change of pace */
 
-/* Of a row's live bytes, both figures, and what they are made of. */
-struct both {
-	double followed, expected;
-	double square_s2;	/* of lifetimes, by bytes */
-	/* Variances of the latter, and of how far they are apart by chance. */
-	double variance, apart;
-};
+/* Both figures, and the variance of how far they are apart by chance. */
+struct pair { double even, other, apart; };
 
-/* How much paces change: the variance of their changes, and what that may be at most. */
+/* How much things change: the variance of that, by their square; and what it may be at most. */
 struct changes { double variance, most; };
 
-/* All that windows stand for until the last one. */
-static double stood_for_s(const struct windows *w)
+static struct changes find_changes(const struct pair *pairs, size_t len)
 {
-	double n = w->number;
+	double far = 0, known = 0, n = 0;
 
-	return age_s(w->first_ns, w->shut_ns) * n / (n - 1);
+	for (size_t i = 0; i < len; i++) {
+		double square = pairs[i].even * pairs[i].even;
+
+		if (pairs[i].apart <= 0 || square < SAYS_LITTLE * pairs[i].apart)
+			continue;
+		far += pow(pairs[i].other - pairs[i].even, 2) / pairs[i].apart;
+		known += square / pairs[i].apart;
+		n++;
+	}
+	if (known <= 0)
+		return (struct changes){ 0, HUGE_VAL };
+	/* If nothing changes, it is chi-squared with n degrees of freedom. */
+	return (struct changes){
+		fmax(far - n - sqrt(2 * n), 0) / known, fmax(far - n + 2 * sqrt(2 * n), 0) / known,
+	};
+}
+
+/* How much of the way from the one figure to the other the estimate goes. */
+static double way_to_other(const struct pair *pair, const struct changes *changes)
+{
+	const struct estimate_range range = estimate_range(pair->even, pair->apart, CHANCE);
+	double off = pair->other - pair->even;
+	double chance = off > 0 ? range.high - pair->even : pair->even - range.low;
+	double change = changes->variance * pair->even * pair->even;
+	double way = change > 0 ? change / (change + pair->apart) : 0;
+
+	return fabs(off) > chance ? fmax(way, 1 - chance * chance / (off * off)) : way;
+}
+
+/* By the square of the figure that it is of. */
+static double unseen_change(const struct pair *pair, const struct changes *changes)
+{
+	return fmin(pair->apart / (pair->even * pair->even), changes->most);
+}
+
+/* What windows stand for: all of them until the last, and those that count lately. */
+struct times { double all_s, lately_s, lately_squares_s; };
+
+static struct times stood_for(const struct windows *w)
+{
+	double n = w->number, period_s = age_s(w->first_ns, w->shut_ns) / (n - 1);
+	double gone = pow(LATELY_KEEPS, n);
+
+	return (struct times){
+		.all_s = n * period_s,
+		.lately_s = period_s * (1 - gone) / (1 - LATELY_KEEPS),
+		.lately_squares_s = period_s * (1 - gone * gone) /
+				    (1 - LATELY_KEEPS * LATELY_KEEPS),
+	};
+}
+
+/* A row's pace, by that of all windows; its variance, by its square. */
+struct pace { double factor, variance; };
+
+static struct pair pair_of_pace(const struct windows *w, const struct birth_row *row,
+				const struct times *t)
+{
+	double lately = row->lately * pow(LATELY_KEEPS, w->number - row->lately_window);
+	double squares = row->kept.squares / t->all_s;
+
+	return (struct pair){
+		.even = row->kept.y / t->all_s,
+		.other = lately / t->lately_s,
+		.apart = fmax(squares * t->lately_squares_s / (t->lately_s * t->lately_s) -
+			      squares / t->all_s, 0),
+	};
+}
+
+static struct pace mix_pace(const struct pair *pair, const struct changes *changes,
+			    const struct draw_sum *kept)
+{
+	double way = way_to_other(pair, changes), part = 1 - way;
+	double factor = (pair->even + way * (pair->other - pair->even)) / pair->even;
+	double other = pair->apart / (pair->even * pair->even);
+
+	return (struct pace){
+		.factor = factor,
+		.variance = kept->squares / (kept->y * kept->y) + way * way * other +
+			    part * part * unseen_change(pair, changes),
+	};
 }
 
 static bool goes_by_windows(const struct windows *w, uint32_t row)
 {
-	return row != OLDER_ROW && !w->rows.data[row].known && !w->rows.data[row].exact;
+	return row != OLDER_ROW && !w->rows.data[row].known && !w->rows.data[row].exact &&
+	       w->rows.data[row].kept.y > 0;
+}
+
+static struct pace *find_paces(const struct windows *w, const struct times *t)
+{
+	struct pair *pairs __cleanup_free = xcalloc(w->rows.len, sizeof(*pairs));
+	struct pace *paces = xcalloc(w->rows.len, sizeof(*paces));
+	struct changes changes;
+
+	for (uint32_t i = 0; i < w->rows.len; i++)
+		if (goes_by_windows(w, i))
+			pairs[i] = pair_of_pace(w, &w->rows.data[i], t);
+	changes = find_changes(pairs, w->rows.len);
+	for (uint32_t i = 0; i < w->rows.len; i++)
+		if (goes_by_windows(w, i))
+			paces[i] = mix_pace(&pairs[i], &changes, &w->rows.data[i].kept);
+	return paces;
+}
+
+/* Of a row's live bytes: what is expected and what is followed, and the former's variance. */
+struct live_pair {
+	struct pair p;
+	double mean_s, square_s2;	/* of lifetimes, by bytes */
+	double variance;
+};
+
+static void judge(struct live_pair *live, const struct draw_sum *kept, const struct pace *pace,
+		  const struct times *t)
+{
+	double spread = fmax(live->square_s2 / (live->mean_s * live->mean_s) - 1, 0);
+	double draws = kept->squares / (kept->y * kept->y);
+
+	live->variance = live->p.even * live->p.even * (pace->variance + spread * draws);
+	live->p.apart = fmax(pace->factor * kept->squares / t->all_s * live->mean_s -
+			     live->variance, 0);
 }
 
 /* Blocks of each cell, and both figures of each row. */
-static struct both *expect_all(struct estimate *e, double watched_s)
+static struct live_pair *expect_all(struct estimate *e, const struct times *t)
 {
 	const struct windows *w = e->w;
-	struct both *rows = xcalloc(w->rows.len, sizeof(*rows));
+	struct pace *paces __cleanup_free = find_paces(w, t);
+	struct live_pair *rows = xcalloc(w->rows.len, sizeof(*rows));
 
 	for (size_t i = 0; i < w->cells.len; i++) {
 		const struct cell *cell = &w->cells.data[i];
-		struct both *row = &rows[cell->row];
+		double factor = paces[cell->row].factor / t->all_s;
+		struct live_pair *row = &rows[cell->row];
 		struct fate_life life;
 
 		if (!goes_by_windows(w, cell->row) || cell->kept_count <= 0)
 			continue;
-		life = fate_life(&cell->fate, watched_s);
-		e->expected[i] = cell->kept_count / watched_s * life.mean_s;
-		row->expected += cell->kept_bytes / watched_s * life.mean_s;
-		row->square_s2 += cell->kept_bytes * life.square_s2;
+		life = fate_life(&cell->fate, t->all_s);
+		e->expected[i] = factor * cell->kept_count * life.mean_s;
+		row->p.even += factor * cell->kept_bytes * life.mean_s;
+		row->mean_s += cell->kept_bytes * life.mean_s / w->rows.data[cell->row].kept.y;
+		row->square_s2 += cell->kept_bytes * life.square_s2 /
+				  w->rows.data[cell->row].kept.y;
 	}
 	for (size_t i = 0; i < w->blocks.len; i++) {
 		const struct follow *block = &w->blocks.data[i];
 
 		if (is_drawn(block))
-			rows[block->row].followed +=
+			rows[block->row].p.other +=
 				e->alive[i] * block->weight * (double)block->size;
 	}
+	for (size_t i = 0; i < w->rows.len; i++)
+		if (rows[i].p.even > 0)
+			judge(&rows[i], &w->rows.data[i].kept, &paces[i], t);
 	return rows;
 }
 
-/* The variances of a figure that is made of the pace, and of lifetimes: of so many draws. */
-static void judge(struct both *both, const struct draw_sum *kept, double watched_s)
+static struct steady weigh(const struct live_pair *live, const struct changes *changes)
 {
-	double mean_s = both->expected / (kept->y / watched_s);
-	double spread = fmax(both->square_s2 / kept->y / (mean_s * mean_s) - 1, 0);
-
-	both->variance = both->expected * both->expected * (1 + spread) * kept->squares /
-			 (kept->y * kept->y);
-	both->apart = fmax(kept->squares / watched_s * mean_s - both->variance, 0);
-}
-
-static struct changes find_changes(const struct both *both, size_t rows)
-{
-	double far = 0, known = 0, n = 0;
-
-	for (size_t i = 0; i < rows; i++) {
-		double square = both[i].expected * both[i].expected;
-
-		if (both[i].apart <= 0 || square < SAYS_LITTLE * both[i].apart)
-			continue;
-		far += pow(both[i].followed - both[i].expected, 2) / both[i].apart;
-		known += square / both[i].apart;
-		n++;
-	}
-	if (known <= 0)
-		return (struct changes){ 0, HUGE_VAL };
-	/* If paces are even, it is chi-squared with n degrees of freedom. */
-	return (struct changes){
-		fmax(far - n, 0) / known, fmax(far - n + 2 * sqrt(2 * n), 0) / known,
-	};
-}
-
-/* How much of the way from what is expected to what is followed the estimate goes. */
-static double own_part(const struct both *both, const struct changes *changes)
-{
-	const struct estimate_range range = estimate_range(both->expected, both->apart);
-	double off = both->followed - both->expected;
-	double chance = (off > 0 ? range.high - both->expected : both->expected - range.low) *
-			CHANCE / 1.96;
-	double change = changes->variance * both->expected * both->expected;
-	double own = change > 0 ? change / (change + both->apart) : 0;
-
-	return fabs(off) > chance ? fmax(own, 1 - chance * chance / (off * off)) : own;
-}
-
-static struct steady weigh(const struct both *both, const struct changes *changes)
-{
-	double own = own_part(both, changes), part = 1 - own;
-	double unseen = fmin(both->apart, changes->most * both->expected * both->expected);
+	double own = way_to_other(&live->p, changes), part = 1 - own;
+	double even = live->variance / (live->p.even * live->p.even);
 
 	if (part <= 0)
 		return (struct steady){ 0 };
 	/* What is followed has its own variance. */
 	return (struct steady){
 		.part = part,
-		.variance = ((1 - own * own) * both->variance + part * part * unseen) /
-			    pow(part * both->expected, 2),
+		.variance = (1 - own * own) * even / (part * part) +
+			    unseen_change(&live->p, changes),
 	};
 }
 
 void estimate_steady(struct estimate *e)
 {
 	const struct windows *w = e->w;
-	double watched_s = w->number >= WINDOWS_MIN ? stood_for_s(w) : 0;
-	struct both *both __cleanup_free = NULL;
+	struct live_pair *live __cleanup_free = NULL;
+	struct pair *pairs __cleanup_free = NULL;
 	struct changes changes;
+	struct times times;
 
-	if (watched_s <= 0)
+	if (w->number < WINDOWS_MIN || w->shut_ns <= w->first_ns)
 		return;
-	both = expect_all(e, watched_s);
+	times = stood_for(w);
+	live = expect_all(e, &times);
+	pairs = xcalloc(w->rows.len, sizeof(*pairs));
 	for (size_t i = 0; i < w->rows.len; i++)
-		if (both[i].expected > 0)
-			judge(&both[i], &w->rows.data[i].kept, watched_s);
-	changes = find_changes(both, w->rows.len);
+		pairs[i] = live[i].p;
+	changes = find_changes(pairs, w->rows.len);
 	for (size_t i = 0; i < w->rows.len; i++)
-		if (both[i].expected > 0)
-			e->steady[i] = weigh(&both[i], &changes);
+		if (live[i].p.even > 0)
+			e->steady[i] = weigh(&live[i], &changes);
 	for (size_t i = 0; i < w->cells.len; i++)
 		e->expected[i] *= e->steady[w->cells.data[i].row].part;
 }

@@ -177,7 +177,7 @@ static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
 	large_note_end(w, block);
 	if (block->f.since_ns <= w->census_ns)
 		w->gone_squares += pow(block->weight * (double)block->size, 2);
-	cell->ended.noticed[fate_bin(age_s(block->f.since_ns, now_ns))] += block->stands_for;
+	cell->noticed[fate_bin(age_s(block->f.since_ns, now_ns))] += block->stands_for;
 	block->ended = true;
 	w->ended++;
 	map64_remove(&w->block_at, block->f.addr);
@@ -561,6 +561,9 @@ static void note_births(struct windows *w, double weight)
 		draw_sum_add(&row->count, weight * row->now_count);
 		draw_sum_add(&row->temporary, weight * row->now_temporary);
 		draw_sum_add(&row->kept, weight * row->now_kept);
+		row->lately = weight * row->now_kept +
+			row->lately * pow(LATELY_KEEPS, w->number - row->lately_window);
+		row->lately_window = w->number;
 		row->now_bytes = row->now_count = row->now_temporary = row->now_kept = 0;
 		row->touched = false;
 	}
@@ -641,7 +644,7 @@ static void thin_controls(struct windows *w, uint64_t now_ns)
 		if (control->ended || !toss(control->f.serial + w->number))
 			continue;
 		control->ended = true;
-		w->delays[control->kind][control->class].waiting[
+		w->delays[control->kind][control->class].waiting[LOOKS_UNKNOWN][
 			fate_bin(age_s(control->f.since_ns, now_ns))]++;
 	}
 	sweep(&w->controls, &w->control_at);
@@ -737,12 +740,21 @@ void windows_note_first(struct windows *w, const struct followed *f)
 	found->f.head = f->head;
 	found->f.word0 = f->word0;
 	found->f.print = f->print;
+	found->f.look = f->look;
 	/* What is told by its contents has no chunk; such controls stand for all. */
 	if (f->head <= 7)
 		return;
 	found->chunk_class = (uint16_t)window_class(f->head & ~7ull);
 	if (found->f.control)
 		found->class = found->chunk_class;
+}
+
+void windows_note_look(struct windows *w, const struct followed *f)
+{
+	struct follow *found = find_followed(w, f);
+
+	if (found)
+		found->f.look = f->look;
 }
 
 void windows_note_end(struct windows *w, const struct followed *f, uint64_t now_ns)

@@ -39,6 +39,7 @@
 #include "bpf/events.h"
 #include "model/hand_over.h"
 #include "model/metrics.h"
+#include "model/window_fates.h"
 
 struct windows;
 
@@ -85,6 +86,7 @@ struct followed {
 	uint64_t head, word0, print;
 	uint32_t size;		/* asked for, at most UINT32_MAX; of controls 0 */
 	bool control;
+	uint8_t look;		/* enum fate_look: of its contents, when they were last read */
 };
 
 DEFINE_VEC(followed_vec, struct followed);
@@ -106,6 +108,8 @@ void windows_follow_contents(struct windows *windows);
 void windows_set_sizing(struct windows *windows, uint64_t (*chunk_bytes)(uint64_t size));
 /* What was read of it first. Ignored if it is followed no longer. */
 void windows_note_first(struct windows *windows, const struct followed *followed);
+/* Its contents look otherwise than they did: followed->look. */
+void windows_note_look(struct windows *windows, const struct followed *followed);
 /* It is no more. */
 void windows_note_end(struct windows *windows, const struct followed *followed, uint64_t now_ns);
 /*

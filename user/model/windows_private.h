@@ -8,7 +8,6 @@
 #define HEAPSONDE_MODEL_WINDOWS_PRIVATE_H
 
 #include "model/map64.h"
-#include "model/window_fates.h"
 #include "model/windows.h"
 
 #define OLDER_ROW 0		/* of blocks from before the first window */
@@ -44,7 +43,7 @@ struct cell {
 	uint32_t row;
 	uint16_t class;
 	double kept_count, kept_bytes;	/* that outlived their windows, and what these stand for */
-	struct fate_counts ended;	/* those that were noticed; waiting is unused */
+	double noticed[FATE_BINS];	/* ends, by the age that they were noticed at */
 	struct fate fate;		/* as last fitted */
 	bool fitted;
 };
@@ -57,12 +56,16 @@ struct draw_sum { double y, squares, largest; };
 /* Of blocks with mappings of their own: all of them, not estimates. */
 struct mapped_sums { double alloc_bytes, alloc_count, live_bytes, live_count; };
 
+#define LATELY_KEEPS (1 - 1 / 64.0)	/* of what is kept lately, from one window to the next */
+
 /* A stack's births. */
 struct birth_row {
 	uint64_t stack_id;
 	double now_bytes, now_count, now_temporary;	/* in the open window */
 	double now_kept;		/* bytes of blocks that outlived it */
 	struct draw_sum bytes, count, temporary, kept;
+	double lately;			/* what was kept, of which each window forgets a part ... */
+	uint32_t lately_window;		/* ... until this one */
 	struct mapped_sums mapped;	/* not in the sums above */
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
@@ -72,6 +75,7 @@ struct birth_row {
 	double large_settled, large_met;	/* ... large: a walk might have met them, did */
 	double large_bytes;		/* of those that were met, in walks and windows */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
+	double same;			/* of its living blocks, that look as they did first */
 };
 
 DEFINE_VEC(birth_row_vec, struct birth_row);

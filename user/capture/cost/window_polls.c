@@ -264,64 +264,6 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 	return false;
 }
 
-/* --- what is followed --- */
-
-struct head_reader { uint32_t pid; };
-
-static bool read_head(void *arg, uint64_t chunk, uint64_t *ret)
-{
-	const struct head_reader *reader = arg;
-	struct iovec local = { ret, sizeof(*ret) };
-	struct iovec remote = { (void *)(uintptr_t)(chunk + 8), sizeof(*ret) };
-
-	return process_vm_readv((pid_t)reader->pid, &local, 1, &remote, 1, 0) == sizeof(*ret);
-}
-
-/* One block, read. */
-struct looked {
-	struct chunk_view view;
-	uint64_t next_head;
-};
-
-enum looked_parts { LOOKED_NOTHING, LOOKED_CHUNK, LOOKED_BOTH };
-
-/* Where the chunk behind begins; its head is asked for at once, if the size is known. */
-static uint64_t next_chunk(const struct followed *f)
-{
-	uint64_t size = f->head ? f->head & CHUNK_SIZE_MASK : window_chunk_bytes(f->size);
-
-	return f->addr - HEADER + size;
-}
-
-/*
- * Reads @count blocks, one after the other until one of them cannot be read
- * whole: how many could be is returned, how far the next one in @part_ret.
- * Below 0: the process is gone.
- */
-static int read_batch(uint32_t pid, const struct followed *all, int count, struct looked *looked,
-		      enum looked_parts *part_ret)
-{
-	struct iovec local[2 * BATCH], remote[2 * BATCH];
-	ssize_t len;
-	int done = 0;
-
-	for (int i = 0; i < count; i++) {
-		local[2 * i] = (struct iovec){ &looked[i].view, sizeof(looked[i].view) };
-		remote[2 * i] = (struct iovec){ (void *)(uintptr_t)(all[i].addr - HEADER),
-						sizeof(looked[i].view) };
-		local[2 * i + 1] = (struct iovec){ &looked[i].next_head, 8 };
-		remote[2 * i + 1] = (struct iovec){
-			(void *)(uintptr_t)(next_chunk(&all[i]) + 8), 8 };
-	}
-	len = process_vm_readv((pid_t)pid, local, 2 * count, remote, 2 * count, 0);
-	if (len < 0 && errno != EFAULT)
-		return -1;
-	for (; len >= (ssize_t)sizeof(looked[0].view) + 8 && done < count; done++)
-		len -= (ssize_t)sizeof(looked[0].view) + 8;
-	*part_ret = len >= (ssize_t)sizeof(looked[0].view) ? LOOKED_CHUNK : LOOKED_NOTHING;
-	return done;
-}
-
 /* --- contents --- */
 
 #define CONTENT_WORDS 8
@@ -353,10 +295,108 @@ static int content_words(const struct followed *f)
 	return words < CONTENT_WORDS ? (int)words : CONTENT_WORDS;
 }
 
-/* A block is as long as was asked for when it is first read, or it has ended before. */
-static bool begins_ended(const struct followed *f, const struct looked *looked)
+/* --- glibc's chunks --- */
+
+struct head_reader { uint32_t pid; };
+
+static bool read_head(void *arg, uint64_t chunk, uint64_t *ret)
 {
-	return !f->control && !chunk_fits_request(looked->view.head, f->size);
+	const struct head_reader *reader = arg;
+	struct iovec local = { ret, sizeof(*ret) };
+	struct iovec remote = { (void *)(uintptr_t)(chunk + 8), sizeof(*ret) };
+
+	return process_vm_readv((pid_t)reader->pid, &local, 1, &remote, 1, 0) == sizeof(*ret);
+}
+
+#define HEAD_WORDS 2
+
+/* One block, read: its chunk's head, and as much of its contents as is looked at. */
+struct looked {
+	uint64_t words[HEAD_WORDS + CONTENT_WORDS];
+	uint64_t next_head;
+};
+
+static struct chunk_view view_of(const struct looked *looked)
+{
+	struct chunk_view view;
+
+	memcpy(&view, looked->words, sizeof(view));
+	return view;
+}
+
+enum looked_parts { LOOKED_NOTHING, LOOKED_CHUNK, LOOKED_BOTH };
+
+/* Where the chunk behind begins; its head is asked for at once, if the size is known. */
+static uint64_t next_chunk(const struct followed *f)
+{
+	uint64_t size = f->head ? f->head & CHUNK_SIZE_MASK : window_chunk_bytes(f->size);
+
+	return f->addr - HEADER + size;
+}
+
+static size_t looked_bytes(const struct followed *f)
+{
+	size_t bytes = 8 * (HEAD_WORDS + (size_t)content_words(f));
+
+	return f->control || bytes < sizeof(struct chunk_view) ? sizeof(struct chunk_view) : bytes;
+}
+
+/*
+ * Reads @count blocks, one after the other until one of them cannot be read
+ * whole: how many could be is returned, how far the next one in @part_ret.
+ * Below 0: the process is gone.
+ */
+static int read_batch(uint32_t pid, const struct followed *all, int count, struct looked *looked,
+		      enum looked_parts *part_ret)
+{
+	struct iovec local[2 * BATCH], remote[2 * BATCH];
+	ssize_t len;
+	int done = 0;
+
+	for (int i = 0; i < count; i++) {
+		local[2 * i] = (struct iovec){ looked[i].words, looked_bytes(&all[i]) };
+		remote[2 * i] = (struct iovec){ (void *)(uintptr_t)(all[i].addr - HEADER),
+						looked_bytes(&all[i]) };
+		local[2 * i + 1] = (struct iovec){ &looked[i].next_head, 8 };
+		remote[2 * i + 1] = (struct iovec){
+			(void *)(uintptr_t)(next_chunk(&all[i]) + 8), 8 };
+	}
+	len = process_vm_readv((pid_t)pid, local, 2 * count, remote, 2 * count, 0);
+	if (len < 0 && errno != EFAULT)
+		return -1;
+	for (; done < count && len >= (ssize_t)looked_bytes(&all[done]) + 8; done++)
+		len -= (ssize_t)looked_bytes(&all[done]) + 8;
+	*part_ret = done < count && len >= (ssize_t)looked_bytes(&all[done]) ? LOOKED_CHUNK
+									   : LOOKED_NOTHING;
+	return done;
+}
+
+/* A block is as long as was asked for when it is first read, or it has ended before. */
+static bool begins_ended(const struct followed *f, const struct chunk_view *view)
+{
+	return !f->control && !chunk_fits_request(view->head, f->size);
+}
+
+static bool has_content(const struct followed *f)
+{
+	return content_words(f) >= CONTENT_WORDS_MIN;
+}
+
+static uint64_t print_of(const struct followed *f, const struct looked *looked)
+{
+	return content_print(&looked->words[HEAD_WORDS], content_words(f));
+}
+
+/* What is not compared has no look. */
+static void judge_look(struct poll *poll, const struct followed *f, const struct looked *looked)
+{
+	struct followed now = *f;
+
+	if (f->look == LOOKS_UNKNOWN)
+		return;
+	now.look = print_of(f, looked) == f->print ? LOOKS_SAME : LOOKS_CHANGED;
+	if (now.look != f->look)
+		followed_vec_push(&poll->other_look, now);
 }
 
 static void judge(struct poll *poll, const struct followed *f, const struct looked *looked,
@@ -365,26 +405,34 @@ static void judge(struct poll *poll, const struct followed *f, const struct look
 	struct head_reader head_reader = { poll->pid };
 	const struct chunk_reader reader = { read_head, &head_reader };
 	struct chunk_before before = { f->head, f->word0 };
+	const struct chunk_view view = view_of(looked);
 	struct followed first = *f;
 
+	/* Then the view is of no meaning. */
 	if (parts == LOOKED_NOTHING) {
 		followed_vec_push(&poll->ended, *f);
 		return;
 	}
 	if (!f->head) {
-		before = (struct chunk_before){ looked->view.head, looked->view.words[0] };
+		before = (struct chunk_before){ view.head, view.words[0] };
 		first.head = before.head;
 		first.word0 = before.word0;
+		if (!f->control && has_content(f)) {
+			first.print = print_of(f, looked);
+			first.look = LOOKS_SAME;
+		}
 		followed_vec_push(&poll->first, first);
 		/* The chunk behind may be another one than was read. */
 		if (next_chunk(&first) != next_chunk(f))
 			parts = LOOKED_CHUNK;
 	}
-	if ((!f->head && begins_ended(f, looked)) ||
-	    chunk_has_ended(f->addr, &before, &looked->view,
+	if ((!f->head && begins_ended(f, &view)) ||
+	    chunk_has_ended(f->addr, &before, &view,
 			    parts == LOOKED_BOTH ? &looked->next_head : NULL,
 			    &poll->evidence->key, &reader))
 		followed_vec_push(&poll->ended, first);
+	else
+		judge_look(poll, f, looked);
 }
 
 /* False when the process is gone. */
@@ -408,11 +456,6 @@ static bool look_at(struct poll *poll, const struct followed *all, size_t count)
 		at += (size_t)done;
 	}
 	return true;
-}
-
-static bool has_content(const struct followed *f)
-{
-	return content_words(f) >= CONTENT_WORDS_MIN;
 }
 
 static bool read_print(uint32_t pid, const struct followed *f, uint64_t *ret)
@@ -487,6 +530,8 @@ static void tell(const struct poll *poll, struct windows *windows, pthread_mutex
 	pthread_mutex_lock(lock);
 	vec_for_each(f, &poll->first)
 		windows_note_first(windows, f);
+	vec_for_each(f, &poll->other_look)
+		windows_note_look(windows, f);
 	vec_for_each(f, &poll->ended)
 		windows_note_end(windows, f, now);
 	pthread_mutex_unlock(lock);
@@ -532,6 +577,7 @@ size_t polls_look(uint32_t pid, struct windows *windows, pthread_mutex_t *lock,
 		tell(&poll, windows, lock);
 	followed_vec_deinit(&poll.first);
 	followed_vec_deinit(&poll.ended);
+	followed_vec_deinit(&poll.other_look);
 	return all.len;
 }
 

@@ -13,7 +13,7 @@
 struct poll {
 	uint32_t pid;
 	const struct poll_evidence *evidence;
-	struct followed_vec first, ended;
+	struct followed_vec first, ended, other_look;
 };
 
 /* Notes in @followed what the block begins with. False: the process is gone. */

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * How likely each block that windows have shown is alive; see window_fates.h.
+ *
+ *	controls -> how long ghosts stay unnoticed, by size class
+ *	blocks -> lifetimes by stack and class -> each one's chance to be alive
+ *	what is alive, by stack -> how often its blocks' contents stay as they were
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/window_estimate.h"
+
+#define POOLED_CONTROLS 10	/* of all classes, in the curve of each */
+#define PRIOR_BLOCKS 0.5	/* of all stacks, in a stack's lifetimes */
+#define PRIOR_OF_ROW 3		/* of the stack, in those of its blocks of one size */
+#define STEPS_FIRST 60
+#define STEPS_AGAIN 12		/* from where the last fit ended */
+#define PRINTS_MAX 64
+#define PAIRS_PRIOR 50
+#define ALIKE_PRIOR 0.01	/* of such pairs */
+#define ALIKE_MAX 0.95
+#define SAME_BLOCKS 3		/* of which, of the living, such a part ... */
+#define SAME_PRIOR 0.8		/* ... looks as it did first */
+
+/* --- controls --- */
+
+/* Controls by class, and of all together. */
+struct control_counts {
+	struct fate_counts class[WINDOW_CLASSES], pool;
+};
+
+/* Of each kind. */
+static struct control_counts *count_controls(const struct estimate *e)
+{
+	struct control_counts *counts = xcalloc(CONTROL_KINDS, sizeof(*counts));
+
+	for (int kind = 0; kind < CONTROL_KINDS; kind++)
+		memcpy(counts[kind].class, e->w->delays[kind], sizeof(counts[kind].class));
+	vec_for_each(control, &e->w->controls)
+		if (!control->ended)
+			counts[control->kind].class[control->class].waiting[LOOKS_UNKNOWN][
+				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
+	for (int kind = 0; kind < CONTROL_KINDS; kind++)
+		for (int i = 0; i < WINDOW_CLASSES; i++)
+			fate_counts_add(&counts[kind].pool, &counts[kind].class[i], 1);
+	return counts;
+}
+
+/*
+ * How long the ends of a class's blocks stay unnoticed: by its own controls, and by so
+ * many of the others' where it has few. Classes differ: what is freed may go on in
+ * another block of the same size at once, or lie there for long.
+ */
+static void fit_delay(const struct control_counts *counts, int class, struct delay_curve *ret)
+{
+	double all = fate_count_all(&counts->pool);
+	struct fate_counts both = counts->class[class];
+
+	if (all > 0)
+		fate_counts_add(&both, &counts->pool, fmin(POOLED_CONTROLS / all, 1));
+	delay_fit(&both, ret);
+}
+
+/* Of a class; of all together below 0. */
+static void fit_delays(const struct control_counts *counts, int class, struct delays *ret)
+{
+	const struct control_counts *early = &counts[CONTROL_EARLY], *late = &counts[CONTROL_LATE];
+
+	if (class < 0) {
+		delay_fit(&early->pool, &ret->early);
+		delay_fit(&late->pool, &ret->late);
+		return;
+	}
+	fit_delay(early, class, &ret->early);
+	fit_delay(late, class, &ret->late);
+}
+
+static void init_kernels(struct estimate *e, const struct delays *delays)
+{
+	const struct delays any_time = { delays->late, delays->late };
+
+	fate_kernel_init(e->kernel, delays);
+	fate_kernel_init(e->any_time, &any_time);
+}
+
+/* Of what no window's end was the beginning of, none was the time to look at. */
+static const struct fate_kernel *kernel_of(const struct estimate *e, uint32_t row)
+{
+	const struct birth_row *births = &e->w->rows.data[row];
+
+	return row == OLDER_ROW || births->known || births->exact ? e->any_time : e->kernel;
+}
+
+/* --- contents --- */
+
+/* Prints of blocks of one class, a few of the newest. */
+struct prints { uint64_t print[PRINTS_MAX]; int n; };
+
+static double count_alike(const struct prints *prints)
+{
+	double alike = 0;
+
+	for (int i = 0; i < prints->n; i++)
+		for (int k = 0; k < i; k++)
+			alike += prints->print[i] == prints->print[k];
+	return alike;
+}
+
+/*
+ * Of ghosts, how many look the same: as many as of two blocks of a class look alike, for it
+ * is another one of these that lies there now.
+ */
+static void compare_contents(struct estimate *e)
+{
+	struct prints *prints __cleanup_free = xcalloc(WINDOW_CLASSES, sizeof(*prints));
+
+	for (size_t i = e->w->blocks.len; i-- > 0;) {
+		const struct follow *block = &e->w->blocks.data[i];
+		struct prints *of = &prints[block->class];
+
+		if (block->f.look != LOOKS_UNKNOWN && of->n < PRINTS_MAX)
+			of->print[of->n++] = block->f.print;
+	}
+	for (int i = 0; i < WINDOW_CLASSES; i++) {
+		double pairs = prints[i].n * (prints[i].n - 1) / 2.0;
+
+		e->alike[i] = (count_alike(&prints[i]) + ALIKE_PRIOR * PAIRS_PRIOR) /
+			      (pairs + PAIRS_PRIOR);
+	}
+}
+
+static struct fate_evidence evidence_of(const struct estimate *e, uint32_t row, double ghosts)
+{
+	const struct birth_row *births = &e->w->rows.data[row];
+
+	return fate_evidence(kernel_of(e, row), births->fitted ? births->same : SAME_PRIOR,
+			     fmin(ghosts, ALIKE_MAX));
+}
+
+/* How often what is taken for alive looks as it did, by stack: for the next estimate. */
+static void judge_contents(struct estimate *e)
+{
+	struct birth_row *rows = e->w->rows.data;
+	double *living __cleanup_free = xcalloc(2 * e->w->rows.len, sizeof(*living));
+	double *same = living + e->w->rows.len;
+
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+
+		if (block->f.look == LOOKS_UNKNOWN)
+			continue;
+		living[block->row] += e->alive[i];
+		same[block->row] += block->f.look == LOOKS_SAME ? e->alive[i] : 0;
+	}
+	for (size_t i = 0; i < e->w->rows.len; i++)
+		rows[i].same = (same[i] + SAME_PRIOR * SAME_BLOCKS) / (living[i] + SAME_BLOCKS);
+}
+
+/* --- lifetimes --- */
+
+static void count_waiting(struct estimate *e)
+{
+	e->waiting = xcalloc(e->w->cells.len + 1, sizeof(*e->waiting));
+	vec_for_each(block, &e->w->blocks)
+		if (!block->ended && block->weight)
+			e->waiting[block->cell].waiting[block->f.look][
+				fate_bin(age_s(block->f.since_ns, e->now_ns))] +=
+				block->stands_for;
+	for (size_t i = 0; i < e->w->cells.len; i++)
+		memcpy(e->waiting[i].noticed, e->w->cells.data[i].noticed,
+		       sizeof(e->waiting[i].noticed));
+}
+
+/*
+ * Lifetimes by stack, of blocks of all sizes: what the fits of its cells begin
+ * from. Stacks differ from each other more than a stack's sizes do.
+ */
+static void fit_rows(struct estimate *e)
+{
+	struct fate_counts *counts = xcalloc(e->w->rows.len, sizeof(*counts));
+	double *alike __cleanup_free = xcalloc(2 * e->w->rows.len, sizeof(*alike));
+	double *blocks = alike + e->w->rows.len;
+	struct fate_evidence evidence = fate_evidence(e->kernel, SAME_PRIOR, ALIKE_PRIOR);
+	struct fate_counts all = { 0 };
+	struct fate pool;
+
+	for (size_t i = 0; i < e->w->cells.len; i++) {
+		const struct cell *cell = &e->w->cells.data[i];
+		double n = fate_count_all(&e->waiting[i]);
+
+		fate_counts_add(&counts[cell->row], &e->waiting[i], 1);
+		alike[cell->row] += n * e->alike[cell->class];
+		blocks[cell->row] += n;
+	}
+	for (size_t i = 1; i < e->w->rows.len; i++)
+		fate_counts_add(&all, &counts[i], 1);
+	fate_init(&pool);
+	fate_fit(&pool, &all, &evidence, NULL, 0, STEPS_FIRST);
+	for (size_t i = 0; i < e->w->rows.len; i++) {
+		struct birth_row *row = &e->w->rows.data[i];
+
+		evidence = evidence_of(e, (uint32_t)i,
+				       blocks[i] > 0 ? alike[i] / blocks[i] : ALIKE_PRIOR);
+		if (!row->fitted)
+			fate_init(&row->fate);
+		fate_fit(&row->fate, &counts[i], &evidence, &pool, PRIOR_BLOCKS,
+			 row->fitted ? STEPS_AGAIN : STEPS_FIRST);
+	}
+	free(counts);
+}
+
+static void fit_class(struct estimate *e, int class)
+{
+	for (size_t i = 0; i < e->w->cells.len; i++) {
+		struct cell *cell = &e->w->cells.data[i];
+		struct fate_evidence evidence;
+
+		if (cell->class != class)
+			continue;
+		evidence = evidence_of(e, cell->row, e->alike[class]);
+		if (!cell->fitted)
+			fate_init(&cell->fate);
+		fate_fit(&cell->fate, &e->waiting[i], &evidence,
+			 &e->w->rows.data[cell->row].fate, PRIOR_OF_ROW,
+			 cell->fitted ? STEPS_AGAIN : STEPS_FIRST);
+		cell->fitted = true;
+	}
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+		struct fate_evidence evidence;
+
+		if (block->ended || !block->weight || block->class != class)
+			continue;
+		evidence = evidence_of(e, block->row, e->alike[class]);
+		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate, &evidence,
+					 fate_bin(age_s(block->f.since_ns, e->now_ns)),
+					 (enum fate_look)block->f.look);
+		e->unnoticed += block->stands_for;
+		e->ghosts += block->stands_for * (1 - e->alive[i]);
+	}
+}
+
+double estimate_lifetimes(struct estimate *e)
+{
+	struct control_counts *counts __cleanup_free = count_controls(e);
+	bool known[WINDOW_CLASSES] = { false };
+	struct fate_kernel *kernels __cleanup_free = xcalloc(2, sizeof(*kernels));
+	struct delays pooled, delays;
+
+	count_waiting(e);
+	compare_contents(e);
+	e->alive = xcalloc(e->w->blocks.len + 1, sizeof(*e->alive));
+	e->steady = xcalloc(e->w->rows.len, sizeof(*e->steady));
+	e->expected = xcalloc(e->w->cells.len + 1, sizeof(*e->expected));
+	e->rest = xcalloc(e->w->rows.len, sizeof(*e->rest));
+	e->kernel = &kernels[0];
+	e->any_time = &kernels[1];
+	fit_delays(counts, -1, &pooled);
+	init_kernels(e, &pooled);
+	fit_rows(e);
+	vec_for_each(cell, &e->w->cells)
+		known[cell->class] = true;
+	for (int class = 0; class < WINDOW_CLASSES; class++) {
+		if (!known[class])
+			continue;
+		fit_delays(counts, class, &delays);
+		init_kernels(e, &delays);
+		fit_class(e, class);
+	}
+	judge_contents(e);
+	vec_for_each(row, &e->w->rows)
+		row->fitted = true;
+	return delay_mean_s(&pooled.late);
+}
