@@ -119,16 +119,55 @@ TEST(calls_that_were_counted_before_windows_tell_what_is_done_in_them)
 	check(is_near(share_by_calls(1, 80, 80), 0.4));
 }
 
-/* A window of 5 ms, with calls from its beginning on. */
-static struct progress_window busy_window(double cpu_ms, double probes_ms, size_t threads)
+/* What windows show of a thread that calls once in 200 ns and rests for 10 ms after each burst. */
+#define EVERY_US 10500
+#define BURST_US 500
+#define CALL_US 0.2
+#define LENGTH_US 2000
+
+/* One that opens @at us after a burst has begun; each call takes @slow times as long in it. */
+static struct progress_window window_of_bursts(double at, double slow)
 {
+	double quiet_us = at < BURST_US ? 0 : EVERY_US - at, done_us = at < BURST_US ? at : 0;
+	double most = fmax(LENGTH_US - quiet_us, 0) / CALL_US / slow;
+	double calls = floor(fmin((BURST_US - done_us) / CALL_US, most));
+
 	return (struct progress_window){
-		.shut = { .time_ns = (uint64_t)OPEN, .cpu_ns = (uint64_t)(cpu_ms * MS) },
-		.length_ns = (uint64_t)OPEN,
-		.calls = 1000,
-		.probes_ns = probes_ms * MS,
-		.threads = threads,
+		.shut = { .time_ns = (uint64_t)(LENGTH_US * 1e3),
+			  .sleeps = calls < floor(most) },
+		.length_ns = (uint64_t)(LENGTH_US * 1e3),
+		.calls = (uint64_t)calls, .first_ns = (uint64_t)(quiet_us * 1e3),
+		.probes_ns = calls * CALL_US * (slow - 1) * 1e3, .threads = 1,
 	};
+}
+
+/* How many calls of a burst windows that begin at any time stand for, by those that there are. */
+static double part_of_a_burst(double slow)
+{
+	struct progress progress = { 0 };
+	double sum = 0;
+
+	for (int at = 0; at < EVERY_US; at += 5) {
+		struct progress_window window = window_of_bursts(at, slow);
+
+		progress_note_busy(&progress, &window);
+	}
+	for (int at = 0; at < EVERY_US; at++) {
+		struct progress_window window = window_of_bursts(at, slow);
+
+		sum += (double)window.calls / (progress_seen_ns(&progress, &window) / 1e3);
+	}
+	return sum / (BURST_US / CALL_US);
+}
+
+TEST(all_windows_together_see_a_burst_as_it_is)
+{
+	const double slow[] = { 1.1, 2, 3, 5, 10 };
+
+	for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++)
+		if (fabs(part_of_a_burst(slow[i]) - 1) > 0.2)
+			test_fail("%g times as slow: %g of the calls", slow[i],
+				  part_of_a_burst(slow[i]));
 }
 
 static double seen_ms(const struct progress *progress, const struct progress_window *window)
@@ -136,80 +175,96 @@ static double seen_ms(const struct progress *progress, const struct progress_win
 	return progress_seen_ns(progress, window) / MS;
 }
 
-/* Of which probes took 4. */
-static double done_ms(const struct progress *progress, double cpu_ms, size_t threads)
+/* It makes calls all the time, which take @slow times as long in a window of 5 ms. */
+static struct progress_window busy_window(double slow, size_t threads)
 {
-	const struct progress_window window = busy_window(cpu_ms, 4, threads);
-
-	return seen_ms(progress, &window);
+	return (struct progress_window){
+		.open = { .sleeps = 7 },
+		.shut = { .time_ns = (uint64_t)OPEN, .sleeps = 7 },
+		.length_ns = (uint64_t)OPEN,
+		.calls = 1000,
+		.probes_ns = OPEN * (1 - 1 / slow),
+		.threads = threads,
+	};
 }
 
-TEST(a_burst_is_slowed_down_though_the_rest_is_not)
+static struct progress progress_of(const struct progress_window *window)
 {
-	const struct progress none = { 0 };
+	struct progress progress = { 0 };
 
-	check(is_near(done_ms(&none, 5, 1), 1));
-	check(is_near(done_ms(&none, 3, 1), 3));	/* 2 ms of rest make good for half */
-	check(is_near(done_ms(&none, 10, 2), 3));	/* two threads lost 2 ms each */
+	progress_note_busy(&progress, window);
+	return progress;
 }
 
-TEST(who_rests_in_a_window_is_in_arrears_with_the_last_piece_only)
+TEST(who_never_rests_does_what_probes_leave)
 {
-	const struct progress none = { 0 };
-	struct progress_window window = busy_window(5, 4, 1);
+	struct progress_window window = busy_window(5, 1);
+	const struct progress progress = progress_of(&window);
 
-	window.open.sleeps = 10;
-	window.shut.sleeps = 13;
-	check(is_near(seen_ms(&none, &window), 4));
+	check(is_near(seen_ms(&progress, &window), 1));
+	/* Its calls were too many after 1 ms: it was open for no longer. */
+	window.shut.time_ns = (uint64_t)MS;
+	check(is_near(seen_ms(&progress, &window), 0.2));
+}
+
+/* Of four pieces of work the first one only was begun before the window. */
+TEST(who_catches_up_is_in_arrears_with_one_piece)
+{
+	struct progress_window window = busy_window(5, 1);
+	struct progress progress = progress_of(&window);
+
+	window.shut.sleeps += 3;
+	check(is_near(seen_ms(&progress, &window), 5 * 4 / 8.0));
+	/* Who does less pieces is in arrears with all. */
+	progress.sleeps_in = 300;
+	progress.sleeps_out = 1000;
+	progress.sleepy_in_ns = progress.sleepy_out_ns = progress.open_ns = 1e9;
+	progress.probes_ns = 8e8;
+	check(is_near(seen_ms(&progress, &window), 1));
 }
 
 /* What probes took of its CPU time, it waited three times as long for. */
-TEST(who_waits_for_a_processor_does_not_rest)
+TEST(who_waits_for_a_processor_loses_more_time)
 {
-	const struct progress waiting = { .cpu_in_ns = 1e9, .waited_in_ns = 3e9 };
-	struct progress_window window = busy_window(2, 1, 1);
+	struct progress_window window = busy_window(1.2, 1);
+	struct progress waiting = progress_of(&window);
 
-	check(is_near(seen_ms(&waiting, &window), 5 - (4 - 3)));	/* as if 3 ms of rest */
-	window.shut.waited_ns = (int64_t)(3 * MS);
-	check(is_near(seen_ms(&waiting, &window), 1));
+	waiting.cpu_in_ns = 1e9;
+	waiting.waited_in_ns = 3e9;
+	check(is_near(seen_ms(&waiting, &window), 5 - 4 * 5 / 6.0));
 }
 
-/* It began 3 ms after the window, which might have begun up to 2 ms later, or 3 earlier. */
+/* It began 3 ms after the window; or so it was seen, with few calls. */
 TEST(a_burst_that_begins_in_a_window_is_seen_for_all_of_its_length)
 {
-	const struct progress none = { 0 };
-	struct progress_window window = busy_window(5, 2, 1);
+	struct progress_window window = busy_window(5, 1);
+	const struct progress progress = progress_of(&window);
 
-	check(is_near(seen_ms(&none, &window), 3));
 	window.first_ns = (uint64_t)(3 * MS);
-	check(is_near(seen_ms(&none, &window), 4));
-	/* Of few calls the first may come late by chance. */
-	window.calls = 2;
-	check(is_near(seen_ms(&none, &window), 3));
+	check(is_near(seen_ms(&progress, &window), 5));
+	/* There were too many: the rest is told by windows that begin amidst them. */
+	window.shut.time_ns = (uint64_t)(4 * MS);
+	check(is_near(seen_ms(&progress, &window), 5));
 }
 
-/* It was shut after 1 ms, for there were so many; or after 2, of which 1 was quiet. */
-TEST(a_burst_that_fills_a_window_is_not_all_that_there_is)
+TEST(what_all_windows_lose_by_their_calls_each_loses_in_part)
 {
-	const struct progress none = { 0 };
-	struct progress_window window = busy_window(1, 0.8, 1);
+	struct progress_window window = busy_window(5, 1);
+	struct progress progress = progress_of(&window);
 
-	window.shut.time_ns = (uint64_t)MS;
-	check(is_near(seen_ms(&none, &window), 0.2));
-	window.shut.time_ns = (uint64_t)(2 * MS);
-	window.shut.cpu_ns = (uint64_t)(2 * MS);
-	window.first_ns = (uint64_t)MS;
-	check(is_near(seen_ms(&none, &window), 5 - 0.4));
-}
-
-TEST(what_all_windows_lose_each_loses_in_part)
-{
-	const struct progress resting = {
-		.sleeps_in = 300, .sleepy_in_ns = 1e9, .sleeps_out = 1000, .sleepy_out_ns = 1e9,
-		.open_ns = 1e9, .probes_ns = 8e8,
-	};
-
-	check(is_near(done_ms(&resting, 4, 1), 5 - 0.7 * 5));
+	progress.calls_in = 3000;
+	progress.calls_edge = 10000;
+	progress.edged_ns = progress.edge_ns = progress.open_ns = 1e9;
+	progress.probes_ns = 8e8;
+	check(is_near(seen_ms(&progress, &window), 5 - 0.7 * 5));
+	/* Of several threads by what is known of them. */
+	progress.calls_edge = 0;
+	window.threads = 2;
+	check(is_near(seen_ms(&progress, &window), 5));
+	progress.windows = 20;
+	progress.out_ns = 1e9;
+	progress.cpu_out_ns = progress.cpu_in_ns = 2e9;
+	check(is_near(seen_ms(&progress, &window), 5 - 0.4 * 5));
 }
 
 static struct progress_mark look(uint32_t pid, uint32_t tid)

@@ -91,7 +91,7 @@ static void simulate_blocks(int count, double immortal, double life_s, struct no
 
 static double estimated_alive(const struct simulated *sim, const struct fate_kernel *kernel)
 {
-	const struct fate_evidence evidence = fate_evidence(kernel, 0.5, 0.5);
+	const struct fate_evidence evidence = fate_evidence(kernel, NULL);
 	struct fate fate;
 	double sum = 0;
 
@@ -161,7 +161,7 @@ TEST(nothing_seen_says_nothing)
 	delays.late = delays.early;
 	fate_kernel_init(&kernel, &delays);
 	fate_init(&fate);
-	evidence = fate_evidence(&kernel, 0.5, 0.5);
+	evidence = fate_evidence(&kernel, NULL);
 	fate_fit(&fate, &none, &evidence, NULL, 0, 10);
 	alive = fate_alive(&fate, &evidence, 10, LOOKS_UNKNOWN);
 	check(alive > 0 && alive <= 1);
@@ -179,7 +179,30 @@ TEST(the_prior_speaks_where_there_is_little)
 	fate_kernel_init(&kernel, &delays);
 	few.noticed[5] = 1;
 	fate_init(&fate);
-	evidence = fate_evidence(&kernel, 0.5, 0.5);
+	evidence = fate_evidence(&kernel, NULL);
 	fate_fit(&fate, &few, &evidence, &pool, 1, 50);
 	check(fabs(fate.lives - 0.5) < 0.05);
+}
+
+/* Ends are noticed so late that at no age anybody can be sure: but those that were, are. */
+TEST(what_was_noticed_has_died_however_late_that_is_noticed)
+{
+	static struct fate_kernel kernel;
+	struct fate_counts controls, seen = { 0 };
+	struct fate_evidence evidence;
+	struct delays delays;
+	struct fate fate;
+
+	seed = 4;
+	simulate_controls(20000, (struct noticing){ 20, 0 }, 60, &controls);
+	delay_fit(&controls, &delays.early);
+	delays.late = delays.early;
+	fate_kernel_init(&kernel, &delays);
+	evidence = fate_evidence(&kernel, NULL);
+	seen.noticed[25] = 30;
+	seen.noticed[28] = 20;
+	fate_init(&fate);
+	fate_fit(&fate, &seen, &evidence, NULL, 0, 60);
+	check(fate.lives < 0.01);
+	check(fate_life(&fate, 60).mean_s < fate_bin_low_s(29));
 }

@@ -827,10 +827,10 @@ static void read_contents(int changes)
 		if (f->control)
 			continue;
 		now_f.head = 113;
-		now_f.print = f->addr;
+		now_f.print = f->addr * 0x9e3779b97f4a7c15u;
 		now_f.look = LOOKS_SAME;
 		windows_note_first(w, &now_f);
-		now_f.look = LOOKS_CHANGED;
+		now_f.look = LOOKS_OTHER;
 		if (changes && i++ % changes == 0)
 			windows_note_look(w, &now_f);
 	}

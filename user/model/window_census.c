@@ -109,7 +109,7 @@ static void add_expected(const struct estimate *e, struct class_sums *sums)
 {
 	for (size_t i = 0; i < e->w->cells.len; i++) {
 		const struct cell *cell = &e->w->cells.data[i];
-		const struct steady *steady = &e->steady[cell->row];
+		const struct steady *steady = steady_of(e, cell->row, cell->class);
 		struct stratum *s = &sums->strata[sums->group[cell->class]];
 		double bytes = e->expected[i] * class_bytes(cell->class);
 
@@ -144,7 +144,7 @@ static void fill_strata(const struct estimate *e, struct class_sums *sums)
 			window[g] = block->window;
 		}
 		sums->asked[g].in_since += is_since(e, block) ? z : 0;
-		z *= 1 - e->steady[block->row].part;
+		z *= 1 - steady_of(e, block->row, block->class)->part;
 		sums->asked[g].in_chunks += z;
 		sums->asked[g].in_asked += z * (double)block->size / chunk_bytes(e->w, block);
 		s->estimate += z;

@@ -14,8 +14,9 @@
 #define CENSUS_LASTS_S 10
 
 /*
- * Of a row's live bytes, which part is what is expected of it, not what is followed; and
- * the variance of what is expected, by its square. Zeros: it is all followed.
+ * Of live bytes of a row's small or large blocks, which part is what is expected of them, not
+ * what is followed; and the variance of what is expected, by its square. Zeros: it is
+ * all followed.
  */
 struct steady { double part, variance; };
 
@@ -27,10 +28,10 @@ struct estimate {
 	double *alive;			/* of each block; 0 if it has ended */
 	/* Of the class at hand; of what is followed from windows on, and since any moment. */
 	struct fate_kernel *kernel, *any_time;
-	struct steady *steady;		/* of each row */
+	struct steady (*steady)[KEPT_SIZES];	/* of each row */
 	double *expected;		/* blocks of each cell, as that part of its row */
 	double *rest;			/* unattributed bytes that may be of each row */
-	double alike[WINDOW_CLASSES];	/* of two blocks' contents, how likely they are so */
+	double looks[WINDOW_CLASSES][FATE_LOOKS];	/* the same of ghosts */
 	double ghosts, unnoticed;	/* blocks */
 	double factor[WINDOW_CLASSES];
 	bool grows[WINDOW_CLASSES], any_grows;
@@ -42,6 +43,11 @@ struct estimate {
 	double untold;			/* unattributed, of chunks as large as are told */
 	double met;			/* bytes of those that walks have met */
 };
+
+static inline const struct steady *steady_of(const struct estimate *e, uint32_t row, int class)
+{
+	return &e->steady[row][kept_size_of(class)];
+}
 
 /* A heap too busy to be read again is another one by now. */
 static inline bool has_census(const struct windows *w, uint64_t now_ns)

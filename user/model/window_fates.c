@@ -203,16 +203,15 @@ static void share_noticed(const struct fate *fate, const struct fate_kernel *ker
 		sum->dies[i] += count * fate->dies[i] * kernel->noticed[i][j] / total;
 }
 
-struct fate_evidence fate_evidence(const struct fate_kernel *kernel, double living, double ghosts)
+struct fate_evidence fate_evidence(const struct fate_kernel *kernel,
+				   const struct fate_looks *looks)
 {
-	return (struct fate_evidence){
-		.kernel = kernel,
-		.likelier = {
-			[LOOKS_UNKNOWN] = 1,
-			[LOOKS_SAME] = living / ghosts,
-			[LOOKS_CHANGED] = (1 - living) / (1 - ghosts),
-		},
-	};
+	struct fate_evidence evidence = { .kernel = kernel };
+
+	for (int i = 0; i < FATE_LOOKS; i++)
+		evidence.likelier[i] = looks && i != LOOKS_UNKNOWN && looks->ghosts[i] > 0 ?
+			looks->living[i] / looks->ghosts[i] : 1;
+	return evidence;
 }
 
 /*
@@ -289,9 +288,10 @@ static int first_blind_bin(int oldest, double blind_s)
 /*
  * Whoever lives at the largest ages and whoever has just died there look the
  * same, so that the fit may give either the mass of both. The hazard of the
- * bins before, where they can be told apart, goes on instead.
+ * bins before, where they can be told apart, goes on instead; but for deaths that are
+ * @known.
  */
-static void continue_hazard(struct fate *fate, int blind, int oldest)
+static void continue_hazard(struct fate *fate, const struct fate *known, int blind, int oldest)
 {
 	double left = fate->lives, hazard = 0;
 	int from = blind > HAZARD_BINS ? blind - HAZARD_BINS : 0;
@@ -305,11 +305,34 @@ static void continue_hazard(struct fate *fate, int blind, int oldest)
 			alive += fate->dies[k];
 		hazard += alive > 0 ? fate->dies[i] / alive / n : 0;
 	}
+	for (int i = blind; i < FATE_BINS; i++)
+		left -= known->dies[i];
+	left = fmax(left, 0);
 	for (int i = blind; i < FATE_BINS; i++) {
-		fate->dies[i] = i <= oldest ? left * hazard : 0;
-		left -= fate->dies[i];
+		double dies = i <= oldest ? left * hazard : 0;
+
+		fate->dies[i] = known->dies[i] + dies;
+		left -= dies;
 	}
 	fate->lives = left;
+}
+
+/* When those died of whom that was noticed, and those that are assumed; as shares of all. */
+static struct fate find_known(const struct fate *fate, const struct fate_counts *seen,
+			      const struct fate_kernel *kernel, const struct fate *prior,
+			      double weight)
+{
+	struct fate known = { 0 };
+
+	if (prior && weight > 0) {
+		known = *prior;
+		scale(&known, weight);
+	}
+	for (int j = 0; j < FATE_BINS; j++)
+		if (seen->noticed[j] > 0)
+			share_noticed(fate, kernel, j, seen->noticed[j], &known);
+	scale(&known, 1 / (fate_count_all(seen) + (prior ? weight : 0)));
+	return known;
 }
 
 void fate_fit(struct fate *fate, const struct fate_counts *seen,
@@ -317,12 +340,14 @@ void fate_fit(struct fate *fate, const struct fate_counts *seen,
 	      double prior_weight, int steps)
 {
 	int oldest = oldest_bin(seen);
+	struct fate known;
 
 	if (fate_count_all(seen) + (prior ? prior_weight : 0) <= 0)
 		return;
 	for (int i = 0; i < steps; i++)
 		fit_step(fate, seen, evidence, prior, prior_weight);
-	continue_hazard(fate, first_blind_bin(oldest, evidence->kernel->blind_s), oldest);
+	known = find_known(fate, seen, evidence->kernel, prior, prior_weight);
+	continue_hazard(fate, &known, first_blind_bin(oldest, evidence->kernel->blind_s), oldest);
 }
 
 struct fate_life fate_life(const struct fate *fate, double until_s)

@@ -26,10 +26,10 @@ double fate_bin_middle_s(int bin);
 
 /*
  * What the contents of something look like that was not noticed: nobody knows, as they did
- * first, or other than that. Whoever is alive may have written to them; what a ghost's
- * place is used for now seldom looks the same.
+ * first, at least half of them do, or less. Whoever is alive may have written to them; what
+ * a ghost's place is used for now seldom looks the same.
  */
-enum fate_look { LOOKS_UNKNOWN, LOOKS_SAME, LOOKS_CHANGED, FATE_LOOKS };
+enum fate_look { LOOKS_UNKNOWN, LOOKS_SAME, LOOKS_ALIKE, LOOKS_OTHER, FATE_LOOKS };
 
 /* Things by age: how many were noticed at that age, how many have it and were not. */
 struct fate_counts {
@@ -68,8 +68,12 @@ struct fate_evidence {
 	double likelier[FATE_LOOKS];	/* among the living than among ghosts */
 };
 
-/* Of the living such a share looks the same as first, and of ghosts. */
-struct fate_evidence fate_evidence(const struct fate_kernel *kernel, double living, double ghosts);
+/* Shares by how they look, of the living and of ghosts; those of which nobody knows aside. */
+struct fate_looks { double living[FATE_LOOKS], ghosts[FATE_LOOKS]; };
+
+/* @looks is NULL: contents tell nothing. */
+struct fate_evidence fate_evidence(const struct fate_kernel *kernel,
+				   const struct fate_looks *looks);
 
 /* A distribution of lifetimes; its sum is 1. */
 struct fate {

@@ -27,6 +27,7 @@ void windows_tell_large(struct windows *w, uint64_t above)
 	struct large_births *large = &w->large;
 
 	large->wanted = above;
+	large->ever |= above > 0;
 	if (!w->open)
 		large->above = above;
 	if (!above)

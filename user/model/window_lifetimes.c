@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/content.h"
 #include "model/window_estimate.h"
 
 #define POOLED_CONTROLS 10	/* of all classes, in the curve of each */
@@ -18,11 +19,8 @@
 #define STEPS_FIRST 60
 #define STEPS_AGAIN 12		/* from where the last fit ended */
 #define PRINTS_MAX 64
-#define PAIRS_PRIOR 50
-#define ALIKE_PRIOR 0.01	/* of such pairs */
-#define ALIKE_MAX 0.95
-#define SAME_BLOCKS 3		/* of which, of the living, such a part ... */
-#define SAME_PRIOR 0.8		/* ... looks as it did first */
+#define PAIRS_PRIOR 20
+#define BLOCKS_PRIOR 3
 
 /* --- controls --- */
 
@@ -95,17 +93,27 @@ static const struct fate_kernel *kernel_of(const struct estimate *e, uint32_t ro
 
 /* --- contents --- */
 
+/* What is assumed before anything is known: of so many pairs, and of so many blocks. */
+static const double pairs_prior[FATE_LOOKS] = {
+	[LOOKS_SAME] = 0.01, [LOOKS_ALIKE] = 0.2, [LOOKS_OTHER] = 0.79,
+};
+static const double living_prior[FATE_LOOKS] = {
+	[LOOKS_SAME] = 0.8, [LOOKS_ALIKE] = 0.17, [LOOKS_OTHER] = 0.03,
+};
+
 /* Prints of blocks of one class, a few of the newest. */
-struct prints { uint64_t print[PRINTS_MAX]; int n; };
+struct prints { uint64_t print[PRINTS_MAX]; uint32_t size[PRINTS_MAX]; int n; };
 
-static double count_alike(const struct prints *prints)
+static void count_pairs(const struct prints *prints, double *counts)
 {
-	double alike = 0;
-
 	for (int i = 0; i < prints->n; i++)
-		for (int k = 0; k < i; k++)
-			alike += prints->print[i] == prints->print[k];
-	return alike;
+		for (int k = 0; k < i; k++) {
+			uint32_t size = prints->size[i] < prints->size[k] ? prints->size[i]
+									  : prints->size[k];
+
+			counts[content_look(prints->print[i], prints->print[k],
+					    content_words(size))]++;
+		}
 }
 
 /*
@@ -120,42 +128,52 @@ static void compare_contents(struct estimate *e)
 		const struct follow *block = &e->w->blocks.data[i];
 		struct prints *of = &prints[block->class];
 
-		if (block->f.look != LOOKS_UNKNOWN && of->n < PRINTS_MAX)
-			of->print[of->n++] = block->f.print;
+		if (block->f.look == LOOKS_UNKNOWN || of->n == PRINTS_MAX)
+			continue;
+		of->print[of->n] = block->f.print;
+		of->size[of->n++] = block->f.size;
 	}
 	for (int i = 0; i < WINDOW_CLASSES; i++) {
 		double pairs = prints[i].n * (prints[i].n - 1) / 2.0;
 
-		e->alike[i] = (count_alike(&prints[i]) + ALIKE_PRIOR * PAIRS_PRIOR) /
-			      (pairs + PAIRS_PRIOR);
+		count_pairs(&prints[i], e->looks[i]);
+		for (int k = 0; k < FATE_LOOKS; k++)
+			e->looks[i][k] = (e->looks[i][k] + PAIRS_PRIOR * pairs_prior[k]) /
+					 (pairs + PAIRS_PRIOR);
 	}
 }
 
-static struct fate_evidence evidence_of(const struct estimate *e, uint32_t row, double ghosts)
+static struct fate_evidence evidence_of(const struct estimate *e, uint32_t row,
+					const double *ghosts)
 {
 	const struct birth_row *births = &e->w->rows.data[row];
+	struct fate_looks looks;
 
-	return fate_evidence(kernel_of(e, row), births->fitted ? births->same : SAME_PRIOR,
-			     fmin(ghosts, ALIKE_MAX));
+	memcpy(looks.living, births->fitted ? births->looks : living_prior, sizeof(looks.living));
+	memcpy(looks.ghosts, ghosts, sizeof(looks.ghosts));
+	return fate_evidence(kernel_of(e, row), &looks);
 }
 
-/* How often what is taken for alive looks as it did, by stack: for the next estimate. */
+/* What is taken for alive looks like this, by stack: for the next estimate. */
 static void judge_contents(struct estimate *e)
 {
-	struct birth_row *rows = e->w->rows.data;
-	double *living __cleanup_free = xcalloc(2 * e->w->rows.len, sizeof(*living));
-	double *same = living + e->w->rows.len;
-
+	vec_for_each(row, &e->w->rows)
+		for (int k = 0; k < FATE_LOOKS; k++)
+			row->looks[k] = BLOCKS_PRIOR * living_prior[k];
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
 
-		if (block->f.look == LOOKS_UNKNOWN)
-			continue;
-		living[block->row] += e->alive[i];
-		same[block->row] += block->f.look == LOOKS_SAME ? e->alive[i] : 0;
+		if (block->f.look != LOOKS_UNKNOWN)
+			e->w->rows.data[block->row].looks[block->f.look] += e->alive[i];
 	}
-	for (size_t i = 0; i < e->w->rows.len; i++)
-		rows[i].same = (same[i] + SAME_PRIOR * SAME_BLOCKS) / (living[i] + SAME_BLOCKS);
+	vec_for_each(row, &e->w->rows) {
+		double all = 0;
+
+		for (int k = 0; k < FATE_LOOKS; k++)
+			all += row->looks[k];
+		for (int k = 0; k < FATE_LOOKS; k++)
+			row->looks[k] /= all;
+	}
 }
 
 /* --- lifetimes --- */
@@ -180,9 +198,9 @@ static void count_waiting(struct estimate *e)
 static void fit_rows(struct estimate *e)
 {
 	struct fate_counts *counts = xcalloc(e->w->rows.len, sizeof(*counts));
-	double *alike __cleanup_free = xcalloc(2 * e->w->rows.len, sizeof(*alike));
-	double *blocks = alike + e->w->rows.len;
-	struct fate_evidence evidence = fate_evidence(e->kernel, SAME_PRIOR, ALIKE_PRIOR);
+	double (*ghosts)[FATE_LOOKS] __cleanup_free =
+		xcalloc(e->w->rows.len, sizeof(*ghosts));
+	struct fate_evidence evidence = fate_evidence(e->kernel, NULL);
 	struct fate_counts all = { 0 };
 	struct fate pool;
 
@@ -191,8 +209,8 @@ static void fit_rows(struct estimate *e)
 		double n = fate_count_all(&e->waiting[i]);
 
 		fate_counts_add(&counts[cell->row], &e->waiting[i], 1);
-		alike[cell->row] += n * e->alike[cell->class];
-		blocks[cell->row] += n;
+		for (int k = 0; k < FATE_LOOKS; k++)
+			ghosts[cell->row][k] += n * e->looks[cell->class][k];
 	}
 	for (size_t i = 1; i < e->w->rows.len; i++)
 		fate_counts_add(&all, &counts[i], 1);
@@ -200,9 +218,11 @@ static void fit_rows(struct estimate *e)
 	fate_fit(&pool, &all, &evidence, NULL, 0, STEPS_FIRST);
 	for (size_t i = 0; i < e->w->rows.len; i++) {
 		struct birth_row *row = &e->w->rows.data[i];
+		double n = fate_count_all(&counts[i]);
 
-		evidence = evidence_of(e, (uint32_t)i,
-				       blocks[i] > 0 ? alike[i] / blocks[i] : ALIKE_PRIOR);
+		for (int k = 0; k < FATE_LOOKS; k++)
+			ghosts[i][k] /= fmax(n, 1);
+		evidence = evidence_of(e, (uint32_t)i, ghosts[i]);
 		if (!row->fitted)
 			fate_init(&row->fate);
 		fate_fit(&row->fate, &counts[i], &evidence, &pool, PRIOR_BLOCKS,
@@ -219,7 +239,7 @@ static void fit_class(struct estimate *e, int class)
 
 		if (cell->class != class)
 			continue;
-		evidence = evidence_of(e, cell->row, e->alike[class]);
+		evidence = evidence_of(e, cell->row, e->looks[class]);
 		if (!cell->fitted)
 			fate_init(&cell->fate);
 		fate_fit(&cell->fate, &e->waiting[i], &evidence,
@@ -233,7 +253,7 @@ static void fit_class(struct estimate *e, int class)
 
 		if (block->ended || !block->weight || block->class != class)
 			continue;
-		evidence = evidence_of(e, block->row, e->alike[class]);
+		evidence = evidence_of(e, block->row, e->looks[class]);
 		e->alive[i] = fate_alive(&e->w->cells.data[block->cell].fate, &evidence,
 					 fate_bin(age_s(block->f.since_ns, e->now_ns)),
 					 (enum fate_look)block->f.look);

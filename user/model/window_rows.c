@@ -21,10 +21,9 @@
 /* Sums over windows of one stack's blocks that live. */
 struct live_row {
 	struct draw_sum bytes, count, old;
-	double in_bytes, in_count, in_old;
+	double in_bytes, in_count, in_old, in_seen;
 	double doubt_bytes, doubt_count;	/* of what may as well be dead */
-	double expected_bytes, expected_count;	/* as parts of what goes on as it did */
-	double effective;			/* samples of equal weight that would say as much */
+	struct draw_sum seen;			/* bytes, whatever else is expected */
 	uint32_t window;
 	uint64_t samples, oldest_ns;
 	bool grows;
@@ -35,7 +34,8 @@ static void end_window(struct live_row *row)
 	draw_sum_add(&row->bytes, row->in_bytes);
 	draw_sum_add(&row->count, row->in_count);
 	draw_sum_add(&row->old, row->in_old);
-	row->in_bytes = row->in_count = row->in_old = 0;
+	draw_sum_add(&row->seen, row->in_seen);
+	row->in_bytes = row->in_count = row->in_old = row->in_seen = 0;
 }
 
 /* How many blocks it stands for, beside its chance to be alive. */
@@ -107,40 +107,43 @@ static double effective_samples(const struct draw_sum *sum)
 	return sum->squares > 0 ? sum->y * sum->y / sum->squares : 0;
 }
 
-/* The part that is expected takes its place in what was followed. */
-static void mix(struct draw_sum *sum, const struct steady *steady, double expected, double heaviest)
-{
-	double own = 1 - steady->part;
+/* Of a row's small or large blocks. */
+struct expected { double count, bytes; };
 
-	sum->y = own * sum->y + expected;
-	sum->squares = own * own * sum->squares + steady->variance * expected * expected;
-	sum->largest = fmax(own * sum->largest, heaviest);
+static void add_expected_sum(struct draw_sum *sum, const struct steady *steady,
+			     const struct kept *kept, double expected)
+{
+	if (expected <= 0)
+		return;
+	sum->y += expected;
+	sum->squares += steady->variance * expected * expected;
+	sum->largest = fmax(sum->largest, kept->sum.largest / kept->sum.y * expected);
 }
 
+/* What is expected takes the place of that part of what is followed. */
 static void add_expected(struct estimate *e, struct live_row *rows)
 {
+	struct expected (*expected)[KEPT_SIZES] __cleanup_free =
+		xcalloc(e->w->rows.len, sizeof(*expected));
+
 	for (size_t i = 0; i < e->w->cells.len; i++) {
 		const struct cell *cell = &e->w->cells.data[i];
 		double count = e->expected[i] * e->factor[cell->class];
+		struct expected *sum = &expected[cell->row][kept_size_of(cell->class)];
 
 		if (count <= 0)
 			continue;
-		rows[cell->row].expected_count += count;
-		rows[cell->row].expected_bytes += count * cell->kept_bytes / cell->kept_count;
+		sum->count += count;
+		sum->bytes += count * cell->kept_bytes / cell->kept_count;
 	}
-	for (size_t i = 0; i < e->w->rows.len; i++) {
-		const struct draw_sum *kept = &e->w->rows.data[i].kept;
-		struct live_row *row = &rows[i];
-		double heaviest = kept->y > 0 ? kept->largest / kept->y : 0;
+	for (size_t i = 0; i < e->w->rows.len; i++)
+		for (int k = 0; k < KEPT_SIZES; k++) {
+			const struct kept *kept = &e->w->rows.data[i].kept[k];
+			const struct steady *steady = &e->steady[i][k];
 
-		row->effective = effective_samples(&row->bytes);
-		if (row->expected_count <= 0)
-			continue;
-		mix(&row->bytes, &e->steady[i], row->expected_bytes,
-		    heaviest * row->expected_bytes);
-		mix(&row->count, &e->steady[i], row->expected_count,
-		    heaviest * row->expected_count);
-	}
+			add_expected_sum(&rows[i].bytes, steady, kept, expected[i][k].bytes);
+			add_expected_sum(&rows[i].count, steady, kept, expected[i][k].count);
+		}
 }
 
 static struct live_row *sum_rows(struct estimate *e)
@@ -150,7 +153,7 @@ static struct live_row *sum_rows(struct estimate *e)
 	for (size_t i = 0; i < e->w->blocks.len; i++) {
 		const struct follow *block = &e->w->blocks.data[i];
 		struct live_row *row = &rows[block->row];
-		double count = e->alive[i] * stands_for(e, block);
+		double count = e->alive[i] * stands_for(e, block), own;
 
 		if (!e->alive[i] || block->row == OLDER_ROW)
 			continue;
@@ -160,8 +163,10 @@ static struct live_row *sum_rows(struct estimate *e)
 			if (row->window != block->window)
 				end_window(row);
 			row->window = block->window;
-			row->in_count += count;
-			row->in_bytes += count * (double)block->size;
+			own = 1 - steady_of(e, block->row, block->class)->part;
+			row->in_count += own * count;
+			row->in_bytes += own * count * (double)block->size;
+			row->in_seen += count * (double)block->size;
 		}
 		row->doubt_count += count * (1 - e->alive[i]);
 		row->doubt_bytes += count * (1 - e->alive[i]) * (double)block->size;
@@ -207,7 +212,9 @@ static double at_least(double low, double value)
 /* Whether its samples would tell of growth: half of them are of one half of the time, if so. */
 static bool would_show_growth(const struct estimate *e, const struct live_row *live)
 {
-	return live->effective >= 2 * SAMPLES_MIN ||
+	const struct draw_sum *sum = live->seen.y > 0 ? &live->seen : &live->bytes;
+
+	return effective_samples(sum) >= 2 * SAMPLES_MIN ||
 	       (!e->any_grows && !live->grows);
 }
 

@@ -86,17 +86,40 @@ static struct times stood_for(const struct windows *w)
 	};
 }
 
-/* A row's pace, by that of all windows; its variance, by its square. */
+/*
+ * Unit of what goes on: a row's small blocks, or its large ones. Of those nothing is expected
+ * where births of large blocks were ever told: what windows saw of them is not all.
+ */
+static bool goes_by_windows(const struct windows *w, size_t unit)
+{
+	const struct birth_row *row = &w->rows.data[unit / KEPT_SIZES];
+	enum kept_size size = (enum kept_size)(unit % KEPT_SIZES);
+
+	return unit / KEPT_SIZES != OLDER_ROW && !row->known && !row->exact &&
+	       row->kept[size].sum.y > 0 && !(size == KEPT_LARGE && w->large.ever);
+}
+
+static size_t unit_of(uint32_t row, int class)
+{
+	return (size_t)row * KEPT_SIZES + kept_size_of(class);
+}
+
+static const struct kept *kept_of(const struct windows *w, size_t unit)
+{
+	return &w->rows.data[unit / KEPT_SIZES].kept[unit % KEPT_SIZES];
+}
+
+/* A unit's pace, by that of all windows; its variance, by its square. */
 struct pace { double factor, variance; };
 
-static struct pair pair_of_pace(const struct windows *w, const struct birth_row *row,
+static struct pair pair_of_pace(const struct windows *w, const struct kept *kept,
 				const struct times *t)
 {
-	double lately = row->lately * pow(LATELY_KEEPS, w->number - row->lately_window);
-	double squares = row->kept.squares / t->all_s;
+	double lately = kept->lately * pow(LATELY_KEEPS, w->number - kept->lately_window);
+	double squares = kept->sum.squares / t->all_s;
 
 	return (struct pair){
-		.even = row->kept.y / t->all_s,
+		.even = kept->sum.y / t->all_s,
 		.other = lately / t->lately_s,
 		.apart = fmax(squares * t->lately_squares_s / (t->lately_s * t->lately_s) -
 			      squares / t->all_s, 0),
@@ -117,29 +140,24 @@ static struct pace mix_pace(const struct pair *pair, const struct changes *chang
 	};
 }
 
-static bool goes_by_windows(const struct windows *w, uint32_t row)
-{
-	return row != OLDER_ROW && !w->rows.data[row].known && !w->rows.data[row].exact &&
-	       w->rows.data[row].kept.y > 0;
-}
-
 static struct pace *find_paces(const struct windows *w, const struct times *t)
 {
-	struct pair *pairs __cleanup_free = xcalloc(w->rows.len, sizeof(*pairs));
-	struct pace *paces = xcalloc(w->rows.len, sizeof(*paces));
+	size_t units = w->rows.len * KEPT_SIZES;
+	struct pair *pairs __cleanup_free = xcalloc(units, sizeof(*pairs));
+	struct pace *paces = xcalloc(units, sizeof(*paces));
 	struct changes changes;
 
-	for (uint32_t i = 0; i < w->rows.len; i++)
+	for (size_t i = 0; i < units; i++)
 		if (goes_by_windows(w, i))
-			pairs[i] = pair_of_pace(w, &w->rows.data[i], t);
-	changes = find_changes(pairs, w->rows.len);
-	for (uint32_t i = 0; i < w->rows.len; i++)
+			pairs[i] = pair_of_pace(w, kept_of(w, i), t);
+	changes = find_changes(pairs, units);
+	for (size_t i = 0; i < units; i++)
 		if (goes_by_windows(w, i))
-			paces[i] = mix_pace(&pairs[i], &changes, &w->rows.data[i].kept);
+			paces[i] = mix_pace(&pairs[i], &changes, &kept_of(w, i)->sum);
 	return paces;
 }
 
-/* Of a row's live bytes: what is expected and what is followed, and the former's variance. */
+/* Of a unit's live bytes: what is expected and what is followed, and the former's variance. */
 struct live_pair {
 	struct pair p;
 	double mean_s, square_s2;	/* of lifetimes, by bytes */
@@ -157,39 +175,39 @@ static void judge(struct live_pair *live, const struct draw_sum *kept, const str
 			     live->variance, 0);
 }
 
-/* Blocks of each cell, and both figures of each row. */
+/* Blocks of each cell, and both figures of each unit. */
 static struct live_pair *expect_all(struct estimate *e, const struct times *t)
 {
 	const struct windows *w = e->w;
 	struct pace *paces __cleanup_free = find_paces(w, t);
-	struct live_pair *rows = xcalloc(w->rows.len, sizeof(*rows));
+	struct live_pair *units = xcalloc(w->rows.len * KEPT_SIZES, sizeof(*units));
 
 	for (size_t i = 0; i < w->cells.len; i++) {
 		const struct cell *cell = &w->cells.data[i];
-		double factor = paces[cell->row].factor / t->all_s;
-		struct live_pair *row = &rows[cell->row];
+		size_t unit = unit_of(cell->row, cell->class);
+		double factor = paces[unit].factor / t->all_s;
+		struct live_pair *live = &units[unit];
 		struct fate_life life;
 
-		if (!goes_by_windows(w, cell->row) || cell->kept_count <= 0)
+		if (!goes_by_windows(w, unit) || cell->kept_count <= 0)
 			continue;
 		life = fate_life(&cell->fate, t->all_s);
 		e->expected[i] = factor * cell->kept_count * life.mean_s;
-		row->p.even += factor * cell->kept_bytes * life.mean_s;
-		row->mean_s += cell->kept_bytes * life.mean_s / w->rows.data[cell->row].kept.y;
-		row->square_s2 += cell->kept_bytes * life.square_s2 /
-				  w->rows.data[cell->row].kept.y;
+		live->p.even += factor * cell->kept_bytes * life.mean_s;
+		live->mean_s += cell->kept_bytes * life.mean_s / kept_of(w, unit)->sum.y;
+		live->square_s2 += cell->kept_bytes * life.square_s2 / kept_of(w, unit)->sum.y;
 	}
 	for (size_t i = 0; i < w->blocks.len; i++) {
 		const struct follow *block = &w->blocks.data[i];
 
 		if (is_drawn(block))
-			rows[block->row].p.other +=
+			units[unit_of(block->row, block->class)].p.other +=
 				e->alive[i] * block->weight * (double)block->size;
 	}
-	for (size_t i = 0; i < w->rows.len; i++)
-		if (rows[i].p.even > 0)
-			judge(&rows[i], &w->rows.data[i].kept, &paces[i], t);
-	return rows;
+	for (size_t i = 0; i < w->rows.len * KEPT_SIZES; i++)
+		if (units[i].p.even > 0)
+			judge(&units[i], &kept_of(w, i)->sum, &paces[i], t);
+	return units;
 }
 
 static struct steady weigh(const struct live_pair *live, const struct changes *changes)
@@ -212,6 +230,7 @@ void estimate_steady(struct estimate *e)
 	const struct windows *w = e->w;
 	struct live_pair *live __cleanup_free = NULL;
 	struct pair *pairs __cleanup_free = NULL;
+	size_t units = w->rows.len * KEPT_SIZES;
 	struct changes changes;
 	struct times times;
 
@@ -219,13 +238,16 @@ void estimate_steady(struct estimate *e)
 		return;
 	times = stood_for(w);
 	live = expect_all(e, &times);
-	pairs = xcalloc(w->rows.len, sizeof(*pairs));
-	for (size_t i = 0; i < w->rows.len; i++)
+	pairs = xcalloc(units, sizeof(*pairs));
+	for (size_t i = 0; i < units; i++)
 		pairs[i] = live[i].p;
-	changes = find_changes(pairs, w->rows.len);
-	for (size_t i = 0; i < w->rows.len; i++)
+	changes = find_changes(pairs, units);
+	for (size_t i = 0; i < units; i++)
 		if (live[i].p.even > 0)
-			e->steady[i] = weigh(&live[i], &changes);
-	for (size_t i = 0; i < w->cells.len; i++)
-		e->expected[i] *= e->steady[w->cells.data[i].row].part;
+			e->steady[i / KEPT_SIZES][i % KEPT_SIZES] = weigh(&live[i], &changes);
+	for (size_t i = 0; i < w->cells.len; i++) {
+		const struct cell *cell = &w->cells.data[i];
+
+		e->expected[i] *= steady_of(e, cell->row, cell->class)->part;
+	}
 }

@@ -552,6 +552,16 @@ void windows_open(struct windows *w)
 	w->controls_first = w->controls.len;
 }
 
+static void add_kept(struct kept *kept, double weight, uint32_t window)
+{
+	double z = weight * kept->now;
+
+	draw_sum_add(&kept->sum, z);
+	kept->lately = z + kept->lately * pow(LATELY_KEEPS, window - kept->lately_window);
+	kept->lately_window = window;
+	kept->now = 0;
+}
+
 static void note_births(struct windows *w, double weight)
 {
 	vec_for_each(number, &w->touched) {
@@ -560,11 +570,9 @@ static void note_births(struct windows *w, double weight)
 		draw_sum_add(&row->bytes, weight * row->now_bytes);
 		draw_sum_add(&row->count, weight * row->now_count);
 		draw_sum_add(&row->temporary, weight * row->now_temporary);
-		draw_sum_add(&row->kept, weight * row->now_kept);
-		row->lately = weight * row->now_kept +
-			row->lately * pow(LATELY_KEEPS, w->number - row->lately_window);
-		row->lately_window = w->number;
-		row->now_bytes = row->now_count = row->now_temporary = row->now_kept = 0;
+		for (int i = 0; i < KEPT_SIZES; i++)
+			add_kept(&row->kept[i], weight, w->number);
+		row->now_bytes = row->now_count = row->now_temporary = 0;
 		row->touched = false;
 	}
 	w->touched.len = 0;
@@ -577,7 +585,7 @@ static void note_kept(struct windows *w, const struct follow *block, double weig
 {
 	struct cell *cell = &w->cells.data[block->cell];
 
-	w->rows.data[block->row].now_kept += (double)block->size;
+	w->rows.data[block->row].kept[kept_size_of(block->class)].now += (double)block->size;
 	cell->kept_count += weight;
 	cell->kept_bytes += weight * (double)block->size;
 }

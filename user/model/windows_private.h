@@ -58,14 +58,30 @@ struct mapped_sums { double alloc_bytes, alloc_count, live_bytes, live_count; };
 
 #define LATELY_KEEPS (1 - 1 / 64.0)	/* of what is kept lately, from one window to the next */
 
+/* Births of large blocks may be told, so that windows have no part in them: at least of these. */
+enum kept_size { KEPT_SMALL, KEPT_LARGE, KEPT_SIZES };
+
+#define LARGE_CLASS 65
+
+static inline enum kept_size kept_size_of(int class)
+{
+	return class >= LARGE_CLASS ? KEPT_LARGE : KEPT_SMALL;
+}
+
+/* Bytes of blocks that outlived their windows. */
+struct kept {
+	double now;			/* the open one */
+	struct draw_sum sum;
+	double lately;			/* of which each window forgets a part ... */
+	uint32_t lately_window;		/* ... until this one */
+};
+
 /* A stack's births. */
 struct birth_row {
 	uint64_t stack_id;
 	double now_bytes, now_count, now_temporary;	/* in the open window */
-	double now_kept;		/* bytes of blocks that outlived it */
-	struct draw_sum bytes, count, temporary, kept;
-	double lately;			/* what was kept, of which each window forgets a part ... */
-	uint32_t lately_window;		/* ... until this one */
+	struct draw_sum bytes, count, temporary;
+	struct kept kept[KEPT_SIZES];
 	struct mapped_sums mapped;	/* not in the sums above */
 	double peak_live;		/* when the total was highest */
 	bool touched, fitted;
@@ -75,7 +91,7 @@ struct birth_row {
 	double large_settled, large_met;	/* ... large: a walk might have met them, did */
 	double large_bytes;		/* of those that were met, in walks and windows */
 	struct fate fate;		/* lifetimes of its blocks of all sizes, as last fitted */
-	double same;			/* of its living blocks, that look as they did first */
+	double looks[FATE_LOOKS];	/* shares of its living blocks, by their contents */
 };
 
 DEFINE_VEC(birth_row_vec, struct birth_row);
@@ -121,6 +137,7 @@ struct large_births {
 	struct large_birth_vec births;	/* since the last walk, in their order */
 	struct large_chunk_vec before;	/* that it has met, sorted */
 	struct map64 gone;		/* address of what has ended since -> its row */
+	bool ever;			/* any were told */
 	bool walked;			/* there was one, that listed all of them */
 	bool too_many;
 	uint64_t random;

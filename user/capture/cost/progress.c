@@ -16,11 +16,11 @@
 #define CPU_SHARE_MIN 0.01
 #define SHARE_MIN 0.1
 #define WINDOW_SHARE_MIN 0.05	/* below, it is all the price of a hit that decides */
-#define SLEEPS_MIN 50		/* expected in the windows, before they are judged */
+#define SLEEPS_MIN 20		/* expected in the windows, before they are judged */
 #define EDGE_CALLS_MIN 1000	/* counted before windows, to be compared */
 #define SURELY 2		/* standard deviations */
 #define STRETCH_MAX 10.0
-#define SURELY_QUIET 10		/* times the mean time between two calls */
+#define SURELY_QUIET 10		/* times what one call takes */
 #define STATUS_BYTES 4096
 
 static void note_outside(struct progress *p, const struct progress_mark *open, double probes_ns)
@@ -139,63 +139,82 @@ double progress_share(const struct progress *p)
 	return fmin(fmax(share, SHARE_MIN), 1);
 }
 
-/*
- * Who rests has done what there was to do: in arrears is only what has been begun
- * since, of so many pieces one.
- */
-static double pieces(const struct progress_mark *open, const struct progress_mark *shut)
-{
-	return open->sleeps >= 0 && shut->sleeps > open->sleeps
-		? 1 + (double)(shut->sleeps - open->sleeps) : 1;
-}
-
 static double open_ns(const struct progress_window *w)
 {
 	return (double)(w->shut.time_ns - w->open.time_ns);
 }
 
-/*
- * How long the target would have taken, left alone, for what it did while the window
- * was open. What probes took is lost, but for what was made good while there was nothing
- * else to do; and where all windows together lose more, each has its share of that.
- * Bursts are slowed down more than the rest.
- */
-static double done_ns(const struct progress *p, const struct progress_window *w)
+static bool has_slept(const struct progress_window *w)
 {
-	double length = open_ns(w);
-	double cores = fmin(fmax((double)w->threads, 1), (double)sysconf(_SC_NPROCESSORS_ONLN));
-	double used = (double)(w->shut.cpu_ns - w->open.cpu_ns) + waited_ns(&w->open, &w->shut);
-	double idle = fmax(cores * length - used, 0), took = stretch(p) * w->probes_ns;
-	double lost = fmax(took - idle, 0) / cores / pieces(&w->open, &w->shut);
-
-	if (p->probes_ns > 0)
-		lost = fmax(lost, (1 - progress_share(p)) * p->open_ns *
-				  w->probes_ns / p->probes_ns);
-	return fmax(length - fmin(lost, took), length * WINDOW_SHARE_MIN);
+	return w->open.sleeps < 0 || w->shut.sleeps > w->open.sleeps;
 }
 
-/* Whether it was quiet first, for longer than chance would have it. */
-static bool has_met_burst(const struct progress_window *w)
+/* One that did not sleep once it had made its first call has made others ever since. */
+void progress_note_busy(struct progress *p, const struct progress_window *w)
+{
+	uint64_t first_ns = w->first_ns > w->open.time_ns ? w->first_ns : w->open.time_ns;
+
+	if (!w->calls || w->threads > 1 || has_slept(w) || first_ns >= w->shut.time_ns)
+		return;
+	p->busy_ns = p->busy_ns * KEEP + (double)(w->shut.time_ns - first_ns);
+	p->took_ns = p->took_ns * KEEP + w->probes_ns;
+}
+
+/* How many times as long everything takes while one call follows another. */
+static double slowdown(const struct progress *p)
+{
+	double left = p->busy_ns - stretch(p) * p->took_ns;
+
+	return p->busy_ns > 0 ? p->busy_ns / fmax(left, p->busy_ns * WINDOW_SHARE_MIN) : 1;
+}
+
+/* The first call came no later than it would have amidst others. */
+static bool began_amidst_calls(const struct progress_window *w)
 {
 	double quiet_ns = (double)w->first_ns - (double)w->open.time_ns;
-	double busy_ns = (double)w->shut.time_ns - (double)w->first_ns;
 
-	return w->calls && quiet_ns > SURELY_QUIET * busy_ns / (double)w->calls;
+	return w->calls && quiet_ns < SURELY_QUIET * w->probes_ns / (double)w->calls;
 }
 
 /*
- * While one call follows another, that is as long as they would have taken. Calls of
- * which it saw the first may have begun anywhere in all of its length, also where they
- * became too many for it (the rest is told by windows that begin amidst as many); what
- * probes took came before half of them.
+ * Pieces of work, each between two rests. Who catches up is in arrears with the first one
+ * alone; who does less of them, and who never rests, with all.
+ */
+static double pieces_in_time(const struct progress *p, const struct progress_window *w)
+{
+	return w->open.sleeps >= 0 && has_slept(w) && share_of_sleeps(p) >= 1 ?
+		(double)(w->shut.sleeps - w->open.sleeps) : 0;
+}
+
+/* What all windows lose, each loses as much of as probes took in it. */
+static double seen_by_share(const struct progress *p, const struct progress_window *w)
+{
+	double lost = p->probes_ns > 0 ? (1 - progress_share(p)) * p->open_ns *
+					 w->probes_ns / p->probes_ns : 0;
+
+	return fmax(open_ns(w) - lost, open_ns(w) * WINDOW_SHARE_MIN);
+}
+
+/*
+ * A call is seen by all windows of length W that open less than W before it, by the time
+ * that the target takes with them: in a rest as long as without, but amidst calls s times
+ * as long. Of the moments before the call those of rests are passed at that pace, and s
+ * times as many of the others are needed: if windows that open in a rest stand for 1 / W, and
+ * those that open amidst calls for s / W, all that see a call stand for one.
  */
 double progress_seen_ns(const struct progress *p, const struct progress_window *w)
 {
-	double done = done_ns(p, w);
+	double slow, more;
 
-	if (has_met_burst(w))
-		return fmax(open_ns(w), (double)w->length_ns) - (open_ns(w) - done) / 2;
-	return done;
+	/* Of several threads it is not known what each of them did when the window opened. */
+	if (p->calls_edge >= EDGE_CALLS_MIN || w->threads > 1)
+		return seen_by_share(p, w);
+	/* Also where calls became too many for it: the rest is told by others. */
+	if (!began_amidst_calls(w))
+		return fmax(open_ns(w), (double)w->length_ns);
+	slow = slowdown(p);
+	more = pieces_in_time(p, w);
+	return open_ns(w) * (1 + more) / (slow + more);
 }
 
 /* --- reading --- */

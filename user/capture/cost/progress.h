@@ -30,6 +30,7 @@ struct progress {
 	double cpu_out_ns, out_ns;
 	double sleeps_in, sleepy_in_ns;		/* where they are known */
 	double sleeps_out, sleepy_out_ns;
+	double busy_ns, took_ns;	/* from call to call, and what of that probes took */
 	double calls_in, edged_ns;		/* of windows that have edges */
 	double calls_edge, edge_ns;
 	uint32_t windows;
@@ -65,6 +66,8 @@ struct progress_window {
 	size_t threads;			/* that made them */
 };
 
+/* How much slower the target is while it makes calls: each window is to be told first. */
+void progress_note_busy(struct progress *progress, const struct progress_window *window);
 /*
  * For how much of the target's time a window has seen what it saw: its calls would have
  * been seen as well had it begun earlier or later by so much.

@@ -11,13 +11,13 @@
 #include "capture/cost/window_jemalloc.h"
 #include "capture/cost/window_musl.h"
 #include "capture/cost/window_polls_private.h"
+#include "model/content.h"
 #include "model/map64.h"
 
 #define HEADER 16ull
 #define LARGE_BYTES (64u << 10)
 #define READINGS 3		/* of a heap that grows while it is read */
 #define CONTROL_WORDS 4
-#define CONTENT_WORDS_MIN 2	/* in one alone there is too little to go by */
 #define TOP_ALWAYS (256 << 10)	/* as much lies there in any heap */
 
 static uint64_t now_ns(void)
@@ -266,33 +266,10 @@ bool polls_read_heap(uint32_t pid, struct windows *windows, pthread_mutex_t *loc
 
 /* --- contents --- */
 
-#define CONTENT_WORDS 8
-
-/* A byte of each word, by which words that differ are told apart, all but one in 256. */
-static uint64_t content_print(const uint64_t *words, int count)
-{
-	uint64_t print = 0;
-
-	for (int i = 0; i < count; i++)
-		print |= (words[i] * 0x9e3779b97f4a7c15u >> 56) << 8 * i;
-	return print;
-}
-
-static int same_words(uint64_t a, uint64_t b, int count)
-{
-	int same = 0;
-
-	for (int i = 0; i < count; i++)
-		same += !((a ^ b) >> 8 * i & 0xff);
-	return same;
-}
-
 /* How many words of it are looked at. Of a control's size nothing is known. */
-static int content_words(const struct followed *f)
+static int words_of(const struct followed *f)
 {
-	uint32_t words = f->control ? CONTROL_WORDS : f->size / 8;
-
-	return words < CONTENT_WORDS ? (int)words : CONTENT_WORDS;
+	return f->control ? CONTROL_WORDS : content_words(f->size);
 }
 
 /* --- glibc's chunks --- */
@@ -336,7 +313,7 @@ static uint64_t next_chunk(const struct followed *f)
 
 static size_t looked_bytes(const struct followed *f)
 {
-	size_t bytes = 8 * (HEAD_WORDS + (size_t)content_words(f));
+	size_t bytes = 8 * (HEAD_WORDS + (size_t)words_of(f));
 
 	return f->control || bytes < sizeof(struct chunk_view) ? sizeof(struct chunk_view) : bytes;
 }
@@ -379,12 +356,12 @@ static bool begins_ended(const struct followed *f, const struct chunk_view *view
 
 static bool has_content(const struct followed *f)
 {
-	return content_words(f) >= CONTENT_WORDS_MIN;
+	return words_of(f) >= CONTENT_WORDS_MIN;
 }
 
 static uint64_t print_of(const struct followed *f, const struct looked *looked)
 {
-	return content_print(&looked->words[HEAD_WORDS], content_words(f));
+	return content_print(&looked->words[HEAD_WORDS], words_of(f));
 }
 
 /* What is not compared has no look. */
@@ -394,7 +371,7 @@ static void judge_look(struct poll *poll, const struct followed *f, const struct
 
 	if (f->look == LOOKS_UNKNOWN)
 		return;
-	now.look = print_of(f, looked) == f->print ? LOOKS_SAME : LOOKS_CHANGED;
+	now.look = (uint8_t)content_look(print_of(f, looked), f->print, words_of(f));
 	if (now.look != f->look)
 		followed_vec_push(&poll->other_look, now);
 }
@@ -460,7 +437,7 @@ static bool look_at(struct poll *poll, const struct followed *all, size_t count)
 
 static bool read_print(uint32_t pid, const struct followed *f, uint64_t *ret)
 {
-	int count = content_words(f);
+	int count = words_of(f);
 	uint64_t words[CONTENT_WORDS];
 	struct iovec local = { words, (size_t)count * 8 };
 	struct iovec remote = { (void *)(uintptr_t)f->addr, (size_t)count * 8 };
@@ -487,14 +464,14 @@ bool polls_take_content(const struct poll *poll, struct followed *f)
 
 bool polls_judge_content(struct poll *poll, const struct followed *f)
 {
-	int count = content_words(f);
+	int count = words_of(f);
 	uint64_t print;
 
 	if (!has_content(f))
 		return true;
 	if (!read_print(poll->pid, f, &print))
 		return judge_unread(poll, f);
-	if (2 * same_words(f->print, print, count) < count)
+	if (content_look(print, f->print, count) == LOOKS_OTHER)
 		followed_vec_push(&poll->ended, *f);
 	return true;
 }

@@ -396,26 +396,28 @@ static void wait_until(struct governor *g, uint64_t until_ns, const bool *also)
 			break;
 }
 
-static double seen_ns(const struct governor *g, const struct window_run *run, double probes_ns)
+static struct progress_window progress_of(const struct governor *g, const struct window_run *run,
+					  double probes_ns)
 {
-	return progress_seen_ns(&g->progress, &(struct progress_window){
+	return (struct progress_window){
 		.open = run->open, .shut = run->shut, .length_ns = run->length_ns,
 		.calls = run->calls, .first_ns = run->first_ns,
 		.probes_ns = probes_ns, .threads = windows_threads(g->windows),
-	});
+	};
 }
 
 /*
  * The time that it stands for: its period, and what was late. One that was shut
  * at once would weigh more than so little can bear.
  */
-static double weight(const struct governor *g, const struct window_run *run, uint64_t period_ns,
-		     double probes_ns)
+static double weight(const struct governor *g, const struct progress_window *window,
+		     uint64_t period_ns)
 {
 	double late_s = (double)(session_now_ns() - period_ns) / NS_PER_S;
 
 	return fmax(g->period_s, late_s) * NS_PER_S /
-	       fmax(seen_ns(g, run, probes_ns), (double)run->length_ns / SHORTEST_PART);
+	       fmax(progress_seen_ns(&g->progress, window),
+		    (double)window->length_ns / SHORTEST_PART);
 }
 
 /* Whichever allocated most in the last window. */
@@ -498,6 +500,7 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 {
 	double open_ns = fmax((double)(run->shut.time_ns - run->open.time_ns), 1);
 	struct window_facts facts = { run->open.time_ns, run->shut.time_ns, 0, run->full };
+	struct progress_window window;
 	uint64_t hits;
 	uint32_t busiest;
 	double probes_ns, outside_ns, spent_ns, standing;
@@ -512,7 +515,9 @@ static void settle(struct governor *g, const struct window_run *run, uint64_t pe
 	progress_note(&g->progress, &run->open, &run->shut, probes_ns, outside_ns);
 	note_edge(g, run);
 	note_pace(&g->pace, run, hits);
-	facts.weight = weight(g, run, period_ns, probes_ns);
+	window = progress_of(g, run, probes_ns);
+	progress_note_busy(&g->progress, &window);
+	facts.weight = weight(g, &window, period_ns);
 	windows_shut(g->windows, &facts);
 	busiest = windows_busiest_thread(g->windows);
 	note_ledger(g, run);
