@@ -247,6 +247,28 @@ TEST(a_burst_that_begins_in_a_window_is_seen_for_all_of_its_length)
 	check(is_near(seen_ms(&progress, &window), 5));
 }
 
+/* It does less of its pieces, but windows see most of them end. */
+TEST(who_rests_in_most_windows_needs_no_longer_ones)
+{
+	struct progress progress = {
+		.sleeps_in = 300, .sleeps_out = 1000, .sleepy_in_ns = 1e9, .sleepy_out_ns = 1e9,
+		.open_ns = 1e9, .probes_ns = 8e8,
+	};
+	struct progress_window window = busy_window(5, 1);
+
+	for (int i = 0; i < 10; i++)
+		progress_note_busy(&progress, &window);
+	check(is_near(progress_pace(&progress), 0.3));
+	window.shut.sleeps++;
+	for (int i = 0; i < 20; i++)
+		progress_note_busy(&progress, &window);
+	check(progress_pace(&progress) == 1);
+	window.threads = 2;
+	for (int i = 0; i < 60; i++)
+		progress_note_busy(&progress, &window);
+	check(is_near(progress_pace(&progress), 0.3));
+}
+
 TEST(what_all_windows_lose_by_their_calls_each_loses_in_part)
 {
 	struct progress_window window = busy_window(5, 1);

@@ -47,13 +47,26 @@ static double class_bytes(int class)
 	       ldexp(16 + (class - 66) % 16, 10 + (class - 66) / 16 - 4);
 }
 
+/* In windows that have shown some that are alive. */
 static void count_classes(const struct estimate *e, struct class_sums *sums)
 {
+	uint32_t window[WINDOW_CLASSES] = { 0 };
+	double most[WINDOW_CLASSES] = { 0 };
+
 	for (int i = 0; i < WINDOW_CLASSES; i++)
 		sums->bytes[i] = class_bytes(i);
-	for (size_t i = 0; i < e->w->blocks.len; i++)
-		if (e->alive[i] > 0 && is_drawn(&e->w->blocks.data[i]))
-			sums->count[e->w->blocks.data[i].chunk_class] += e->alive[i];
+	for (size_t i = 0; i < e->w->blocks.len; i++) {
+		const struct follow *block = &e->w->blocks.data[i];
+
+		if (!is_drawn(block) || e->alive[i] <= 0)
+			continue;
+		/* Blocks of one window are one draw: one call may have asked for all. */
+		if (window[block->chunk_class] != block->window)
+			most[block->chunk_class] = 0;
+		window[block->chunk_class] = block->window;
+		sums->count[block->chunk_class] += fmax(e->alive[i] - most[block->chunk_class], 0);
+		most[block->chunk_class] = fmax(most[block->chunk_class], e->alive[i]);
+	}
 }
 
 static void end_asked(struct asked *a)

@@ -5,7 +5,7 @@
 
 #include "model/window_strata.h"
 
-#define BLOCKS_ENOUGH 5
+#define DRAWS_ENOUGH 5
 #define RATIO_MAX 1.3
 #define SMALL 1040		/* up to here there are many of each, and a few samples ... */
 #define SMALL_RATIO_MAX 2	/* ... may speak for their neighbours */
@@ -56,7 +56,7 @@ size_t strata_group(const double *count, const double *bytes, size_t classes,
 	double sum = 0;
 
 	for (size_t i = 0; i < classes; i++) {
-		if (i && (sum >= BLOCKS_ENOUGH || are_far(bytes[first], bytes[i]))) {
+		if (i && (sum >= DRAWS_ENOUGH || are_far(bytes[first], bytes[i]))) {
 			groups++;
 			first = i;
 			sum = 0;

@@ -34,9 +34,9 @@ double stratum_factor(const struct stratum *s, double *variance_ret);
 double stratum_unattributed(const struct stratum *s);
 
 /*
- * Groups classes, ascending, so that each group has blocks enough to say
+ * Groups classes, ascending, so that each group has draws enough to say
  * something, or sizes too far apart: the number of the group of each class.
- * @count has the blocks of a class, @bytes its chunk size. Returns how many.
+ * @count has the draws of a class, @bytes its chunk size. Returns how many.
  */
 size_t strata_group(const double *count, const double *bytes, size_t classes,
 		    unsigned short *group_ret);

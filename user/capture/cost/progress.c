@@ -19,6 +19,7 @@
 #define SLEEPS_MIN 20		/* expected in the windows, before they are judged */
 #define EDGE_CALLS_MIN 1000	/* counted before windows, to be compared */
 #define SURELY 2		/* standard deviations */
+#define MOSTLY 0.5
 #define STRETCH_MAX 10.0
 #define SURELY_QUIET 10		/* times what one call takes */
 #define STATUS_BYTES 4096
@@ -149,11 +150,25 @@ static bool has_slept(const struct progress_window *w)
 	return w->open.sleeps < 0 || w->shut.sleeps > w->open.sleeps;
 }
 
+static void note_rest(struct progress *p, const struct progress_window *w)
+{
+	if (!w->calls)
+		return;
+	p->called = p->called * KEEP + 1;
+	p->rested = p->rested * KEEP + (w->threads <= 1 && w->open.sleeps >= 0 && has_slept(w));
+}
+
+double progress_pace(const struct progress *p)
+{
+	return p->rested > MOSTLY * p->called ? 1 : progress_share(p);
+}
+
 /* One that did not sleep once it had made its first call has made others ever since. */
 void progress_note_busy(struct progress *p, const struct progress_window *w)
 {
 	uint64_t first_ns = w->first_ns > w->open.time_ns ? w->first_ns : w->open.time_ns;
 
+	note_rest(p, w);
 	if (!w->calls || w->threads > 1 || has_slept(w) || first_ns >= w->shut.time_ns)
 		return;
 	p->busy_ns = p->busy_ns * KEEP + (double)(w->shut.time_ns - first_ns);

@@ -31,6 +31,7 @@ struct progress {
 	double sleeps_in, sleepy_in_ns;		/* where they are known */
 	double sleeps_out, sleepy_out_ns;
 	double busy_ns, took_ns;	/* from call to call, and what of that probes took */
+	double rested, called;		/* windows with calls: how many saw a rest, and all */
 	double calls_in, edged_ns;		/* of windows that have edges */
 	double calls_edge, edge_ns;
 	uint32_t windows;
@@ -58,6 +59,14 @@ void progress_follow(struct progress *progress, const struct progress_mark *mark
 double progress_cpu_share(const struct progress *progress);
 /* Of what it does without a window, in all of them; at most 1. */
 double progress_share(const struct progress *progress);
+/*
+ * The part of what a window would show without probes that it has to show in all of its
+ * length: a thread that rests in most windows is seen to come from one of its doings to the
+ * next, however slow; others would be seen to begin them, and little else.
+ */
+double progress_pace(const struct progress *progress);
+
+/* One window, to be weighed. */
 struct progress_window {
 	struct progress_mark open, shut;
 	uint64_t length_ns;		/* that it was to be open for; calls may have shut it */

@@ -362,7 +362,7 @@ static double window_length_s(const struct governor *g)
 	if (period <= PERIOD_MIN_S + WINDOW_S)
 		return long_window_s(g);
 	return fmin(fmax(WINDOW_S * PERIOD_WANTED_S / period, WINDOW_MIN_S) /
-		    progress_share(&g->progress), WINDOW_S);
+		    progress_pace(&g->progress), WINDOW_S);
 }
 
 static double draw(struct governor *g)
