@@ -24,9 +24,9 @@
 
 /* --- controls --- */
 
-/* Controls by class, and of all together. */
+/* Controls by class, of all small and all large ones, and of all together. */
 struct control_counts {
-	struct fate_counts class[WINDOW_CLASSES], pool;
+	struct fate_counts class[WINDOW_CLASSES], size[KEPT_SIZES], pool;
 };
 
 /* Of each kind. */
@@ -41,23 +41,32 @@ static struct control_counts *count_controls(const struct estimate *e)
 			counts[control->kind].class[control->class].waiting[LOOKS_UNKNOWN][
 				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
 	for (int kind = 0; kind < CONTROL_KINDS; kind++)
-		for (int i = 0; i < WINDOW_CLASSES; i++)
+		for (int i = 0; i < WINDOW_CLASSES; i++) {
+			fate_counts_add(&counts[kind].size[kept_size_of(i)],
+					&counts[kind].class[i], 1);
 			fate_counts_add(&counts[kind].pool, &counts[kind].class[i], 1);
+		}
 	return counts;
 }
 
 /*
  * How long the ends of a class's blocks stay unnoticed: by its own controls, and by so
  * many of the others' where it has few. Classes differ: what is freed may go on in
- * another block of the same size at once, or lie there for long.
+ * another block of the same size at once, or lie there for long. Small ones do most of all:
+ * they are cached.
  */
 static void fit_delay(const struct control_counts *counts, int class, struct delay_curve *ret)
 {
-	double all = fate_count_all(&counts->pool);
+	const struct fate_counts *others = &counts->size[kept_size_of(class)];
 	struct fate_counts both = counts->class[class];
+	double all = fate_count_all(others);
 
+	if (all <= 0) {
+		others = &counts->pool;
+		all = fate_count_all(others);
+	}
 	if (all > 0)
-		fate_counts_add(&both, &counts->pool, fmin(POOLED_CONTROLS / all, 1));
+		fate_counts_add(&both, others, fmin(POOLED_CONTROLS / all, 1));
 	delay_fit(&both, ret);
 }
 

@@ -233,7 +233,8 @@ static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
 	uint64_t serial = ++w->serial;
 	size_t count = w->controls.len - w->controls_first;
 	struct follow control = {
-		.f = { .addr = addr, .serial = serial, .since_ns = now_ns, .control = true },
+		.f = { .addr = addr, .serial = serial, .since_ns = now_ns, .control = true,
+		       .late = draw_kind(serial) == CONTROL_LATE },
 		.window = w->number,
 		.stands_for = 1,
 		.kind = draw_kind(serial),
@@ -710,7 +711,7 @@ static void append_since(const struct windows *w, const struct follow_vec *all,
 	for (size_t i = all->len; i-- > 0;) {
 		const struct follow *follow = &all->data[i];
 
-		if (!is_settled(w, follow) || (since_ns && follow->kind == CONTROL_LATE))
+		if (!is_settled(w, follow) || (since_ns && follow->f.late && follow->f.head))
 			continue;
 		if (follow->f.since_ns < since_ns)
 			return;

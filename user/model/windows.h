@@ -86,6 +86,7 @@ struct followed {
 	uint64_t head, word0, print;
 	uint32_t size;		/* asked for, at most UINT32_MAX; of controls 0 */
 	bool control;
+	bool late;		/* what it is like at first is no news of its end */
 	uint8_t look;		/* enum fate_look: of its contents, when they were last read */
 };
 
@@ -93,8 +94,9 @@ DEFINE_VEC(followed_vec, struct followed);
 
 /*
  * Appends all of them, as of now, or those that have been followed since then: newest first.
- * Of the latter half of the controls are left out: they are to be looked at with all
- * others, for blocks that die when nobody looks at the young any longer are noticed as they are.
+ * Of the latter half of the controls are left out once they have been read: they are to be
+ * looked at with all others, for blocks that die when nobody looks at the young any
+ * longer are noticed as they are.
  */
 void windows_followed(struct windows *windows, struct followed_vec *ret);
 void windows_followed_since(struct windows *windows, uint64_t since_ns, struct followed_vec *ret);

@@ -35,7 +35,7 @@ static bool judge_first(struct poll *poll, const struct followed *f,
 		return false;
 	followed_vec_push(&poll->first, first);
 	if (!in_use || begins_ended(f, extent))
-		followed_vec_push(&poll->ended, first);
+		polls_end(poll, f, &first);
 	return true;
 }
 

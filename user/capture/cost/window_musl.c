@@ -58,7 +58,7 @@ static void judge_first(struct poll *poll, const struct musl_heap *heap,
 	if (!musl_head_is_block(head, group, slot, f->addr) ||
 	    (!f->control && !f->head &&
 	     !musl_head_fits_request(head, group, slot, f->addr, f->size)))
-		followed_vec_push(&poll->ended, first);
+		polls_end(poll, f, &first);
 }
 
 static void judge(struct poll *poll, const struct musl_heap *heap, const struct followed *f,
@@ -67,7 +67,7 @@ static void judge(struct poll *poll, const struct musl_heap *heap, const struct 
 	if (!f->word0)
 		judge_first(poll, heap, f, head);
 	else if (musl_head_mark(head) != f->word0)
-		followed_vec_push(&poll->ended, *f);
+		polls_end(poll, f, f);
 }
 
 static bool look_at(struct poll *poll, const struct musl_heap *heap, const struct followed *all,

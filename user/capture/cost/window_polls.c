@@ -394,20 +394,21 @@ static void judge(struct poll *poll, const struct followed *f, const struct look
 		before = (struct chunk_before){ view.head, view.words[0] };
 		first.head = before.head;
 		first.word0 = before.word0;
-		if (!f->control && has_content(f)) {
-			first.print = print_of(f, looked);
-			first.look = LOOKS_SAME;
-		}
-		followed_vec_push(&poll->first, first);
 		/* The chunk behind may be another one than was read. */
 		if (next_chunk(&first) != next_chunk(f))
 			parts = LOOKED_CHUNK;
 	}
+	if (!f->control && has_content(f) && f->look == LOOKS_UNKNOWN) {
+		first.print = print_of(f, looked);
+		first.look = LOOKS_SAME;
+	}
+	if (first.head != f->head || first.look != f->look)
+		followed_vec_push(&poll->first, first);
 	if ((!f->head && begins_ended(f, &view)) ||
 	    chunk_has_ended(f->addr, &before, &view,
 			    parts == LOOKED_BOTH ? &looked->next_head : NULL,
 			    &poll->evidence->key, &reader))
-		followed_vec_push(&poll->ended, first);
+		polls_end(poll, f, &first);
 	else
 		judge_look(poll, f, looked);
 }
@@ -457,6 +458,12 @@ static bool judge_unread(struct poll *poll, const struct followed *f)
 	return true;
 }
 
+void polls_end(struct poll *poll, const struct followed *before, const struct followed *now)
+{
+	if (before->head || !before->late)
+		followed_vec_push(&poll->ended, *now);
+}
+
 bool polls_take_content(const struct poll *poll, struct followed *f)
 {
 	return !has_content(f) || read_print(poll->pid, f, &f->print) || errno == EFAULT;
@@ -472,7 +479,7 @@ bool polls_judge_content(struct poll *poll, const struct followed *f)
 	if (!read_print(poll->pid, f, &print))
 		return judge_unread(poll, f);
 	if (content_look(print, f->print, count) == LOOKS_OTHER)
-		followed_vec_push(&poll->ended, *f);
+		polls_end(poll, f, f);
 	return true;
 }
 

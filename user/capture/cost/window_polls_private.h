@@ -16,6 +16,8 @@ struct poll {
 	struct followed_vec first, ended, other_look;
 };
 
+/* @now has ended, which was known as @before; @now is that with what was read of it first. */
+void polls_end(struct poll *poll, const struct followed *before, const struct followed *now);
 /* Notes in @followed what the block begins with. False: the process is gone. */
 bool polls_take_content(const struct poll *poll, struct followed *followed);
 /* It has ended if less than half of that is as it was at first. False: the process is gone. */
