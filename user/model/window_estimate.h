@@ -57,7 +57,7 @@ static inline bool has_census(const struct windows *w, uint64_t now_ns)
 
 /* Each block's chance to be alive. Returns how long a ghost stays unnoticed. */
 double estimate_lifetimes(struct estimate *estimate);
-/* Whether block is what its row goes by is told by its own fate: the rest is expected. */
+/* Which part of each row is what is expected of it, and so of each cell. */
 void estimate_steady(struct estimate *estimate);
 /* Brings what is taken for alive in line with the newest census, if there is one. */
 void estimate_calibrate(struct estimate *estimate);
