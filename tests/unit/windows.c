@@ -896,6 +896,7 @@ TEST(what_is_told_when_no_window_is_open_is_left_out)
 	windows_open(w);
 	shut();
 	check_int(row(S1)->m.alloc_count, WEIGHT);
+	check_int(quality.told_late, 1);
 	end();
 }
 

@@ -244,24 +244,34 @@ static void scale(struct fate *fate, double factor)
 	fate->lives *= factor;
 }
 
+/* When those died of whom that was noticed, and those that are assumed. */
+static struct fate share_known(const struct fate *fate, const struct fate_counts *seen,
+			       const struct fate_kernel *kernel, const struct fate *prior,
+			       double weight)
+{
+	struct fate known = { 0 };
+
+	if (prior && weight > 0) {
+		known = *prior;
+		scale(&known, weight);
+	}
+	for (int j = 0; j < FATE_BINS; j++)
+		if (seen->noticed[j] > 0)
+			share_noticed(fate, kernel, j, seen->noticed[j], &known);
+	return known;
+}
+
 static void fit_step(struct fate *fate, const struct fate_counts *seen,
 		     const struct fate_evidence *evidence, const struct fate *prior,
 		     double weight)
 {
-	struct fate sum = { 0 };
+	struct fate sum = share_known(fate, seen, evidence->kernel, prior, weight);
 
-	if (prior && weight > 0) {
-		sum = *prior;
-		scale(&sum, weight);
-	}
-	for (int j = 0; j < FATE_BINS; j++) {
-		if (seen->noticed[j] > 0)
-			share_noticed(fate, evidence->kernel, j, seen->noticed[j], &sum);
+	for (int j = 0; j < FATE_BINS; j++)
 		for (int look = 0; look < FATE_LOOKS; look++)
 			if (seen->waiting[look][j] > 0)
 				share_waiting(fate, evidence, j, (enum fate_look)look,
 					      seen->waiting[look][j], &sum);
-	}
 	scale(&sum, 1 / (fate_count_all(seen) + (prior ? weight : 0)));
 	*fate = sum;
 }
@@ -317,36 +327,20 @@ static void continue_hazard(struct fate *fate, const struct fate *known, int bli
 	fate->lives = left;
 }
 
-/* When those died of whom that was noticed, and those that are assumed; as shares of all. */
-static struct fate find_known(const struct fate *fate, const struct fate_counts *seen,
-			      const struct fate_kernel *kernel, const struct fate *prior,
-			      double weight)
-{
-	struct fate known = { 0 };
-
-	if (prior && weight > 0) {
-		known = *prior;
-		scale(&known, weight);
-	}
-	for (int j = 0; j < FATE_BINS; j++)
-		if (seen->noticed[j] > 0)
-			share_noticed(fate, kernel, j, seen->noticed[j], &known);
-	scale(&known, 1 / (fate_count_all(seen) + (prior ? weight : 0)));
-	return known;
-}
-
 void fate_fit(struct fate *fate, const struct fate_counts *seen,
 	      const struct fate_evidence *evidence, const struct fate *prior,
 	      double prior_weight, int steps)
 {
+	double all = fate_count_all(seen) + (prior ? prior_weight : 0);
 	int oldest = oldest_bin(seen);
 	struct fate known;
 
-	if (fate_count_all(seen) + (prior ? prior_weight : 0) <= 0)
+	if (all <= 0)
 		return;
 	for (int i = 0; i < steps; i++)
 		fit_step(fate, seen, evidence, prior, prior_weight);
-	known = find_known(fate, seen, evidence->kernel, prior, prior_weight);
+	known = share_known(fate, seen, evidence->kernel, prior, prior_weight);
+	scale(&known, 1 / all);
 	continue_hazard(fate, &known, first_blind_bin(oldest, evidence->kernel->blind_s), oldest);
 }
 

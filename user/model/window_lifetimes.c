@@ -38,7 +38,7 @@ static struct control_counts *count_controls(const struct estimate *e)
 		memcpy(counts[kind].class, e->w->delays[kind], sizeof(counts[kind].class));
 	vec_for_each(control, &e->w->controls)
 		if (!control->ended)
-			counts[control->kind].class[control->class].waiting[LOOKS_UNKNOWN][
+			counts[control_kind(control)].class[control->class].waiting[LOOKS_UNKNOWN][
 				fate_bin(age_s(control->f.since_ns, e->now_ns))]++;
 	for (int kind = 0; kind < CONTROL_KINDS; kind++)
 		for (int i = 0; i < WINDOW_CLASSES; i++) {

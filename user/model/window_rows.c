@@ -369,6 +369,7 @@ static void judge_quality(const struct estimate *e, double ghost_s, struct windo
 	*q = (struct window_quality){
 		.windows = e->w->number,
 		.truncated = e->w->truncated,
+		.told_late = e->w->told_late,
 		.covered = watched > 0 ? (double)e->w->open_total_ns / watched : 0,
 		.samples = (uint64_t)llround(e->unnoticed),
 		.ghost_share = e->unnoticed > 0 ? e->ghosts / e->unnoticed : 0,

@@ -185,7 +185,7 @@ static void end_block(struct windows *w, struct follow *block, uint64_t now_ns)
 
 static void end_control(struct windows *w, struct follow *control, uint64_t now_ns)
 {
-	struct fate_counts *counts = &w->delays[control->kind][control->class];
+	struct fate_counts *counts = &w->delays[control_kind(control)][control->class];
 
 	counts->noticed[fate_bin(age_s(control->f.since_ns, now_ns))]++;
 	control->ended = true;
@@ -223,9 +223,9 @@ void windows_end_at(struct windows *w, uint64_t addr, uint64_t now_ns)
 /* --- records --- */
 
 /* A draw by its number, which has nothing to do with the order of calls. */
-static enum control_kind draw_kind(uint64_t serial)
+static bool draw_late(uint64_t serial)
 {
-	return serial * 0x9e3779b97f4a7c15u >> 62 & 1 ? CONTROL_EARLY : CONTROL_LATE;
+	return serial * 0x9e3779b97f4a7c15u >> 62 & 1;
 }
 
 static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
@@ -234,10 +234,9 @@ static void add_control(struct windows *w, uint64_t addr, uint64_t now_ns)
 	size_t count = w->controls.len - w->controls_first;
 	struct follow control = {
 		.f = { .addr = addr, .serial = serial, .since_ns = now_ns, .control = true,
-		       .late = draw_kind(serial) == CONTROL_LATE },
+		       .late = draw_late(serial) },
 		.window = w->number,
 		.stands_for = 1,
-		.kind = draw_kind(serial),
 	};
 
 	if (find(&w->control_at, &w->controls, addr) || count >= CONTROLS_A_WINDOW)
@@ -479,8 +478,10 @@ void windows_feed(struct windows *w, const void *record, size_t size)
 {
 	const struct ev_header *h = record;
 
-	if (!w->open && h->kind != EV_FOCUS)
+	if (!w->open && h->kind != EV_FOCUS) {
+		w->told_late++;
 		return;
+	}
 	switch (h->kind) {
 	case EV_ALLOC:
 		if (size < sizeof(struct ev_alloc))
@@ -653,7 +654,7 @@ static void thin_controls(struct windows *w, uint64_t now_ns)
 		if (control->ended || !toss(control->f.serial + w->number))
 			continue;
 		control->ended = true;
-		w->delays[control->kind][control->class].waiting[LOOKS_UNKNOWN][
+		w->delays[control_kind(control)][control->class].waiting[LOOKS_UNKNOWN][
 			fate_bin(age_s(control->f.since_ns, now_ns))]++;
 	}
 	sweep(&w->controls, &w->control_at);

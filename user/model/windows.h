@@ -53,7 +53,7 @@ DEFINE_CLEANUP(struct windows *, windows_destroy);
 void windows_open(struct windows *windows);
 /*
  * Whether records of that kind are an allocator's, and belong in here. What windows show
- * and comes when none is open, for a thread was kept from telling it, is left out.
+ * and comes when none is open, for a thread was kept from telling it, is counted only.
  */
 bool windows_takes(uint16_t kind);
 void windows_feed(struct windows *windows, const void *record, size_t size);
@@ -251,6 +251,7 @@ DEFINE_VEC(window_row_vec, struct window_row);
 /* How good the estimate is. */
 struct window_quality {
 	uint64_t windows, truncated;
+	uint64_t told_late;		/* records that came when their window had been settled */
 	double covered;			/* share of the time that windows were open */
 	uint64_t samples, controls;	/* followed now */
 	double ghost_share;		/* of the samples */

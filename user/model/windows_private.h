@@ -33,10 +33,14 @@ struct follow {
 	float doubt;		/* how likely it is another stack's */
 	bool missed;		/* by the last walk through the heap */
 	bool ended;
-	uint8_t kind;		/* of a control: enum control_kind */
 };
 
 DEFINE_VEC(follow_vec, struct follow);
+
+static inline enum control_kind control_kind(const struct follow *control)
+{
+	return control->f.late ? CONTROL_LATE : CONTROL_EARLY;
+}
 
 /* Blocks of one stack and class of sizes: whose fates are taken for alike. */
 struct cell {
@@ -159,6 +163,7 @@ struct windows {
 	uint32_t number;		/* of the window that is or was open, from 1 */
 	bool open;
 	uint64_t hits, truncated, serial;
+	uint64_t told_late;		/* records when no window was open */
 	struct follow_vec blocks, controls;
 	size_t window_first;		/* blocks of the open window begin here */
 	size_t controls_first;

@@ -1051,7 +1051,7 @@ const struct window_estimate *governor_estimate(struct governor *g, uint64_t now
 	pthread_mutex_unlock(&g->s->lock);
 	e->period_s = g->period_s;
 	e->window_s = g->window_s;
-	e->outside = session_count(g->s, COUNT_OUTSIDE_HITS);
+	e->outside = session_count(g->s, COUNT_OUTSIDE_HITS) + (int64_t)e->quality.told_late;
 	g->estimated_ns = now_ns;
 	g->estimate_took_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun;
 	return e;
